@@ -1,1 +1,13 @@
+//! What every crate of Weir stands on and that knows nothing of streams or lakes: error kinds, option declarations and
+//! the bag they are pulled from, secrets, the memory budget, task spawning, fail points and metric helpers.
 
+pub mod error;
+pub mod failpoint;
+pub mod memory;
+pub mod metrics;
+pub mod options;
+pub mod secret;
+pub mod task;
+
+pub use error::{Classified, ErrorKind};
+pub use secret::Secret;

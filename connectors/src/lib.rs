@@ -1,1 +1,17 @@
+//! Connectors and formats. What a connector can be is said by the traits of [`source`], [`sink`] and [`batch`]; which connectors there
+//! are is known to one [`registry`], and to nobody else by name.
 
+pub mod batch;
+pub mod blackhole;
+pub mod datagen;
+pub mod error;
+pub mod format;
+pub mod iceberg;
+pub mod kafka;
+pub mod print;
+pub mod registry;
+pub mod sink;
+pub mod source;
+pub mod table;
+
+pub use error::ConnectorError;

@@ -1,0 +1,73 @@
+//! Formats: from messages to record batches.
+//!
+//! A [`FormatFactory`] validates the options of one format and makes a [`Decoder`] for a schema. A decoder takes messages one after
+//! another and gives record batches; a message that cannot be decoded leaves no trace in the batch and is reported to the caller.
+
+use std::fmt;
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use weir_base::options::{OptionBag, OptionDecl};
+
+/// Why one message gave no row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadMessage {
+    /// What is wrong, without the place: `expected a number, found '"'`.
+    pub reason: String,
+    /// The column, nested ones with dots, if the trouble is in one.
+    pub column: Option<String>,
+    /// The option that would tolerate it, such as `json.ignore-parse-errors`.
+    pub tolerated_by: Option<String>,
+}
+
+/// What became of one message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decoded {
+    /// One row was appended.
+    Row,
+    /// Nothing to append (an empty message, a tombstone).
+    Nothing,
+    /// The message is bad and its options say to skip it; nothing was appended.
+    Skipped(BadMessage),
+    /// The message is bad and its options do not tolerate that; nothing was appended.
+    Failed(BadMessage),
+}
+
+/// Decodes messages into columns. Not shared between threads, but may move between them.
+pub trait Decoder: Send + fmt::Debug {
+    /// The columns of the batches, in order.
+    fn schema(&self) -> SchemaRef;
+
+    /// Decodes one message and appends its row.
+    fn push(&mut self, message: &[u8]) -> Decoded;
+
+    /// Rows appended since the last [`Self::take`].
+    fn rows(&self) -> usize;
+
+    /// Bytes held by the columns, about.
+    fn bytes(&self) -> usize;
+
+    /// The appended rows as a batch; the decoder is empty again and keeps what it has learned.
+    ///
+    /// # Errors
+    /// A defect only: the columns do not fit the schema.
+    fn take(&mut self) -> Result<RecordBatch, arrow_schema::ArrowError>;
+}
+
+/// A format whose options have been validated.
+pub trait Format: Send + Sync + fmt::Debug {
+    /// A decoder for `schema`: the physical columns that are wanted, a subset of the declared ones.
+    fn decoder(&self, schema: &SchemaRef) -> Box<dyn Decoder>;
+}
+
+/// A format by name.
+pub trait FormatFactory: Send + Sync + fmt::Debug {
+    /// The name in `'format' = '…'`.
+    fn name(&self) -> &'static str;
+
+    /// Its options, without prefix: `ignore-parse-errors`.
+    fn options(&self) -> &'static [OptionDecl];
+
+    /// Pulls the options `<prefix><key>` from `options` and checks that the format can decode `schema`. Problems go into the bag.
+    fn open(&self, prefix: &str, options: &mut OptionBag, schema: &SchemaRef) -> Option<Box<dyn Format>>;
+}

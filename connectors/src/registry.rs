@@ -1,0 +1,142 @@
+//! The one place that maps connector names to what they make.
+
+use std::sync::Arc;
+
+use weir_base::options::{OptionDecl, Problem, Problems, closest};
+use weir_fs::FileSystems;
+
+use crate::batch::BatchTable;
+use crate::sink::StreamSink;
+use crate::source::StreamSource;
+use crate::table::TableDef;
+
+/// What a table is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Reading a stream.
+    Source,
+    /// Reading all of it in a batch query.
+    Scan,
+    /// Writing.
+    Sink,
+}
+
+/// A metadata column that a connector offers.
+#[derive(Debug, Clone)]
+pub struct MetadataKey {
+    /// Key after `METADATA FROM`.
+    pub key: &'static str,
+    /// Its Arrow type.
+    pub data_type: arrow_schema::DataType,
+    /// Whether a sink may write it.
+    pub writable: bool,
+    /// What it holds.
+    pub doc: &'static str,
+}
+
+/// What opening a table gives: the thing, and warnings.
+#[derive(Debug)]
+pub struct Opened<T> {
+    /// The source, sink or table.
+    pub value: T,
+    /// Warnings to show.
+    pub warnings: Vec<Problem>,
+}
+
+/// A connector: option declarations, and factories that validate a whole declaration without any I/O.
+pub trait Connector: std::fmt::Debug + Send + Sync {
+    /// The name in `'connector' = '…'`.
+    fn name(&self) -> &'static str;
+
+    /// One sentence for `DESCRIBE CONNECTOR` and the book.
+    fn doc(&self) -> &'static str;
+
+    /// Its options, without those of formats.
+    fn options(&self) -> &'static [OptionDecl];
+
+    /// Its metadata columns.
+    fn metadata(&self) -> Vec<MetadataKey>;
+
+    /// Whether it can be opened so.
+    fn supports(&self, role: Role) -> bool;
+
+    /// Opens a source.
+    ///
+    /// # Errors
+    /// Every problem of the declaration.
+    fn source(&self, table: &TableDef, file_systems: &FileSystems) -> Result<Opened<Arc<dyn StreamSource>>, Problems>;
+
+    /// Opens a table for batch queries.
+    ///
+    /// # Errors
+    /// Every problem of the declaration.
+    fn scan(&self, table: &TableDef, file_systems: &FileSystems) -> Result<Opened<Arc<dyn BatchTable>>, Problems>;
+
+    /// Opens a sink.
+    ///
+    /// # Errors
+    /// Every problem of the declaration.
+    fn sink(&self, table: &TableDef, file_systems: &FileSystems) -> Result<Opened<Arc<dyn StreamSink>>, Problems>;
+}
+
+/// Connectors by name.
+#[derive(Debug, Default)]
+pub struct Registry {
+    connectors: Vec<Arc<dyn Connector>>,
+}
+
+impl Registry {
+    /// A registry of `connectors`.
+    #[must_use]
+    pub fn new(connectors: Vec<Arc<dyn Connector>>) -> Self {
+        Self { connectors }
+    }
+
+    /// All connectors, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Connector>> {
+        self.connectors.iter()
+    }
+
+    /// The connector that a table names.
+    ///
+    /// # Errors
+    /// `OPT-002` if there is no `connector` option, `CON-001` if nobody has that name.
+    pub fn of(&self, table: &TableDef) -> Result<&Arc<dyn Connector>, Problems> {
+        let object = table.options.object();
+        let mut names: Vec<&str> = self.connectors.iter().map(|connector| connector.name()).collect();
+        names.sort_unstable();
+        let Some(wanted) = table.options.peek("connector") else {
+            let what = "One or more required options are missing: 'connector'.";
+            return Err(Problem::new("OPT-002", object, what).hint(format!("Available connectors: {}.", names.join(", "))).into());
+        };
+        if let Some(found) = self.connectors.iter().find(|connector| connector.name() == wanted) {
+            return Ok(found);
+        }
+        let near = closest(wanted, names.iter().copied()).first().map(|name| format!(" Did you mean '{name}'?")).unwrap_or_default();
+        let what = format!("Cannot discover a connector using option 'connector'='{wanted}'.{near} Available: {}.", names.join(", "));
+        Err(Problem::new("CON-001", object, what).at(table.options.position("connector")).into())
+    }
+
+    /// The connector of `table`, checked for `role`.
+    ///
+    /// # Errors
+    /// As [`Self::of`]; `CON-002` if the connector cannot be opened so.
+    pub fn for_role(&self, table: &TableDef, role: Role) -> Result<&Arc<dyn Connector>, Problems> {
+        let connector = self.of(table)?;
+        if connector.supports(role) {
+            return Ok(connector);
+        }
+        let (can, cannot) = match role {
+            Role::Source | Role::Scan => ("sink", "source"),
+            Role::Sink => ("source", "sink"),
+        };
+        let what = format!("Connector '{}' can only be used as a {can}. It cannot be used as a {cannot}.", connector.name());
+        Err(Problem::new("CON-002", table.options.object(), what).at(table.options.position("connector")).into())
+    }
+
+    /// Declarations of every connector, for the `belongs to` note of [`weir_base::options::OptionBag::finish`].
+    #[must_use]
+    pub fn all_options(&self) -> Vec<(&'static str, &'static [OptionDecl])> {
+        self.connectors.iter().map(|connector| (connector.name(), connector.options())).collect()
+    }
+}

@@ -1,0 +1,97 @@
+//! What a stream source is.
+//!
+//! The coordinator of a job commands where each split's reading ends. It asks the [`SplitEnumerator`] how far each split can be read
+//! now, and lets the [`SplitReader`]s read up to positions of its choice. Readers live across epochs and keep reading ahead; an epoch ends
+//! when every reader has reached the commanded end, so the ends together are a consistent cut.
+
+use std::fmt;
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use async_trait::async_trait;
+use weir_base::memory::MemoryBudget;
+
+use crate::error::ConnectorError;
+
+pub use weir_catalog::marker::{Cut, Cuts, SplitId, SplitPosition};
+
+/// How far the splits can be read at the moment of asking.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Frontier {
+    /// End of each known split, exclusive; for Kafka the last stable offset. Bounded: never past the bound.
+    pub ends: Cut,
+    /// Splits found since the last call, with the positions at which they begin. They are in `ends` too.
+    pub discovered: Cut,
+    /// The source is bounded and `ends` are its final ends.
+    pub finished: bool,
+}
+
+/// A stream source, made from a table declaration. Making it does no I/O.
+#[async_trait]
+pub trait StreamSource: fmt::Debug + Send + Sync {
+    /// All columns the source can deliver, in declared order.
+    fn schema(&self) -> SchemaRef;
+
+    /// Whether the source ends by itself.
+    fn is_bounded(&self) -> bool;
+
+    /// Connects and finds the splits. `restored` is the cut of a checkpoint, and wins over every start option.
+    ///
+    /// # Errors
+    /// A server that cannot be reached (transient); a lost range, a deleted or recreated split, or no start position (user).
+    async fn enumerator(&self, restored: Option<&Cut>) -> Result<Box<dyn SplitEnumerator>, ConnectorError>;
+
+    /// A reader of one split that begins at `from`. It delivers the columns `projection` of [`Self::schema`], in that order.
+    ///
+    /// Readers of one source share its connection. `budget` is charged for what is fetched and not yet delivered.
+    ///
+    /// # Errors
+    /// As [`Self::enumerator`].
+    async fn reader(&self, split: &SplitId, from: &SplitPosition, projection: &[usize], budget: &MemoryBudget) -> Result<Box<dyn SplitReader>, ConnectorError>;
+}
+
+/// Finds splits and their ends; one for each source of a running job.
+#[async_trait]
+pub trait SplitEnumerator: Send + fmt::Debug {
+    /// Where each split begins, as found when the enumerator was made.
+    fn start(&self) -> &Cut;
+
+    /// The ends as of now. Cheap enough to be called several times a second.
+    ///
+    /// # Errors
+    /// Transient ones may be retried by calling again.
+    async fn frontier(&mut self) -> Result<Frontier, ConnectorError>;
+
+    /// Tells the server how far the job has committed, for display only. Does nothing where there is no such thing.
+    async fn show_progress(&mut self, committed: &Cut);
+}
+
+/// What a reader gives.
+#[derive(Debug)]
+pub enum Read {
+    /// Rows, all before the commanded end. `position` is the offset after the last of them.
+    Rows {
+        /// The projected columns; at least one row.
+        batch: RecordBatch,
+        /// Offset of the next record not yet delivered.
+        position: i64,
+    },
+    /// Everything before the commanded end has been delivered; the reader's position is at or after it (gaps are normal).
+    Reached,
+}
+
+/// Reads one split, in order. Cancel safe: a dropped `next` loses no rows.
+#[async_trait]
+pub trait SplitReader: Send + fmt::Debug {
+    /// The next rows before `until` (exclusive), or [`Read::Reached`]. Waits if there is nothing yet.
+    ///
+    /// A later call may have a later `until`: rows past an earlier one were kept back and come first.
+    ///
+    /// # Errors
+    /// A record that cannot be decoded and may not be skipped (user): nothing is lost, the position stays before it. Connection trouble is
+    /// waited out, not reported, unless the split itself is gone.
+    async fn next(&mut self, until: i64) -> Result<Read, ConnectorError>;
+
+    /// Offset of the next record that [`Self::next`] would deliver.
+    fn position(&self) -> i64;
+}

@@ -39,7 +39,21 @@ impl<T> fmt::Display for Secret<T> {
 #[must_use]
 pub fn is_sensitive_key(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    ["password", "secret", "token", "credential", "sasl.jaas.config", "private-key", "access-key", "access.key", "account.key", "apikey", "auth-params", "service-key", "user-info"]
-        .iter()
-        .any(|part| key.contains(part))
+    [
+        "password",
+        "secret",
+        "token",
+        "credential",
+        "sasl.jaas.config",
+        "private-key",
+        "access-key",
+        "access.key",
+        "account.key",
+        "apikey",
+        "auth-params",
+        "service-key",
+        "user-info",
+    ]
+    .iter()
+    .any(|part| key.contains(part))
 }

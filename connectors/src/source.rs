@@ -47,7 +47,13 @@ pub trait StreamSource: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// As [`Self::enumerator`].
-    async fn reader(&self, split: &SplitId, from: &SplitPosition, projection: &[usize], budget: &MemoryBudget) -> Result<Box<dyn SplitReader>, ConnectorError>;
+    async fn reader(
+        &self,
+        split: &SplitId,
+        from: &SplitPosition,
+        projection: &[usize],
+        budget: &MemoryBudget,
+    ) -> Result<Box<dyn SplitReader>, ConnectorError>;
 }
 
 /// Finds splits and their ends; one for each source of a running job.

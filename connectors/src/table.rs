@@ -88,8 +88,12 @@ impl TableDef {
     }
 
     fn schema_of(&self, wanted: impl Fn(&ColumnDef) -> bool) -> SchemaRef {
-        let fields: Vec<Field> =
-            self.columns.iter().filter(|column| wanted(column)).map(|column| Field::new(&column.name, column.data_type.clone(), column.nullable)).collect();
+        let fields: Vec<Field> = self
+            .columns
+            .iter()
+            .filter(|column| wanted(column))
+            .map(|column| Field::new(&column.name, column.data_type.clone(), column.nullable))
+            .collect();
         Arc::new(Schema::new(fields))
     }
 }

@@ -127,14 +127,22 @@ impl OptionBag {
             format!("'{text}' is not a duration. Expected '<number> <unit>', unit one of d, h, min, s, ms, us, ns. Example: '10 ms'.")
         })?;
         if unit_less && !duration.is_zero() {
-            self.warn("OPT-008", decl.key, format!("'{}' has no unit and is taken as {} ms. Write the unit, as in '10 s'.", decl.key, duration.as_millis()));
+            self.warn(
+                "OPT-008",
+                decl.key,
+                format!("'{}' has no unit and is taken as {} ms. Write the unit, as in '10 s'.", decl.key, duration.as_millis()),
+            );
         }
         Some(duration)
     }
 
     /// Pulls a size in bytes.
     pub fn bytes(&mut self, decl: &OptionDecl) -> Option<u64> {
-        self.parse(decl, |text| parse_memory_size(text), |text| format!("'{text}' is not a size. Expected '<number> <unit>', unit one of b, kb, mb, gb, tb. Example: '64 mb'."))
+        self.parse(
+            decl,
+            |text| parse_memory_size(text),
+            |text| format!("'{text}' is not a size. Expected '<number> <unit>', unit one of b, kb, mb, gb, tb. Example: '64 mb'."),
+        )
     }
 
     /// Pulls one of the declared names, as declared.
@@ -168,8 +176,12 @@ impl OptionBag {
 
     /// Pulls every option whose key begins with `prefix`, the prefix taken off.
     pub fn prefixed(&mut self, prefix: &str) -> BTreeMap<String, String> {
-        let found: Vec<(String, String)> =
-            self.entries.iter().filter(|(key, _)| key.len() > prefix.len() && key.starts_with(prefix)).map(|(key, entry)| (key.clone(), entry.value.clone())).collect();
+        let found: Vec<(String, String)> = self
+            .entries
+            .iter()
+            .filter(|(key, _)| key.len() > prefix.len() && key.starts_with(prefix))
+            .map(|(key, entry)| (key.clone(), entry.value.clone()))
+            .collect();
         let mut values = BTreeMap::new();
         for (key, value) in found {
             values.insert(key[prefix.len()..].to_owned(), value);
@@ -309,7 +321,8 @@ mod tests {
     const TOPIC: OptionDecl = OptionDecl::new("topic", ValueType::List, "topics");
     const SERVERS: OptionDecl = OptionDecl::new("properties.bootstrap.servers", ValueType::String, "brokers").required();
     const PROPERTIES: OptionDecl = OptionDecl::new("properties.*", ValueType::String, "client");
-    const MODE: OptionDecl = OptionDecl::new("scan.startup.mode", ValueType::Enum(&["earliest-offset", "latest-offset"]), "start").default("earliest-offset");
+    const MODE: OptionDecl =
+        OptionDecl::new("scan.startup.mode", ValueType::Enum(&["earliest-offset", "latest-offset"]), "start").default("earliest-offset");
     const INTERVAL: OptionDecl = OptionDecl::new("scan.interval", ValueType::Duration, "interval").default("5 min");
     const COUNT: OptionDecl = OptionDecl::new("count", ValueType::Integer { min: 1, max: 10 }, "count");
     const COMPACT: &[OptionDecl] = &[OptionDecl::new("auto-compact", ValueType::Boolean, "compact")];
@@ -336,14 +349,22 @@ mod tests {
 
     #[test]
     fn every_problem_is_reported_at_its_place() {
-        let mut bag = bag(&[("scan.startup.mode", "earliest"), ("bootstrap.servers", "x:1"), ("scan.interval", "5 mins ago"), ("count", "0"), ("topc", "t"), ("auto-compact", "true")]);
+        let mut bag = bag(&[
+            ("scan.startup.mode", "earliest"),
+            ("bootstrap.servers", "x:1"),
+            ("scan.interval", "5 mins ago"),
+            ("count", "0"),
+            ("topc", "t"),
+            ("auto-compact", "true"),
+        ]);
         bag.string(&SERVERS);
         bag.choice(&MODE);
         bag.duration(&INTERVAL);
         bag.integer(&COUNT);
         bag.list(&TOPIC);
         bag.boolean(&LATER);
-        let problems = bag.finish("fs", &[&TOPIC, &SERVERS, &PROPERTIES, &MODE, &INTERVAL, &COUNT, &LATER], &[("iceberg", COMPACT)]).expect_err("problems");
+        let problems =
+            bag.finish("fs", &[&TOPIC, &SERVERS, &PROPERTIES, &MODE, &INTERVAL, &COUNT, &LATER], &[("iceberg", COMPACT)]).expect_err("problems");
         let text = problems.to_string();
         for part in [
             "[OPT-004] Table 'c.d.t': Invalid value for option 'scan.startup.mode': 'earliest'. Expected one of: [earliest-offset, latest-offset]. Did you mean 'earliest-offset'?\n  at line 1, column 3",

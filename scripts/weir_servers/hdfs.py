@@ -1,0 +1,92 @@
+"""HDFS: one NameNode and one DataNode, plain, without permissions."""
+
+import json
+import urllib.parse
+import urllib.request
+
+from . import cache, java
+from .process import Program
+from .server import Server, Site
+
+NAMENODE = "org.apache.hadoop.hdfs.server.namenode.NameNode"
+DATANODE = "org.apache.hadoop.hdfs.server.datanode.DataNode"
+LOGGING = """\
+log4j.rootLogger=WARN,err
+log4j.appender.err=org.apache.log4j.ConsoleAppender
+log4j.appender.err.target=System.err
+log4j.appender.err.layout=org.apache.log4j.PatternLayout
+log4j.appender.err.layout.ConversionPattern=%d{HH:mm:ss.SSS} %p %c{1}: %m%n
+"""
+
+
+class Hdfs(Server):
+    """A cluster reached by the NameNode's address; clients find it in a configuration folder too."""
+
+    name = "hdfs"
+    port_names = ("namenode", "namenode_http", "datanode", "datanode_http", "datanode_ipc", "datanode_proxy")
+
+    def fetch(self) -> None:
+        java.jars("hdfs")
+
+    def prepare(self, site: Site) -> None:
+        core = {"fs.defaultFS": uri(site), "hadoop.tmp.dir": site.folder / "tmp"}
+        for place, properties in (("conf", settings(site)), ("client", {"dfs.client.use.datanode.hostname": "false"})):
+            java.write_hadoop_xml(site.folder / place / "core-site.xml", core)
+            java.write_hadoop_xml(site.folder / place / "hdfs-site.xml", properties)
+        (site.folder / "conf" / "log4j.properties").write_text(LOGGING, encoding="utf-8")
+        # The published jars hold no web pages, and without these folders the web server, which serves JMX and WebHDFS, does not start.
+        for application in ("hdfs", "datanode"):
+            (site.folder / "web" / "webapps" / application).mkdir(parents=True, exist_ok=True)
+        if not (site.folder / "name" / "current" / "VERSION").exists():
+            cache.call(self._java(site, NAMENODE, "-format", "-nonInteractive", "-clusterId", "weir"), "formatting the NameNode")
+
+    def programs(self, site: Site) -> list[Program]:
+        return [Program("namenode", self._java(site, NAMENODE)), Program("datanode", self._java(site, DATANODE))]
+
+    def ready(self, site: Site) -> bool:
+        query = urllib.parse.urlencode({"qry": "Hadoop:service=NameNode,name=FSNamesystemState"})
+        with urllib.request.urlopen(f"{http(site)}/jmx?{query}", timeout=5) as answer:
+            beans = json.load(answer)["beans"]
+        return bool(beans) and beans[0]["FSState"] == "Operational" and beans[0]["NumLiveDataNodes"] == 1
+
+    def addresses(self, site: Site) -> dict[str, str]:
+        return {"uri": uri(site), "conf": str(site.folder / "client"), "http": http(site)}
+
+    def _java(self, site: Site, *arguments) -> list:
+        classpath = [site.folder / "conf", site.folder / "web", java.jars("hdfs") / "*"]
+        return java.command("192m", classpath, "--add-opens=java.base/java.lang=ALL-UNNAMED", *arguments)
+
+
+def uri(site: Site) -> str:
+    """What paths on this cluster begin with."""
+    return f"hdfs://127.0.0.1:{site.ports['namenode']}"
+
+
+def http(site: Site) -> str:
+    """The NameNode's web server: WebHDFS under `/webhdfs/v1`, counters under `/jmx`."""
+    return f"http://127.0.0.1:{site.ports['namenode_http']}"
+
+
+def settings(site: Site) -> dict:
+    """The servers' `hdfs-site.xml`."""
+    ports = {name: f"127.0.0.1:{port}" for name, port in site.ports.items()}
+    return {
+        "dfs.namenode.rpc-address": ports["namenode"],
+        "dfs.namenode.http-address": ports["namenode_http"],
+        "dfs.namenode.name.dir": (site.folder / "name").as_uri(),
+        "dfs.namenode.handler.count": 4,
+        "dfs.namenode.safemode.extension": 0,
+        "dfs.namenode.fs-limits.min-block-size": 65536,
+        "dfs.namenode.datanode.registration.ip-hostname-check": "false",
+        "dfs.datanode.data.dir": (site.folder / "data").as_uri(),
+        "dfs.datanode.hostname": "127.0.0.1",
+        "dfs.datanode.address": ports["datanode"],
+        "dfs.datanode.http.address": ports["datanode_http"],
+        "dfs.datanode.ipc.address": ports["datanode_ipc"],
+        "dfs.datanode.http.internal-proxy.port": site.ports["datanode_proxy"],
+        "dfs.datanode.du.reserved": 0,
+        "dfs.replication": 1,
+        "dfs.permissions.enabled": "false",
+        "dfs.heartbeat.interval": 1,
+        "dfs.namenode.heartbeat.recheck-interval": 2000,
+    }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::decl::{OptionDecl, ValueType};
 use super::problem::{Position, Problem, Problems};
-use super::suggest::{closest, did_you_mean, normalise};
-use super::values::{parse_boolean, parse_duration, parse_memory_size};
+use super::suggest::{closest, did_you_mean, normalise, remedy};
+use super::values::{parse_boolean, parse_duration, parse_memory_size, split_list};
 use crate::secret::{MASK, is_sensitive_key};
 
 #[derive(Debug, Clone)]
@@ -22,13 +22,36 @@ pub struct OptionBag {
     entries: BTreeMap<String, Entry>,
     taken: BTreeSet<String>,
     problems: Vec<Problem>,
+    scope: Scope,
+    /// Keys that were declared within scopes, in full.
+    scoped: Vec<String>,
+}
+
+/// How keys of declarations become keys of the bag.
+#[derive(Clone, Default)]
+struct Scope {
+    prefix: String,
+    name: Option<String>,
+}
+
+impl Scope {
+    fn full(&self, key: &str) -> String {
+        match &self.name {
+            Some(name) => format!("{}{}", self.prefix, key.replacen('#', name, 1)),
+            None => format!("{}{key}", self.prefix),
+        }
+    }
 }
 
 impl OptionBag {
     /// An empty bag of the object named so in messages: `Table 'c.d.t'`, `Catalog 'lake'`.
     #[must_use]
     pub fn new(object: impl Into<String>) -> Self {
-        Self { object: object.into(), entries: BTreeMap::new(), taken: BTreeSet::new(), problems: Vec::new() }
+        Self::with_entries(object.into(), BTreeMap::new())
+    }
+
+    fn with_entries(object: String, entries: BTreeMap<String, Entry>) -> Self {
+        Self { object, entries, taken: BTreeSet::new(), problems: Vec::new(), scope: Scope::default(), scoped: Vec::new() }
     }
 
     /// What messages call the object.
@@ -45,7 +68,36 @@ impl OptionBag {
     /// A copy of what was written, with nothing pulled and no problems.
     #[must_use]
     pub fn fresh(&self) -> Self {
-        Self { object: self.object.clone(), entries: self.entries.clone(), taken: BTreeSet::new(), problems: Vec::new() }
+        Self::with_entries(self.object.clone(), self.entries.clone())
+    }
+
+    /// Pulls options whose keys carry `prefix` (`value.json.`): within `pull`, every key given to this bag is one without the prefix.
+    ///
+    /// `declared` are the options that `pull` may take; [`Self::finish`] knows them with the prefix and suggests them.
+    pub fn scoped<T>(&mut self, prefix: &str, declared: &[OptionDecl], pull: impl FnOnce(&mut Self) -> T) -> T {
+        self.within(Scope { prefix: self.scope.full(prefix), name: None }, declared, pull)
+    }
+
+    /// Pulls options of one column: within `pull`, a `#` in a key (`fields.#.kind`) stands for `name`.
+    ///
+    /// `declared` as in [`Self::scoped`].
+    pub fn named<T>(&mut self, name: &str, declared: &[OptionDecl], pull: impl FnOnce(&mut Self) -> T) -> T {
+        self.within(Scope { prefix: self.scope.prefix.clone(), name: Some(name.to_owned()) }, declared, pull)
+    }
+
+    fn within<T>(&mut self, scope: Scope, declared: &[OptionDecl], pull: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = std::mem::replace(&mut self.scope, scope);
+        let known: Vec<String> = declared.iter().map(|decl| self.scope.full(decl.key)).collect();
+        self.scoped.extend(known);
+        let result = pull(self);
+        self.scope = outer;
+        result
+    }
+
+    /// The key as the user writes it: with the prefix and the name of the scope.
+    #[must_use]
+    pub fn full_key(&self, key: &str) -> String {
+        self.scope.full(key)
     }
 
     /// Keys and values as written, secrets included.
@@ -56,19 +108,23 @@ impl OptionBag {
     /// Whether the user gave `key`.
     #[must_use]
     pub fn contains(&self, key: &str) -> bool {
-        self.entries.contains_key(key)
+        self.entry(key).is_some()
     }
 
     /// The value of `key` as written, without pulling it.
     #[must_use]
     pub fn peek(&self, key: &str) -> Option<&str> {
-        self.entries.get(key).map(|entry| entry.value.as_str())
+        self.entry(key).map(|entry| entry.value.as_str())
     }
 
     /// Where `key` was written.
     #[must_use]
     pub fn position(&self, key: &str) -> Option<Position> {
-        self.entries.get(key).and_then(|entry| entry.position)
+        self.entry(key).and_then(|entry| entry.position)
+    }
+
+    fn entry(&self, key: &str) -> Option<&Entry> {
+        self.entries.get(&self.scope.full(key))
     }
 
     /// Notes a problem.
@@ -107,12 +163,13 @@ impl OptionBag {
             ValueType::Integer { min, max } => (min, max),
             _ => (i64::MIN, i64::MAX),
         };
-        let value = self.parse(decl, |text| text.trim().parse::<i64>().ok(), |text| format!("'{text}' is not a whole number."))?;
-        if (min..=max).contains(&value) {
-            return Some(value);
+        let value = self.parse(decl, |text| text.trim().parse::<i128>().ok(), |text| format!("'{text}' is not a whole number."))?;
+        if let Some(fits) = i64::try_from(value).ok().filter(|value| (min..=max).contains(value)) {
+            return Some(fits);
         }
-        let bound = if value < min { format!(">= {min}") } else { format!("<= {max}") };
-        self.error("OPT-007", decl.key, format!("'{}' must be {bound}, but is {value}.", decl.key));
+        let bound = if value < i128::from(min) { format!(">= {min}") } else { format!("<= {max}") };
+        let key = self.given(decl).unwrap_or(decl.key);
+        self.error("OPT-007", key, format!("'{}' must be {bound}, but is {value}.", self.scope.full(key)));
         None
     }
 
@@ -127,11 +184,9 @@ impl OptionBag {
             format!("'{text}' is not a duration. Expected '<number> <unit>', unit one of d, h, min, s, ms, us, ns. Example: '10 ms'.")
         })?;
         if unit_less && !duration.is_zero() {
-            self.warn(
-                "OPT-008",
-                decl.key,
-                format!("'{}' has no unit and is taken as {} ms. Write the unit, as in '10 s'.", decl.key, duration.as_millis()),
-            );
+            let key = self.given(decl).unwrap_or(decl.key);
+            let full = self.scope.full(key);
+            self.warn("OPT-008", key, format!("'{full}' has no unit and is taken as {} ms. Write the unit, as in '10 s'.", duration.as_millis()));
         }
         Some(duration)
     }
@@ -150,15 +205,15 @@ impl OptionBag {
         let ValueType::Enum(names) = decl.ty else { return None };
         let (key, value) = match self.take(decl) {
             Some(found) => found,
-            None => (decl.key.to_owned(), decl.default?.to_owned()),
+            None => (decl.key, decl.default?.to_owned()),
         };
         let wanted = normalise(&value);
         if let Some(name) = names.iter().find(|name| normalise(name) == wanted) {
             return Some(name);
         }
         let near = did_you_mean(&closest(&value, names.iter().copied())).map(|text| format!(" {text}")).unwrap_or_default();
-        let what = format!("Invalid value for option '{key}': '{}'. Expected one of: [{}].{near}", shown(&key, &value, decl), names.join(", "));
-        self.error("OPT-004", &key, what);
+        let (full, value) = (self.scope.full(key), shown(key, &value, decl));
+        self.error("OPT-004", key, format!("Invalid value for option '{full}': '{value}'. Expected one of: [{}].{near}", names.join(", ")));
         None
     }
 
@@ -168,18 +223,19 @@ impl OptionBag {
             return decl.default.map(|text| split_list(text)).unwrap_or_default();
         };
         let elements = split_list(&value);
-        if elements.len() == 1 && elements[0].contains(',') {
-            self.warn("OPT-008", &key, format!("'{key}' has one element with a ',' in it. Elements are separated by ';'."));
+        if matches!(elements.as_slice(), [only] if only.contains(',')) {
+            self.warn("OPT-008", key, format!("'{}' has one element with a ',' in it. Elements are separated by ';'.", self.scope.full(key)));
         }
         elements
     }
 
     /// Pulls every option whose key begins with `prefix`, the prefix taken off.
     pub fn prefixed(&mut self, prefix: &str) -> BTreeMap<String, String> {
+        let prefix = self.scope.full(prefix);
         let found: Vec<(String, String)> = self
             .entries
             .iter()
-            .filter(|(key, _)| key.len() > prefix.len() && key.starts_with(prefix))
+            .filter(|(key, _)| key.len() > prefix.len() && key.starts_with(&prefix))
             .map(|(key, entry)| (key.clone(), entry.value.clone()))
             .collect();
         let mut values = BTreeMap::new();
@@ -192,74 +248,62 @@ impl OptionBag {
 
     /// Ends the pulling: warnings if all is well, else every problem and every left-over key.
     ///
-    /// `owner` is the connector or catalog type in messages; `known` its declarations; `elsewhere` the declarations of other owners by
-    /// name, for the `belongs to` note.
+    /// `owner` is the connector or catalog type in messages; `known` its declarations, without those of scopes; `elsewhere` the declarations
+    /// of other owners by name, for the `belongs to` note.
     ///
     /// # Errors
     /// All problems of the bag, sorted by position.
     pub fn finish(mut self, owner: &str, known: &[&OptionDecl], elsewhere: &[(&str, &[OptionDecl])]) -> Result<Vec<Problem>, Problems> {
-        let left: Vec<String> = self.entries.keys().filter(|key| !self.taken.contains(*key)).cloned().collect();
-        for key in left {
-            let problem = self.unsupported(owner, &key, known, elsewhere);
-            self.problems.push(problem);
-        }
+        let mut names: Vec<&str> = known.iter().map(|decl| decl.key).chain(self.scoped.iter().map(String::as_str)).collect();
+        names.sort_unstable();
+        names.dedup();
+        let left = self.entries.keys().filter(|key| !self.taken.contains(*key));
+        let unsupported: Vec<Problem> = left
+            .map(|key| {
+                let what = format!("Unsupported options found for '{owner}': '{key}'.");
+                let position = self.entries.get(key).and_then(|entry| entry.position);
+                remedy(Problem::new("OPT-001", self.object.clone(), what).at(position), owner, key, &names, elsewhere)
+            })
+            .collect();
+        self.problems.extend(unsupported);
         let (warnings, errors): (Vec<_>, Vec<_>) = self.problems.into_iter().partition(|problem| problem.warning);
         if errors.is_empty() { Ok(warnings) } else { Err(Problems::new(errors)) }
     }
 
-    fn unsupported(&self, owner: &str, key: &str, known: &[&OptionDecl], elsewhere: &[(&str, &[OptionDecl])]) -> Problem {
-        let what = format!("Unsupported options found for '{owner}': '{key}'.");
-        let problem = Problem::new("OPT-001", self.object.clone(), what).at(self.position(key));
-        let prefixed = known.iter().find(|decl| decl.key.ends_with(&format!(".{key}")) || prefix_repair(decl.key, key));
-        if let Some(decl) = prefixed {
-            let full = decl.key.strip_suffix('*').map_or_else(|| decl.key.to_owned(), |prefix| format!("{prefix}{key}"));
-            let note = prefix_note(&full, key);
-            return problem.suggest(Some(format!("Did you mean '{full}'?{note}")));
-        }
-        let near = closest(key, known.iter().map(|decl| decl.key).filter(|name| !name.contains(['*', '#'])));
-        if !near.is_empty() {
-            let foreign = owner_of(key, elsewhere, owner).map(|name| format!(" ('{key}' belongs to connector '{name}'.)")).unwrap_or_default();
-            return problem.suggest(did_you_mean(&near).map(|text| text + &foreign));
-        }
-        if let Some(name) = owner_of(key, elsewhere, owner) {
-            return problem.hint(format!("'{key}' belongs to '{name}'."));
-        }
-        let foreign: Vec<&str> = elsewhere.iter().flat_map(|(_, decls)| decls.iter().map(|decl| decl.key)).collect();
-        if let [first, ..] = closest(key, foreign.iter().copied()).as_slice()
-            && let Some(name) = owner_of(first, elsewhere, owner)
-        {
-            return problem.suggest(Some(format!("Did you mean '{first}'? ('{first}' belongs to '{name}'.)")));
-        }
-        if known.len() > 20 {
-            return problem.hint(format!("DESCRIBE CONNECTOR {owner} lists the options."));
-        }
-        let mut names: Vec<&str> = known.iter().map(|decl| decl.key).collect();
-        names.sort_unstable();
-        problem.hint(format!("Supported options: {}.", names.join(", ")))
+    /// The spelling of `decl` that the user gave: its key, else an older one.
+    fn given(&self, decl: &OptionDecl) -> Option<&'static str> {
+        std::iter::once(decl.key).chain(decl.deprecated.iter().copied()).find(|key| self.contains(key))
     }
 
-    fn take(&mut self, decl: &OptionDecl) -> Option<(String, String)> {
-        if let Some(entry) = self.entries.get(decl.key) {
-            self.taken.insert(decl.key.to_owned());
-            return Some((decl.key.to_owned(), entry.value.clone()));
-        }
-        for old in decl.deprecated {
-            if let Some(value) = self.peek(old).map(str::to_owned) {
-                self.taken.insert((*old).to_owned());
-                self.warn("OPT-009", old, format!("'{old}' is deprecated, use '{}'.", decl.key));
-                return Some(((*old).to_owned(), value));
+    fn take(&mut self, decl: &OptionDecl) -> Option<(&'static str, String)> {
+        let Some(key) = self.given(decl) else {
+            if decl.required {
+                self.missing(decl);
             }
-        }
-        if decl.required {
-            let mut problem = Problem::new("OPT-002", self.object.clone(), format!("One or more required options are missing: '{}'.", decl.key));
-            if let Some((prefix, rest)) = decl.key.split_once('.')
-                && self.contains(rest)
-            {
-                problem = problem.hint(format!("'{rest}' is set; this option needs the prefix '{prefix}.'."));
+            return None;
+        };
+        for old in decl.deprecated.iter().copied().filter(|old| self.contains(old)).collect::<Vec<_>>() {
+            let (full, new) = (self.scope.full(old), self.scope.full(decl.key));
+            if old == key {
+                self.warn("OPT-009", old, format!("'{full}' is deprecated, use '{new}'."));
+            } else {
+                self.warn("OPT-008", old, format!("'{full}' has no effect because '{}' is given too.", self.scope.full(key)));
             }
-            self.problems.push(problem);
+            self.taken.insert(full);
         }
-        None
+        self.taken.insert(self.scope.full(key));
+        self.peek(key).map(|value| (key, value.to_owned()))
+    }
+
+    fn missing(&mut self, decl: &OptionDecl) {
+        let what = format!("One or more required options are missing: '{}'.", self.scope.full(decl.key));
+        let mut problem = Problem::new("OPT-002", self.object.clone(), what);
+        if let Some((prefix, rest)) = decl.key.split_once('.')
+            && self.contains(rest)
+        {
+            problem = problem.hint(format!("'{rest}' is set; this option needs the prefix '{prefix}.'."));
+        }
+        self.problems.push(problem);
     }
 
     fn parse<T>(&mut self, decl: &OptionDecl, parse: impl Fn(&str) -> Option<T>, expected: impl Fn(&str) -> String) -> Option<T> {
@@ -268,8 +312,8 @@ impl OptionBag {
         };
         let parsed = parse(&value);
         if parsed.is_none() {
-            let what = format!("Invalid value for option '{key}': {}", expected(&shown(&key, &value, decl)));
-            self.error("OPT-003", &key, what);
+            let what = format!("Invalid value for option '{}': {}", self.scope.full(key), expected(&shown(key, &value, decl)));
+            self.error("OPT-003", key, what);
         }
         parsed
     }
@@ -286,32 +330,6 @@ impl std::fmt::Debug for OptionBag {
 
 fn shown(key: &str, value: &str, decl: &OptionDecl) -> String {
     if decl.secret || is_sensitive_key(key) { MASK.to_owned() } else { value.to_owned() }
-}
-
-fn split_list(text: &str) -> Vec<String> {
-    text.split(';').map(|part| part.trim().trim_matches(|c| c == '\'' || c == '"').to_owned()).filter(|part| !part.is_empty()).collect()
-}
-
-/// `properties.*` and the key of a client option whose prefix was forgotten.
-fn prefix_repair(pattern: &str, key: &str) -> bool {
-    pattern == "properties.*" && matches!(key, "bootstrap.servers" | "group.id" | "security.protocol" | "auto.offset.reset" | "isolation.level")
-}
-
-fn prefix_note(full: &str, key: &str) -> String {
-    let prefix = full.strip_suffix(key).unwrap_or_default().trim_end_matches('.');
-    match prefix.rsplit_once('.').map_or(prefix, |(_, last)| last) {
-        "properties" => " (Kafka client options carry the prefix 'properties.'.)".to_owned(),
-        "" => String::new(),
-        format if prefix.starts_with("value.") || prefix.starts_with("key.") => {
-            let selector = prefix.split('.').next().unwrap_or_default();
-            format!(" (options of format '{format}' selected by '{selector}.format' carry that prefix.)")
-        }
-        format => format!(" (options of '{format}' carry that prefix.)"),
-    }
-}
-
-fn owner_of<'a>(key: &str, elsewhere: &[(&'a str, &[OptionDecl])], except: &str) -> Option<&'a str> {
-    elsewhere.iter().find(|(name, decls)| *name != except && decls.iter().any(|decl| decl.key == key)).map(|(name, _)| *name)
 }
 
 #[cfg(test)]
@@ -389,5 +407,48 @@ mod tests {
         bag.boolean(&OptionDecl::new("token", ValueType::Boolean, "x").secret());
         let text = bag.finish("c", &[], &[]).expect_err("not a boolean").to_string();
         assert!(!text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn format_options_are_pulled_under_their_prefix_and_suggested_with_it() {
+        const IGNORE: OptionDecl = OptionDecl::new("ignore-parse-errors", ValueType::Boolean, "skip").default("false");
+        let mut bag = bag(&[("value.json.ignore-parse-errors", "yes"), ("ignore-parse-errors", "true"), ("json.ignore-parse-errors", "true")]);
+        bag.scoped("value.json.", &[IGNORE], |bag| bag.boolean(&IGNORE));
+        let text = bag.finish("kafka", &[&TOPIC], &[]).expect_err("problems").to_string();
+        let meant = "\n  Did you mean 'value.json.ignore-parse-errors'? (options of format 'json' selected by 'value.format' carry that prefix.)";
+        for part in [
+            "[OPT-003] Table 'c.d.t': Invalid value for option 'value.json.ignore-parse-errors': 'yes' is not a boolean.",
+            &format!("Unsupported options found for 'kafka': 'ignore-parse-errors'.{meant}"),
+            &format!("Unsupported options found for 'kafka': 'json.ignore-parse-errors'.{meant}"),
+        ] {
+            assert!(text.contains(part), "{part}\nnot in\n{text}");
+        }
+    }
+
+    #[test]
+    fn options_of_a_column_are_pulled_by_its_name() {
+        const LENGTH: OptionDecl = OptionDecl::new("fields.#.length", ValueType::Integer { min: 1, max: 9 }, "length");
+        let mut bag = bag(&[("fields.a.b.length", "10"), ("fields.a.length", "3"), ("fields.a.b.lenght", "3")]);
+        assert_eq!(bag.named("a", &[LENGTH], |bag| bag.integer(&LENGTH)), Some(3));
+        assert_eq!(bag.named("a.b", &[LENGTH], |bag| bag.integer(&LENGTH)), None);
+        let text = bag.finish("datagen", &[&LENGTH], &[]).expect_err("problems").to_string();
+        assert!(text.contains("'fields.a.b.length' must be <= 9, but is 10."), "{text}");
+        assert!(text.contains("'fields.a.b.lenght'.\n  Did you mean 'fields.a.b.length'"), "{text}");
+    }
+
+    #[test]
+    fn an_old_spelling_warns_and_gives_way_to_the_new_one() {
+        const NEW: OptionDecl = OptionDecl::new("count", ValueType::Integer { min: 1, max: 10 }, "count").deprecated(&["cnt", "number"]);
+        let mut old = bag(&[("cnt", "99999999999999999999")]);
+        assert_eq!(old.integer(&NEW), None);
+        assert!(old.finish("c", &[&NEW], &[]).expect_err("too large").to_string().contains("'cnt' must be <= 10, but is 99999999999999999999."));
+        let mut both = bag(&[("count", "3"), ("number", "4")]);
+        assert_eq!(both.integer(&NEW), Some(3));
+        let warnings = both.finish("c", &[&NEW], &[]).expect("fine");
+        assert_eq!(warnings.len(), 1);
+        assert_eq!(
+            warnings[0].to_string(),
+            "[OPT-008] warning: Table 'c.d.t': 'number' has no effect because 'count' is given too.\n  at line 2, column 3"
+        );
     }
 }

@@ -14,4 +14,4 @@ pub use bag::OptionBag;
 pub use decl::{OptionDecl, ValueType};
 pub use problem::{Position, Problem, Problems};
 pub use suggest::{closest, normalise};
-pub use values::{parse_boolean, parse_duration, parse_memory_size};
+pub use values::{parse_boolean, parse_duration, parse_memory_size, split_list};

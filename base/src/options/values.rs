@@ -48,6 +48,44 @@ pub fn parse_memory_size(text: &str) -> Option<u64> {
     number.checked_mul(factor)
 }
 
+/// Elements between `;`, blanks around them taken off, empty ones left out. An element may stand in quotes (`'` or `"`, doubled inside): then
+/// a `;` in it does not separate.
+#[must_use]
+pub fn split_list(text: &str) -> Vec<String> {
+    let mut elements = Vec::new();
+    let mut rest = text;
+    while !rest.trim_start().is_empty() {
+        let (element, after) = next_element(rest.trim_start());
+        if !element.is_empty() {
+            elements.push(element);
+        }
+        rest = after;
+    }
+    elements
+}
+
+fn next_element(text: &str) -> (String, &str) {
+    let quoted = text.chars().next().filter(|first| matches!(first, '\'' | '"')).and_then(|quote| {
+        let mut element = String::new();
+        let mut inside = text.get(1..)?;
+        loop {
+            let (part, after) = inside.split_once(quote)?;
+            element.push_str(part);
+            if let Some(more) = after.strip_prefix(quote) {
+                element.push(quote);
+                inside = more;
+                continue;
+            }
+            let after = after.trim_start();
+            return if after.is_empty() { Some((element, "")) } else { after.strip_prefix(';').map(|after| (element, after)) };
+        }
+    });
+    quoted.unwrap_or_else(|| {
+        let (element, after) = text.split_once(';').unwrap_or((text, ""));
+        (element.trim().to_owned(), after)
+    })
+}
+
 fn split_number(text: &str) -> Option<(u64, &str)> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -85,5 +123,13 @@ mod tests {
         for bad in ["yes", "1", "on", "ture", ""] {
             assert_eq!(parse_boolean(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_quoted_element_keeps_its_semicolons() {
+        assert_eq!(split_list("a; 'b;c' ;;\"d\""), ["a", "b;c", "d"]);
+        assert_eq!(split_list("'it''s';x"), ["it's", "x"]);
+        assert_eq!(split_list("it's;'open"), ["it's", "'open"]);
+        assert!(split_list(" ; ").is_empty());
     }
 }

@@ -74,9 +74,10 @@ def _new_ports(server: Server) -> dict[str, int]:
 
 def _await_ready(server: Server, run: Run, site: Site) -> None:
     deadline = time.monotonic() + READY_SECONDS
+    wanted = {program.name for program in server.programs(site)}
     last = "no answer"
     while True:
-        dead = run.server(server.name)["processes"].keys() - run.processes(server.name).keys()
+        dead = wanted - run.processes(server.name).keys()
         if dead:
             raise cache.Failed(f"{server.name}: `{min(dead)}` ended before it was ready\n{_log_tail(site.folder / f'{min(dead)}.log')}")
         try:

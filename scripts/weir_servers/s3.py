@@ -69,29 +69,31 @@ def kind() -> str:
     if chosen := os.environ.get("WEIR_S3_SERVER"):
         return chosen
     try:
-        answer = subprocess.run(["go", "env", "GOVERSION", "GOTOOLCHAIN"], capture_output=True, text=True, check=True, cwd="/").stdout.split()
+        answer = subprocess.run(["go", "env", "GOVERSION"], capture_output=True, text=True, check=True, cwd="/").stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        answer = []
-    if go_will_do(answer):
+        answer = ""
+    if go_will_do(answer, os.environ.get("GOTOOLCHAIN", "auto")):
         return "versitygw"
-    cache.say(f"s3: moto, because versitygw {VERSION} needs Go {'.'.join(map(str, NEEDS_GO))} and here is {answer[0] if answer else 'no Go'}")
+    cache.say(f"s3: moto, because versitygw {VERSION} needs Go {'.'.join(map(str, NEEDS_GO))} and here is {answer or 'no Go'}")
     return "moto"
 
 
-def go_will_do(answer: list[str]) -> bool:
-    """Whether this Go builds it: it is new enough, or new enough to get itself a newer one and not told to stay as it is."""
-    numbers = re.match(r"go(\d+)\.(\d+)", answer[0]) if answer else None
+def go_will_do(version: str, toolchain: str) -> bool:
+    """Whether this Go builds it: it is new enough, or new enough to get itself a newer one and allowed to."""
+    numbers = re.match(r"go(\d+)\.(\d+)", version)
     if not numbers:
         return False
-    version = (int(numbers[1]), int(numbers[2]))
-    return version >= NEEDS_GO or (version >= (1, 21) and answer[1:] == ["auto"])
+    have = (int(numbers[1]), int(numbers[2]))
+    return have >= NEEDS_GO or (have >= (1, 21) and toolchain == "auto")
 
 
 def versitygw() -> pathlib.Path:
     """The binary, built once."""
 
     def build(folder: pathlib.Path) -> None:
-        cache.call(["go", "install", f"{PACKAGE}@{VERSION}"], "building versitygw", env={"GOBIN": str(folder), "GOFLAGS": ""}, cwd="/")
+        # Distributions tell Go not to fetch a newer Go; only the user's own word counts here.
+        environment = {"GOBIN": str(folder), "GOFLAGS": "", "GOTOOLCHAIN": os.environ.get("GOTOOLCHAIN", "auto")}
+        cache.call(["go", "install", f"{PACKAGE}@{VERSION}"], "building versitygw", env=environment, cwd="/")
 
     return cache.ensure("versitygw", cache.digest(VERSION), build) / "versitygw"
 

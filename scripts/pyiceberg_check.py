@@ -1,0 +1,181 @@
+"""What PyIceberg, which shares no code with Weir, finds in a table; printed as one JSON document.
+
+`check` reads a table: row count, schema with field ids, partition spec, metrics of every data file as the manifests tell them, and, where
+asked for, sums, rows, and proof that no row is there twice. `append` makes a table (if there is none) or adds rows to one, as a foreign
+writer would. Catalog properties are PyIceberg's own; the `uri` of a SQL catalog may be written as in a job file.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+import pyarrow
+import pyarrow.compute
+from pyiceberg.catalog import load_catalog
+from pyiceberg.conversions import from_bytes
+from pyiceberg.types import ListType, MapType, StructType
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))  # for webhdfs_io
+
+
+def main():
+    """Runs the command that was asked for."""
+    arguments = parser().parse_args()
+    properties = dict(pair.split("=", 1) for pair in arguments.property)
+    if "uri" in properties:
+        properties["uri"] = for_sqlalchemy(properties["uri"])
+    if arguments.hdfs_http:
+        properties |= {"py-io-impl": "webhdfs_io.WebHdfsFileIO", "webhdfs.http": arguments.hdfs_http}
+    catalog = load_catalog(arguments.catalog, **properties)
+    print(json.dumps(arguments.action(catalog, arguments), default=plain))
+
+
+def parser():
+    """The command line."""
+    top = argparse.ArgumentParser(prog="scripts/reader", description=__doc__.splitlines()[0])
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    for action in (check, append):
+        one = commands.add_parser(action.__name__, help=action.__doc__.splitlines()[0], description=action.__doc__.splitlines()[0])
+        one.set_defaults(action=action)
+        one.add_argument("table", help="the table, with its namespace")
+        one.add_argument("--catalog", default="lake", help="the catalog's name: rows of a SQL catalog carry it (default: %(default)s)")
+        one.add_argument("--property", action="append", default=[], metavar="KEY=VALUE", help="a property of the catalog: type, uri, warehouse, s3.…")
+        one.add_argument("--hdfs-http", metavar="URL", help="the NameNode's HTTP address, when the warehouse is on HDFS")
+        if action is append:
+            one.add_argument("rows", help="a file with one JSON object a line")
+        else:
+            one.add_argument("--sum", action="append", default=[], metavar="COLUMN", help="add up a column")
+            one.add_argument("--unique", metavar="COLUMN,…", help="look for rows that agree in all of these columns")
+            one.add_argument("--ranges", metavar="PARTITION,OFFSET", help="for each value of the first, count, least and greatest of the second")
+            one.add_argument("--rows", action="store_true", help="give the rows too")
+    return top
+
+
+def for_sqlalchemy(uri):
+    """The addresses of SQL databases as Weir's job files have them, in the form that PyIceberg wants."""
+    if uri.startswith("sqlite:/"):
+        return "sqlite:////" + uri.removeprefix("sqlite:").lstrip("/")
+    if uri.startswith("postgres://"):
+        return "postgresql+psycopg2://" + uri.removeprefix("postgres://")
+    return uri
+
+
+def check(catalog, arguments):
+    """Tells what a table holds."""
+    table = catalog.load_table(arguments.table)
+    data = table.scan().to_arrow()
+    found = {
+        "rows": data.num_rows,
+        "location": table.location(),
+        "uuid": str(table.metadata.table_uuid),
+        "format_version": table.format_version,
+        "properties": dict(table.properties),
+        "schema": [describe(field) for field in table.schema().fields],
+        "partition_spec": [
+            {"source_id": field.source_id, "field_id": field.field_id, "name": field.name, "transform": str(field.transform)}
+            for field in table.spec().fields
+        ],
+        "snapshots": [{"id": one.snapshot_id, "summary": summary(one)} for one in table.snapshots()],
+        "files": files(table),
+        "sums": {name: str(pyarrow.compute.sum(data[name]).as_py()) for name in arguments.sum},
+    }
+    if arguments.unique:
+        found["duplicates"] = duplicates(data, arguments.unique.split(","))
+    if arguments.ranges:
+        found["ranges"] = ranges(data, *arguments.ranges.split(","))
+    if arguments.rows:
+        found["data"] = data.to_pylist()
+    return found
+
+
+def append(catalog, arguments):
+    """Adds rows to a table as a foreign writer; makes the table if there is none."""
+    lines = pathlib.Path(arguments.rows).read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines if line]
+    if catalog.table_exists(arguments.table):
+        table = catalog.load_table(arguments.table)
+        table.append(pyarrow.Table.from_pylist(rows, schema=table.schema().as_arrow()))
+    else:
+        data = pyarrow.Table.from_pylist(rows)
+        catalog.create_namespace_if_not_exists(arguments.table.rpartition(".")[0])
+        table = catalog.create_table(arguments.table, schema=data.schema)
+        table.append(data)
+    return {"snapshot": table.current_snapshot().snapshot_id, "rows": len(rows)}
+
+
+def describe(field):
+    """A field with its id, and those below it."""
+    return {"id": field.field_id, "name": field.name, "required": field.required, "type": describe_type(field.field_type)}
+
+
+def describe_type(kind):
+    """A type: its name, or for nested ones an object."""
+    if isinstance(kind, StructType):
+        return {"struct": [describe(field) for field in kind.fields]}
+    if isinstance(kind, ListType):
+        return {"list": {"id": kind.element_id, "required": kind.element_required, "type": describe_type(kind.element_type)}}
+    if isinstance(kind, MapType):
+        value = {"id": kind.value_id, "required": kind.value_required, "type": describe_type(kind.value_type)}
+        return {"map": {"key": {"id": kind.key_id, "type": describe_type(kind.key_type)}, "value": value}}
+    return str(kind)
+
+
+def files(table):
+    """Every live file of the current snapshot with the metrics its manifest entry carries, by field id."""
+    snapshot = table.current_snapshot()
+    found = []
+    for manifest in snapshot.manifests(table.io) if snapshot else []:
+        for entry in manifest.fetch_manifest_entry(table.io):
+            file = entry.data_file
+            spec = table.specs()[file.spec_id]
+            found.append({
+                "path": file.file_path,
+                "content": file.content.name,
+                "format": file.file_format.name,
+                "partition": {field.name: file.partition[position] for position, field in enumerate(spec.fields)},
+                "sequence_number": entry.sequence_number,
+                "snapshot": entry.snapshot_id,
+                "records": file.record_count,
+                "bytes": file.file_size_in_bytes,
+                "value_counts": dict(file.value_counts or {}),
+                "null_counts": dict(file.null_value_counts or {}),
+                "nan_counts": dict(file.nan_value_counts or {}),
+                "lower": bounds(table, file.lower_bounds),
+                "upper": bounds(table, file.upper_bounds),
+            })
+    return found
+
+
+def bounds(table, encoded):
+    """Bounds by field id, decoded with the field's type."""
+    return {key: from_bytes(table.schema().find_field(key).field_type, value) for key, value in (encoded or {}).items()}
+
+
+def summary(snapshot):
+    """A snapshot's operation and the other facts it carries."""
+    return {"operation": snapshot.summary.operation.value, **snapshot.summary.additional_properties} if snapshot.summary else {}
+
+
+def duplicates(data, columns):
+    """Groups of rows that agree in all the columns: how many, and a few of them."""
+    groups = data.group_by(columns).aggregate([([], "count_all")])
+    repeated = groups.filter(pyarrow.compute.greater(groups["count_all"], 1))
+    return {"groups": repeated.num_rows, "examples": repeated.slice(0, 10).to_pylist()}
+
+
+def ranges(data, split, position):
+    """For each split: how many rows, and its least and greatest position."""
+    groups = data.group_by([split]).aggregate([(position, "count"), (position, "min"), (position, "max")])
+    return {
+        str(row[split]): {"rows": row[f"{position}_count"], "min": row[f"{position}_min"], "max": row[f"{position}_max"]} for row in groups.to_pylist()
+    }
+
+
+def plain(value):
+    """What JSON has no form for, as text: decimals, times, bytes in hexadecimal."""
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+if __name__ == "__main__":
+    main()

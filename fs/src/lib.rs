@@ -1,7 +1,27 @@
 //! Schemes to object stores: one function resolves every URI, one place builds stores.
+//!
+//! [`FileSystems::resolve`] turns a URI into a [`Location`]: a store and a path in it. Every store is wrapped in the same layers, from the
+//! inside out: faults on command (only in builds with debug assertions, [`fault`]), counters ([`counting`]), deadlines and retries
+//! ([`deadline`]). Iceberg's metadata takes the same road through [`FileSystems::file_io`].
 
+pub mod conformance;
+pub mod counting;
+pub mod deadline;
+mod environment;
 mod error;
+pub mod fault;
 mod file_systems;
+mod hdfs;
+mod iceberg_storage;
+mod local;
+mod mounts;
+mod registry;
+mod s3;
+mod uri;
 
-pub use error::FsError;
+pub use counting::{Counting, IoCounts, Operation};
+pub use deadline::{Deadline, Limits};
+pub use environment::Environment;
+pub use error::{FsError, is_not_found, kind_of};
+pub use fault::{FaultPlan, Faulty};
 pub use file_systems::{FileSystems, Location};

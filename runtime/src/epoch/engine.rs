@@ -1,0 +1,144 @@
+//! From the logical plans of a job to the running plans of one epoch. Plan nodes are made anew for each epoch.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datafusion::error::DataFusionError;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
+use futures::TryStreamExt;
+use weir_base::memory::MemoryBudget;
+use weir_connectors::sink::{Distribution, WriterContext};
+use weir_connectors::source::{Cut, Cuts};
+use weir_sql::plan::{JobPlan, LeafFactory, PlannedInsert};
+
+use super::memory::BudgetPool;
+use super::reading::{Hub, Reading};
+use super::route::RouteExpr;
+use super::running::{RunningEpoch, RunningSink};
+use super::sink_exec::{SinkExec, read_end_row};
+use crate::checkpoint::{CheckpointStore, SinkIntents};
+use crate::error::RuntimeError;
+
+/// Makes and starts the epochs of one attempt.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    plan: Arc<JobPlan>,
+    state: SessionState,
+    store: CheckpointStore,
+    reading: Reading,
+}
+
+/// Which epoch to start.
+#[derive(Debug)]
+pub(crate) struct EpochSpec<'a> {
+    pub(crate) number: u64,
+    pub(crate) attempt: &'a str,
+    /// Where each split begins.
+    pub(crate) from: &'a Cuts,
+    /// What each sink has taken when the attempt began; it gets no row before that.
+    pub(crate) reached: &'a BTreeMap<String, Cuts>,
+}
+
+type Hubs = Arc<Mutex<BTreeMap<String, Hub>>>;
+
+/// The session of a job or query with its memory charged to `budget`.
+pub(crate) fn session_on(budget: &MemoryBudget, state: SessionState) -> Result<SessionState, RuntimeError> {
+    let pool = Arc::new(BudgetPool::new(budget));
+    let environment = RuntimeEnvBuilder::from_runtime_env(state.runtime_env()).with_memory_pool(pool).build_arc()?;
+    Ok(SessionStateBuilder::new_from_existing(state).with_runtime_env(environment).build())
+}
+
+impl Engine {
+    pub(crate) fn try_new(plan: &Arc<JobPlan>, store: &CheckpointStore, reading: Reading) -> Result<Self, RuntimeError> {
+        let mut state = session_on(&reading.budget, plan.state.clone())?;
+        let options = state.config_mut().options_mut();
+        options.execution.target_partitions = plan.settings.parallelism.max(1);
+        options.optimizer.enable_round_robin_repartition = false;
+        Ok(Self { plan: Arc::clone(plan), state, store: store.clone(), reading })
+    }
+
+    /// Plans the epoch and starts it. Nothing is read before the first command.
+    pub(crate) async fn start(&self, spec: &EpochSpec<'_>) -> Result<RunningEpoch, RuntimeError> {
+        let parallelism = self.plan.settings.parallelism.max(1);
+        let empty = Cut::new();
+        let hub = |table: &weir_sql::plan::StreamTable| Hub::new(table.clone(), spec.from.get(&table.id).unwrap_or(&empty), parallelism);
+        let hubs: Hubs = Arc::new(Mutex::new(self.plan.sources.iter().map(|table| (table.id.clone(), hub(table))).collect()));
+        let mut sinks = Vec::new();
+        for insert in &self.plan.inserts {
+            let reached = spec.reached.get(&insert.sink_id).cloned().unwrap_or_default();
+            let query = self.physical(insert, &hubs, reached).await?;
+            let intents = SinkIntents::new(self.store.clone(), spec.number, spec.attempt, &insert.sink_id);
+            let head = self.head(insert, query, spec, &intents)?;
+            sinks.push((insert, head, intents));
+        }
+        let hubs = std::mem::take(&mut *hubs.lock().unwrap_or_else(PoisonError::into_inner));
+        let splits = hubs.into_values().flat_map(|hub| hub.start(&self.reading)).collect();
+        let sinks = sinks.into_iter().map(|(insert, head, intents)| self.run(insert, head, intents)).collect::<Result<_, _>>()?;
+        Ok(RunningEpoch {
+            number: spec.number,
+            attempt: spec.attempt.to_owned(),
+            splits,
+            sinks,
+            failure: self.reading.failure.clone(),
+            wake: Arc::clone(&self.reading.wake),
+        })
+    }
+
+    async fn physical(&self, insert: &PlannedInsert, hubs: &Hubs, reached: Cuts) -> Result<Arc<dyn ExecutionPlan>, RuntimeError> {
+        let hubs = Arc::clone(hubs);
+        let factory = LeafFactory(Box::new(move |table, projection| {
+            let mut hubs = hubs.lock().unwrap_or_else(PoisonError::into_inner);
+            let hub = hubs.get_mut(&table.id).ok_or_else(|| DataFusionError::Internal(format!("source {} is not one of the job's", table.id)))?;
+            hub.leaf(projection, reached.get(&table.id).cloned().unwrap_or_default())
+        }));
+        let mut state = self.state.clone();
+        state.config_mut().set_extension(Arc::new(factory));
+        let planner = Arc::clone(state.query_planner());
+        Ok(planner.create_physical_plan(&insert.query, &state).await?)
+    }
+
+    fn head(
+        &self,
+        insert: &PlannedInsert,
+        query: Arc<dyn ExecutionPlan>,
+        spec: &EpochSpec<'_>,
+        intents: &SinkIntents,
+    ) -> Result<SinkExec, RuntimeError> {
+        let parallelism = self.plan.settings.parallelism.max(1);
+        let spread = insert.sink.distribution() == Distribution::Hash && (parallelism > 1 || query.output_partitioning().partition_count() > 1);
+        let query: Arc<dyn ExecutionPlan> = if spread {
+            let route = Arc::new(RouteExpr::new(Arc::clone(&insert.sink)));
+            Arc::new(RepartitionExec::try_new(query, Partitioning::Hash(vec![route], parallelism))?)
+        } else {
+            query
+        };
+        let context = WriterContext {
+            job: self.plan.settings.name.clone(),
+            sink: insert.sink_id.clone(),
+            epoch: spec.number,
+            attempt: spec.attempt.to_owned(),
+            partition: 0,
+            partitions: 0, // SinkExec knows
+            budget: self.reading.budget.clone(),
+            intents: Arc::new(intents.clone()),
+        };
+        Ok(SinkExec::new(query, Arc::clone(&insert.sink), context))
+    }
+
+    fn run(&self, insert: &PlannedInsert, head: SinkExec, intents: SinkIntents) -> Result<RunningSink, RuntimeError> {
+        let context = self.state.task_ctx();
+        let mut partitions = Vec::new();
+        for partition in 0..head.properties().output_partitioning().partition_count() {
+            let stream = head.execute(partition, Arc::clone(&context))?;
+            let work = async move {
+                let batches: Vec<_> = stream.try_collect().await?;
+                read_end_row(&batches)
+            };
+            partitions.push(self.reading.failure.spawn("sink partition", (), work));
+        }
+        Ok(RunningSink { id: insert.sink_id.clone(), partitions, intents })
+    }
+}

@@ -1,0 +1,160 @@
+//! An epoch that runs: first its splits are read to a cut, then its sinks finish.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use weir_base::failpoint;
+use weir_base::task::Task;
+use weir_connectors::ConnectorError;
+use weir_connectors::sink::Committable;
+use weir_connectors::source::{Cuts, SplitPosition};
+
+use super::credit::Command;
+use super::failure::Failure;
+use super::reading::RunningSplit;
+use crate::checkpoint::{IntentName, SinkIntents};
+use crate::error::RuntimeError;
+use crate::monitor::Monitors;
+
+/// How often commands are renewed when nobody asks for one.
+const TICK: Duration = Duration::from_millis(50);
+
+/// One sink of a running epoch.
+#[derive(Debug)]
+pub(crate) struct RunningSink {
+    pub(crate) id: String,
+    pub(crate) partitions: Vec<Task<Option<Vec<Committable>>>>,
+    pub(crate) intents: SinkIntents,
+}
+
+/// A running epoch. Dropping it stops everything in it; nothing of it is then committed.
+#[derive(Debug)]
+pub(crate) struct RunningEpoch {
+    pub(crate) number: u64,
+    pub(crate) attempt: String,
+    pub(crate) splits: Vec<RunningSplit>,
+    pub(crate) sinks: Vec<RunningSink>,
+    pub(crate) failure: Failure,
+    pub(crate) wake: Arc<Notify>,
+}
+
+/// What an epoch wrote.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    /// By sink; only sinks with rows.
+    pub(crate) committables: BTreeMap<String, Vec<Committable>>,
+    /// To be removed once the epoch is committed.
+    pub(crate) intents: Vec<IntentName>,
+}
+
+impl RunningEpoch {
+    /// Commands the reading until `interval` has passed, every bounded source is at its end, or `stop` is asked for. Ends when every split
+    /// has reached the cut, and gives it.
+    pub(crate) async fn read(
+        &mut self,
+        monitors: &Monitors,
+        interval: Duration,
+        stop: &CancellationToken,
+        limit: Duration,
+    ) -> Result<Cuts, RuntimeError> {
+        let started = Instant::now();
+        loop {
+            let complete = self.command(monitors);
+            let left = interval.saturating_sub(started.elapsed());
+            if complete || left.is_zero() || stop.is_cancelled() {
+                break;
+            }
+            let failure = self.failure.clone();
+            tokio::select! {
+                biased;
+                error = failure.wait() => return Err(error),
+                () = stop.cancelled() => {}
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(left.min(TICK)) => {}
+            }
+        }
+        for split in &self.splits {
+            split.gauge.set_window(split.credit.window());
+            send(split, split.credit.finish());
+        }
+        let step = "reading an epoch to its cut";
+        let drained = tokio::time::timeout(limit, self.drain()).await;
+        drained.unwrap_or(Err(RuntimeError::Timeout { step, limit }))?;
+        if failpoint::fails("epoch-rows-read").await {
+            return Err(injected("epoch-rows-read"));
+        }
+        Ok(self.cut())
+    }
+
+    /// Renews every command; true if everything that will ever be there has been granted.
+    fn command(&mut self, monitors: &Monitors) -> bool {
+        let now = Instant::now();
+        let mut complete = monitors.finished();
+        for split in &mut self.splits {
+            let end = monitors.end(&split.key).unwrap_or(split.from.offset);
+            let command = split.credit.grant(split.gauge.position(), end, now);
+            send(split, command);
+            complete &= command.until >= end;
+        }
+        complete
+    }
+
+    async fn drain(&mut self) -> Result<(), RuntimeError> {
+        for split in &mut self.splits {
+            let failure = self.failure.clone();
+            failure.or(failure.join(&mut split.task)).await??;
+        }
+        Ok(())
+    }
+
+    fn cut(&self) -> Cuts {
+        let mut cuts = Cuts::new();
+        for split in &self.splits {
+            let position = SplitPosition { offset: split.credit.granted(), incarnation: split.from.incarnation.clone() };
+            cuts.entry(split.key.0.clone()).or_default().insert(split.key.1.clone(), position);
+        }
+        cuts
+    }
+
+    /// Waits until every sink partition has finished, and collects what there is to commit.
+    pub(crate) async fn finish(mut self, limit: Duration) -> Result<Written, RuntimeError> {
+        let failure = self.failure.clone();
+        let work = async {
+            let mut written = Written::default();
+            for sink in &mut self.sinks {
+                let mut committables = Vec::new();
+                for partition in &mut sink.partitions {
+                    committables.extend(failure.join(partition).await?);
+                }
+                if !committables.is_empty() {
+                    written.committables.insert(sink.id.clone(), committables);
+                }
+                written.intents.extend(sink.intents.recorded());
+            }
+            Ok::<_, RuntimeError>(written)
+        };
+        let step = "finishing the files of an epoch";
+        let finished = tokio::time::timeout(limit, failure.or(work)).await;
+        let written = finished.unwrap_or(Err(RuntimeError::Timeout { step, limit }))??;
+        if failpoint::fails("epoch-files-closed").await {
+            return Err(injected("epoch-files-closed"));
+        }
+        Ok(written)
+    }
+}
+
+fn send(split: &RunningSplit, command: Command) {
+    split.commands.send_if_modified(|current| {
+        let changed = *current != command;
+        *current = command;
+        changed
+    });
+}
+
+/// The failure that a fail point asks for.
+pub(crate) fn injected(point: &'static str) -> RuntimeError {
+    ConnectorError::transient(format!("failed at fail point '{point}'")).into()
+}

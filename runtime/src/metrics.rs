@@ -1,0 +1,110 @@
+//! Metrics of jobs: counters where things happen, gauges set from the status when somebody asks.
+
+use std::sync::{Arc, LazyLock};
+
+use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec};
+use weir_base::metrics::{counters, gauges, histograms};
+
+use crate::status::JobStatus;
+
+/// Every metric of this crate, once a process.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    epochs: Option<IntCounterVec>,
+    restarts: Option<IntCounterVec>,
+    commits: Option<IntCounterVec>,
+    rows_out: Option<IntCounterVec>,
+    bytes_out: Option<IntCounterVec>,
+    commit_seconds: Option<HistogramVec>,
+    epoch_seconds: Option<HistogramVec>,
+    checkpoint_bytes: Option<IntGaugeVec>,
+    epoch: Option<IntGaugeVec>,
+    rows_in: Option<IntGaugeVec>,
+    lag: Option<IntGaugeVec>,
+    position: Option<IntGaugeVec>,
+    pending: Option<IntGaugeVec>,
+    memory: Option<IntGaugeVec>,
+    memory_limit: Option<IntGaugeVec>,
+}
+
+static METRICS: LazyLock<Arc<Metrics>> = LazyLock::new(|| Arc::new(Metrics::register()));
+
+impl Metrics {
+    /// The metrics of the process.
+    pub(crate) fn shared() -> Arc<Self> {
+        Arc::clone(&METRICS)
+    }
+
+    fn register() -> Self {
+        Self {
+            epochs: counters("weir_runtime_epochs_total", "Epochs whose checkpoint is durable", &["job"]),
+            restarts: counters("weir_runtime_restarts_total", "Attempts that failed, by kind of error", &["job", "kind"]),
+            commits: counters("weir_runtime_commits_total", "Commits to sinks", &["job", "sink"]),
+            rows_out: counters("weir_runtime_committed_rows_total", "Rows committed to sinks", &["job", "sink"]),
+            bytes_out: counters("weir_runtime_committed_bytes_total", "Bytes committed to sinks", &["job", "sink"]),
+            commit_seconds: histograms("weir_runtime_commit_seconds", "Duration of commits", &["job", "sink"]),
+            epoch_seconds: histograms("weir_runtime_epoch_seconds", "Start of an epoch to its durable checkpoint", &["job"]),
+            checkpoint_bytes: gauges("weir_runtime_checkpoint_bytes", "Size of the last checkpoint", &["job"]),
+            epoch: gauges("weir_runtime_epoch", "Number of the last epoch started", &["job"]),
+            rows_in: gauges("weir_runtime_source_rows", "Rows read since the process started", &["job", "source"]),
+            lag: gauges("weir_runtime_lag_offsets", "Offsets between position and end of a split", &["job", "source", "partition"]),
+            position: gauges("weir_runtime_position_offset", "Offset of the next record of a split", &["job", "source", "partition"]),
+            pending: gauges("weir_runtime_pending_commits", "Durable commits that are not done yet", &["job", "sink"]),
+            memory: gauges("weir_runtime_memory_bytes", "Memory charged to the budget, by use", &["use"]),
+            memory_limit: gauges("weir_runtime_memory_limit_bytes", "The memory budget", &[]),
+        }
+    }
+
+    pub(crate) fn epoch_durable(&self, job: &str, seconds: f64) {
+        count(&self.epochs, &[job], 1);
+        if let Some(family) = &self.epoch_seconds {
+            family.with_label_values(&[job]).observe(seconds);
+        }
+    }
+
+    pub(crate) fn restarted(&self, job: &str, kind: weir_base::ErrorKind) {
+        count(&self.restarts, &[job, kind.as_str()], 1);
+    }
+
+    pub(crate) fn committed(&self, job: &str, sink: &str, rows: u64, bytes: u64, seconds: f64) {
+        count(&self.commits, &[job, sink], 1);
+        count(&self.rows_out, &[job, sink], rows);
+        count(&self.bytes_out, &[job, sink], bytes);
+        if let Some(family) = &self.commit_seconds {
+            family.with_label_values(&[job, sink]).observe(seconds);
+        }
+    }
+
+    /// Sets the gauges to what `status` says.
+    pub(crate) fn show(&self, status: &JobStatus) {
+        let job = status.job.as_str();
+        set(&self.checkpoint_bytes, &[job], status.checkpoint_bytes);
+        set(&self.epoch, &[job], status.epoch.unwrap_or(0));
+        for (source, of) in &status.sources {
+            set(&self.rows_in, &[job, source], of.rows);
+            for (split, at) in &of.splits {
+                set(&self.lag, &[job, source, split], at.lag);
+                set(&self.position, &[job, source, split], at.position);
+            }
+        }
+        for (sink, of) in &status.sinks {
+            set(&self.pending, &[job, sink], of.pending_commits);
+        }
+        for (usage, bytes) in &status.memory.by_use {
+            set(&self.memory, &[usage], *bytes);
+        }
+        set(&self.memory_limit, &[], status.memory.limit);
+    }
+}
+
+fn count(family: &Option<IntCounterVec>, labels: &[&str], by: u64) {
+    if let Some(family) = family {
+        family.with_label_values(labels).inc_by(by);
+    }
+}
+
+fn set(family: &Option<IntGaugeVec>, labels: &[&str], value: impl TryInto<i64>) {
+    if let Some(family) = family {
+        family.with_label_values(labels).set(value.try_into().unwrap_or(i64::MAX));
+    }
+}

@@ -1,0 +1,10 @@
+//! Recovery: from what is durable to where the job goes on. Decisions are pure; one shell reads the facts and carries them out.
+
+mod decide;
+mod intents;
+mod recover;
+mod targets;
+
+pub(crate) use decide::{SinkProgress, Start, at_most, shared_source};
+pub(crate) use recover::{Recovered, Recovery, RecoverySink};
+pub use targets::{RecordedTarget, check_target, recorded_targets};

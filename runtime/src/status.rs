@@ -1,0 +1,214 @@
+//! What a running job tells about itself: a snapshot for `/status`, the terminal's status line and the gauges.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use weir_base::memory::{MemoryBudget, Use};
+use weir_connectors::source::Cuts;
+
+use crate::epoch::{SplitGauges, SplitKey};
+use crate::monitor::Monitors;
+
+/// Rates are measured over no less than this.
+const RATE_SAMPLE: Duration = Duration::from_secs(1);
+
+/// What a job is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobState {
+    /// Reading checkpoints, claiming, finishing commits.
+    #[default]
+    Recovering,
+    /// Epochs run.
+    Running,
+    /// A failure is being waited out before the next attempt.
+    Waiting,
+    /// It ended by itself or was stopped.
+    Finished,
+    /// It ended with an error.
+    Failed,
+}
+
+/// A job at one moment.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct JobStatus {
+    /// Job name.
+    pub job: String,
+    /// What it is doing.
+    pub state: JobState,
+    /// Epoch that runs, or ran last.
+    pub epoch: Option<u64>,
+    /// Attempt.
+    pub attempt: String,
+    /// Attempts that failed since the process started.
+    pub restarts: u64,
+    /// Checkpoints written since the process started.
+    pub checkpoints: u64,
+    /// Size of the last checkpoint in bytes.
+    pub checkpoint_bytes: u64,
+    /// When the last checkpoint was written.
+    pub last_checkpoint: Option<DateTime<Utc>>,
+    /// Sources by id.
+    pub sources: BTreeMap<String, SourceStatus>,
+    /// Sinks by id.
+    pub sinks: BTreeMap<String, SinkStatus>,
+    /// Memory.
+    pub memory: MemoryStatus,
+    /// The last error, if the job is waiting or failed.
+    pub last_error: Option<String>,
+}
+
+/// A source at one moment.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct SourceStatus {
+    /// Rows read since the process started.
+    pub rows: u64,
+    /// Rows a second, over the last second or more.
+    pub rows_per_second: f64,
+    /// Offsets between position and end, over all splits.
+    pub lag: i64,
+    /// Splits by name.
+    pub splits: BTreeMap<String, SplitStatus>,
+}
+
+/// A split at one moment.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct SplitStatus {
+    /// Offset of the next record to read.
+    pub position: i64,
+    /// The split's part of the last durable cut.
+    pub cut: Option<i64>,
+    /// End as last seen.
+    pub end: Option<i64>,
+    /// `end - position`.
+    pub lag: i64,
+}
+
+/// A sink at one moment.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct SinkStatus {
+    /// Target's name.
+    pub target: String,
+    /// Epoch of the last commit.
+    pub last_epoch: Option<u64>,
+    /// Snapshot of the last commit of this process.
+    pub last_snapshot: Option<String>,
+    /// When that was.
+    pub last_commit: Option<DateTime<Utc>>,
+    /// How long it took.
+    pub last_commit_seconds: Option<f64>,
+    /// Rows committed since the process started.
+    pub rows: u64,
+    /// Bytes committed since the process started.
+    pub bytes: u64,
+    /// Commits since the process started.
+    pub commits: u64,
+    /// Commits that are durable in a checkpoint and not yet done.
+    pub pending_commits: u64,
+}
+
+/// Memory at one moment, in bytes.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct MemoryStatus {
+    /// Budget.
+    pub limit: u64,
+    /// Charged now.
+    pub used: u64,
+    /// The most ever charged.
+    pub peak: u64,
+    /// Charged now, by use.
+    pub by_use: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Debug, Default)]
+struct Live {
+    monitors: Option<Arc<Monitors>>,
+    durable: Cuts,
+    rates: BTreeMap<String, Rate>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Rate {
+    since: Instant,
+    rows: u64,
+    per_second: f64,
+}
+
+/// Where a job writes its status and others read it; clones share it.
+#[derive(Debug, Clone)]
+pub struct StatusBoard {
+    status: Arc<Mutex<JobStatus>>,
+    live: Arc<Mutex<Live>>,
+    gauges: SplitGauges,
+    budget: MemoryBudget,
+}
+
+impl StatusBoard {
+    pub(crate) fn new(job: &str, gauges: &SplitGauges, budget: &MemoryBudget) -> Self {
+        let status = JobStatus { job: job.to_owned(), ..JobStatus::default() };
+        Self { status: Arc::new(Mutex::new(status)), live: Arc::default(), gauges: gauges.clone(), budget: budget.clone() }
+    }
+
+    pub(crate) fn update(&self, change: impl FnOnce(&mut JobStatus)) {
+        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Changes what is told of one sink.
+    pub(crate) fn update_sink(&self, sink: &str, change: impl FnOnce(&mut SinkStatus)) {
+        self.update(|status| change(status.sinks.entry(sink.to_owned()).or_default()));
+    }
+
+    pub(crate) fn watch(&self, monitors: Option<Arc<Monitors>>) {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).monitors = monitors;
+    }
+
+    pub(crate) fn durable(&self, cuts: &Cuts) {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).durable.clone_from(cuts);
+    }
+
+    /// The job now.
+    #[must_use]
+    pub fn snapshot(&self) -> JobStatus {
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, position, rows) in self.gauges.read() {
+            let split = live.split(&key, position);
+            let source = status.sources.entry(key.0).or_default();
+            source.rows += rows;
+            source.lag += split.lag;
+            source.splits.insert(key.1.0, split);
+        }
+        for (id, source) in &mut status.sources {
+            source.rows_per_second = live.rate(id, source.rows);
+        }
+        status.memory = MemoryStatus {
+            limit: self.budget.limit(),
+            used: self.budget.used(),
+            peak: self.budget.peak(),
+            by_use: Use::ALL.into_iter().map(|usage| (usage.as_str(), self.budget.used_for(usage))).collect(),
+        };
+        status
+    }
+}
+
+impl Live {
+    fn split(&self, key: &SplitKey, position: i64) -> SplitStatus {
+        let end = self.monitors.as_ref().and_then(|monitors| monitors.end(key));
+        let cut = self.durable.get(&key.0).and_then(|cut| cut.get(&key.1)).map(|cut| cut.offset);
+        SplitStatus { position, cut, end, lag: end.map_or(0, |end| (end - position).max(0)) }
+    }
+
+    fn rate(&mut self, source: &str, rows: u64) -> f64 {
+        let now = Instant::now();
+        let rate = self.rates.entry(source.to_owned()).or_insert(Rate { since: now, rows, per_second: 0.0 });
+        let elapsed = now.saturating_duration_since(rate.since);
+        if elapsed >= RATE_SAMPLE {
+            let per_second = rows.saturating_sub(rate.rows) as f64 / elapsed.as_secs_f64();
+            *rate = Rate { since: now, rows, per_second };
+        }
+        rate.per_second
+    }
+}

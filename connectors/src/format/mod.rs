@@ -3,7 +3,10 @@
 //! A [`FormatFactory`] validates the options of one format and makes a [`Decoder`] for a schema. A decoder takes messages one after
 //! another and gives record batches; a message that cannot be decoded leaves no trace in the batch and is reported to the caller.
 
+pub mod json;
+
 use std::fmt;
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -44,8 +47,13 @@ pub trait Decoder: Send + fmt::Debug {
     /// Rows appended since the last [`Self::take`].
     fn rows(&self) -> usize;
 
-    /// Bytes held by the columns, about.
+    /// Bytes held by the columns, about. Cheap enough to be asked after every message.
     fn bytes(&self) -> usize;
+
+    /// Fields of appended rows that could not be read and became NULL, as the options allow, since the decoder was made. For a metric.
+    fn field_errors(&self) -> u64 {
+        0
+    }
 
     /// The appended rows as a batch; the decoder is empty again and keeps what it has learned.
     ///
@@ -70,4 +78,10 @@ pub trait FormatFactory: Send + Sync + fmt::Debug {
 
     /// Pulls the options `<prefix><key>` from `options` and checks that the format can decode `schema`. Problems go into the bag.
     fn open(&self, prefix: &str, options: &mut OptionBag, schema: &SchemaRef) -> Option<Box<dyn Format>>;
+}
+
+/// All formats, by name.
+#[must_use]
+pub fn factories() -> Vec<Arc<dyn FormatFactory>> {
+    vec![Arc::new(json::JsonFactory)]
 }

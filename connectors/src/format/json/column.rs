@@ -1,0 +1,136 @@
+//! One column: its buffers, how a value gets into them, and how it gets out again.
+//!
+//! A column holds as many slots as rows have been read, or one more while a row is being read. Rolling a row back is [`Column::truncate`].
+//! The buffers are those of Arrow, so [`Column::take`] moves them.
+
+use arrow_array::ArrayRef;
+use arrow_buffer::NullBufferBuilder;
+use arrow_schema::{ArrowError, DataType, Field};
+
+use super::cursor::Cursor;
+use super::fault::{Fault, Reach};
+use super::temporal::Standard;
+use super::values::Values;
+
+/// What all columns of a decoder share: the options, scratch space and counts.
+#[derive(Debug)]
+pub(super) struct Context {
+    /// Fields that cannot be read become NULL.
+    pub(super) tolerant: bool,
+    /// `json.fail-on-missing-field` as the user writes it, if it is on.
+    pub(super) missing_fails: Option<String>,
+    /// How timestamps are written.
+    pub(super) standard: Standard,
+    /// The option that says so, as the user writes it.
+    pub(super) standard_option: String,
+    /// For strings with escapes.
+    pub(super) scratch: Vec<u8>,
+    /// Fields that became NULL because they could not be read.
+    pub(super) field_errors: u64,
+}
+
+/// A column, or a field of a row, or the elements of a list.
+#[derive(Debug)]
+pub(super) struct Column {
+    name: String,
+    nullable: bool,
+    validity: NullBufferBuilder,
+    values: Values,
+}
+
+impl Column {
+    pub(super) fn new(field: &Field) -> Self {
+        let values = Values::new(field.data_type());
+        Self { name: field.name().clone(), nullable: field.is_nullable(), validity: NullBufferBuilder::new(0), values }
+    }
+
+    /// Whether its type, or one in it, is one that no JSON value can fill.
+    pub(super) fn is_unreadable(&self) -> bool {
+        self.values.is_unreadable()
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Slots filled.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.validity.len()
+    }
+
+    /// Reads the value at the cursor into the next slot. On a fault the column is left dirty: truncate it.
+    #[inline]
+    pub(super) fn read(&mut self, cursor: &mut Cursor<'_>, context: &mut Context) -> Result<(), Fault> {
+        if cursor.peek() == b'n' {
+            cursor.literal("null")?;
+            return self.null();
+        }
+        let start = cursor.pos();
+        match self.values.read(cursor, context) {
+            Ok(()) => {
+                self.validity.append_non_null();
+                Ok(())
+            }
+            Err(fault) => self.tolerate(fault, start, cursor, context),
+        }
+    }
+
+    /// Reads a value that is given as text (the key of a map) into the next slot.
+    pub(super) fn read_text(&mut self, text: &[u8], context: &mut Context) -> Result<(), Fault> {
+        self.values.read_text(text, context)?;
+        self.validity.append_non_null();
+        Ok(())
+    }
+
+    /// Takes a field fault as NULL where options and column allow it; else passes it on.
+    #[cold]
+    fn tolerate(&mut self, fault: Fault, start: usize, cursor: &mut Cursor<'_>, context: &mut Context) -> Result<(), Fault> {
+        if !context.tolerant || !self.nullable || fault.reach() != Reach::Field {
+            return Err(fault);
+        }
+        cursor.rewind(start);
+        cursor.skip_value()?;
+        self.values.truncate(self.validity.len());
+        context.field_errors += 1;
+        self.null()
+    }
+
+    /// Fills the next slot with NULL, if the column may hold it.
+    pub(super) fn null(&mut self) -> Result<(), Fault> {
+        if !self.nullable {
+            return Err(Fault::field("the column is NOT NULL and has no value here"));
+        }
+        self.blank();
+        Ok(())
+    }
+
+    /// Fills the next slot with NULL, even in a column that is NOT NULL: it stands below a NULL row.
+    pub(super) fn blank(&mut self) {
+        self.values.blank();
+        self.validity.append_null();
+    }
+
+    /// Empties all slots from `len` on.
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.values.truncate(len);
+        self.validity.truncate(len.min(self.validity.len()));
+    }
+
+    /// Bytes held, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.values.bytes() + self.validity.len() / 8
+    }
+
+    /// What makes the value of a slot equal to another's, for map keys.
+    pub(super) fn identity(&self, slot: usize) -> Vec<u8> {
+        self.values.identity(slot)
+    }
+
+    /// The array of all slots; the column is empty again, with room for as many.
+    pub(super) fn take(&mut self, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
+        let len = self.len();
+        let validity = std::mem::replace(&mut self.validity, NullBufferBuilder::new(len));
+        self.values.take(data_type, len, validity.build())
+    }
+}

@@ -1,0 +1,224 @@
+//! Arrays and maps.
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, ListArray, MapArray, StructArray};
+use arrow_buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow_schema::{ArrowError, DataType, Field};
+
+use super::column::{Column, Context};
+use super::cursor::Cursor;
+use super::fault::Fault;
+
+/// Where the elements of each slot end.
+#[derive(Debug)]
+struct Ends(Vec<i32>);
+
+impl Ends {
+    fn new() -> Self {
+        Self(vec![0])
+    }
+
+    fn push(&mut self, end: usize) -> Result<(), Fault> {
+        let Ok(end) = i32::try_from(end) else { return Err(Fault::full()) };
+        self.0.push(end);
+        Ok(())
+    }
+
+    fn last(&self) -> usize {
+        self.0.last().and_then(|end| usize::try_from(*end).ok()).unwrap_or(0)
+    }
+
+    fn blank(&mut self) {
+        self.0.extend(self.0.last().copied());
+    }
+
+    /// Leaves `len` slots and says where their elements end.
+    fn truncate(&mut self, len: usize) -> usize {
+        self.0.truncate(len + 1);
+        self.last()
+    }
+
+    fn take(&mut self) -> OffsetBuffer<i32> {
+        let mut ends = Vec::with_capacity(self.0.len());
+        ends.push(0);
+        OffsetBuffer::new(ScalarBuffer::from(mem::replace(&mut self.0, ends)))
+    }
+}
+
+/// The lists of a column.
+#[derive(Debug)]
+pub(super) struct List {
+    ends: Ends,
+    elements: Column,
+}
+
+impl List {
+    pub(super) fn new(element: &Field) -> Self {
+        Self { ends: Ends::new(), elements: Column::new(element) }
+    }
+
+    pub(super) fn is_unreadable(&self) -> bool {
+        self.elements.is_unreadable()
+    }
+
+    pub(super) fn read(&mut self, cursor: &mut Cursor<'_>, context: &mut Context) -> Result<(), Fault> {
+        if !cursor.eat(b'[') {
+            return Err(cursor.mismatch("an array"));
+        }
+        cursor.blanks();
+        if cursor.eat(b']') {
+            return self.ends.push(self.elements.len());
+        }
+        let first = self.ends.last();
+        loop {
+            let index = self.elements.len() - first;
+            self.elements.read(cursor, context).map_err(|fault| fault.within(format!("[{index}]")))?;
+            cursor.blanks();
+            if cursor.eat(b']') {
+                return self.ends.push(self.elements.len());
+            }
+            if !cursor.eat(b',') {
+                return Err(cursor.unexpected("',' or ']'"));
+            }
+            cursor.blanks();
+        }
+    }
+
+    pub(super) fn blank(&mut self) {
+        self.ends.blank();
+    }
+
+    pub(super) fn truncate(&mut self, len: usize) {
+        let end = self.ends.truncate(len);
+        self.elements.truncate(end);
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.elements.bytes() + self.ends.0.len() * 4
+    }
+
+    pub(super) fn take(&mut self, data_type: &DataType, nulls: Option<NullBuffer>) -> Result<ArrayRef, ArrowError> {
+        let DataType::List(element) = data_type else { return Err(misfit(data_type)) };
+        let elements = self.elements.take(element.data_type())?;
+        Ok(Arc::new(ListArray::try_new(Arc::clone(element), self.ends.take(), elements, nulls)?))
+    }
+}
+
+/// The maps of a column: JSON objects whose field names are the keys. A MULTISET is a map to counts.
+#[derive(Debug)]
+pub(super) struct Map {
+    ends: Ends,
+    keys: Column,
+    values: Column,
+    scratch: Vec<u8>,
+}
+
+impl Map {
+    /// Maps of `entries`, unless their keys cannot be read from a text.
+    pub(super) fn new(entries: &Field) -> Option<Self> {
+        let DataType::Struct(fields) = entries.data_type() else { return None };
+        let [key, value] = fields.as_ref() else { return None };
+        let readable = !key.data_type().is_nested();
+        readable.then(|| Self { ends: Ends::new(), keys: Column::new(key), values: Column::new(value), scratch: Vec::new() })
+    }
+
+    pub(super) fn is_unreadable(&self) -> bool {
+        self.keys.is_unreadable() || self.values.is_unreadable()
+    }
+
+    pub(super) fn read(&mut self, cursor: &mut Cursor<'_>, context: &mut Context) -> Result<(), Fault> {
+        if cursor.peek() != b'{' {
+            return Err(cursor.mismatch("an object"));
+        }
+        let (start, errors) = (cursor.pos(), context.field_errors);
+        self.read_entries(cursor, context, &[])?;
+        let superseded = self.superseded();
+        if superseded.contains(&true) {
+            // Rare: read again, without the entries whose key comes once more.
+            cursor.rewind(start);
+            context.field_errors = errors;
+            let first = self.ends.last();
+            self.keys.truncate(first);
+            self.values.truncate(first);
+            self.read_entries(cursor, context, &superseded)?;
+        }
+        self.ends.push(self.keys.len())
+    }
+
+    /// Appends the entries of the object at the cursor, except those marked in `left_out`.
+    fn read_entries(&mut self, cursor: &mut Cursor<'_>, context: &mut Context, left_out: &[bool]) -> Result<(), Fault> {
+        cursor.advance(1);
+        cursor.blanks();
+        if cursor.eat(b'}') {
+            return Ok(());
+        }
+        for index in 0.. {
+            if !cursor.eat(b'"') {
+                return Err(cursor.unexpected("a key"));
+            }
+            let key = cursor.string(&mut self.scratch)?;
+            cursor.colon()?;
+            if left_out.get(index).copied().unwrap_or(false) {
+                cursor.skip_value()?;
+            } else {
+                let entry = self.keys.read_text(key, context).and_then(|()| self.values.read(cursor, context));
+                entry.map_err(|fault| fault.within(format!("[{}]", super::text::quoted(key))))?;
+            }
+            cursor.blanks();
+            if cursor.eat(b'}') {
+                break;
+            }
+            if !cursor.eat(b',') {
+                return Err(cursor.unexpected("',' or '}'"));
+            }
+            cursor.blanks();
+        }
+        Ok(())
+    }
+
+    /// For each entry of the map just read: whether its key comes again. Empty if none does.
+    fn superseded(&self) -> Vec<bool> {
+        let first = self.ends.last();
+        let count = self.keys.len() - first;
+        let mut last_of = HashMap::with_capacity(count);
+        let mut superseded = vec![false; if count > 1 { count } else { 0 }];
+        for index in 0..superseded.len() {
+            if let Some(earlier) = last_of.insert(self.keys.identity(first + index), index)
+                && let Some(mark) = superseded.get_mut::<usize>(earlier)
+            {
+                *mark = true;
+            }
+        }
+        superseded
+    }
+
+    pub(super) fn blank(&mut self) {
+        self.ends.blank();
+    }
+
+    pub(super) fn truncate(&mut self, len: usize) {
+        let end = self.ends.truncate(len);
+        self.keys.truncate(end);
+        self.values.truncate(end);
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.keys.bytes() + self.values.bytes() + self.ends.0.len() * 4
+    }
+
+    pub(super) fn take(&mut self, data_type: &DataType, nulls: Option<NullBuffer>) -> Result<ArrayRef, ArrowError> {
+        let DataType::Map(entries, sorted) = data_type else { return Err(misfit(data_type)) };
+        let DataType::Struct(fields) = entries.data_type() else { return Err(misfit(data_type)) };
+        let [key, value] = fields.as_ref() else { return Err(misfit(data_type)) };
+        let columns = vec![self.keys.take(key.data_type())?, self.values.take(value.data_type())?];
+        let pairs = StructArray::try_new(fields.clone(), columns, None)?;
+        Ok(Arc::new(MapArray::try_new(Arc::clone(entries), self.ends.take(), pairs, nulls, *sorted)?))
+    }
+}
+
+fn misfit(data_type: &DataType) -> ArrowError {
+    ArrowError::SchemaError(format!("columns were not made for {data_type}"))
+}

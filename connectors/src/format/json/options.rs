@@ -1,0 +1,129 @@
+//! The options of the `json` format and their checks.
+
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+use weir_base::options::{OptionBag, OptionDecl, Problem, ValueType};
+
+use super::column::Column;
+use super::decoder::JsonDecoder;
+use super::object::Object;
+use super::temporal::Standard;
+use crate::format::{Decoder, Format, FormatFactory};
+
+const FAIL_ON_MISSING_FIELD: OptionDecl =
+    OptionDecl::new("fail-on-missing-field", ValueType::Boolean, "Whether a message that lacks a column is an error. Else the column is NULL.")
+        .default("false");
+const IGNORE_PARSE_ERRORS: OptionDecl = OptionDecl::new(
+    "ignore-parse-errors",
+    ValueType::Boolean,
+    "Whether a field that cannot be read becomes NULL, and a message that cannot be read is left out. Both are counted in the metrics.",
+)
+.default("false");
+const TIMESTAMP_STANDARD: OptionDecl = OptionDecl::new(
+    "timestamp-format.standard",
+    ValueType::Enum(&["SQL", "ISO-8601"]),
+    "How timestamps are written: `yyyy-MM-dd HH:mm:ss[.fraction]` or with a `T` between date and time. TIMESTAMP_LTZ has a `Z` at the end.",
+)
+.default("SQL");
+const MAP_NULL_KEY_MODE: OptionDecl =
+    OptionDecl::new("map-null-key.mode", ValueType::Enum(&["FAIL", "DROP", "LITERAL"]), "What happens to a NULL key of a map that is written.")
+        .default("FAIL");
+const MAP_NULL_KEY_LITERAL: OptionDecl =
+    OptionDecl::new("map-null-key.literal", ValueType::String, "The key written for NULL if `map-null-key.mode` is `LITERAL`.").default("null");
+const DECIMAL_AS_PLAIN_NUMBER: OptionDecl =
+    OptionDecl::new("encode.decimal-as-plain-number", ValueType::Boolean, "Whether decimals are written without an exponent.").default("false");
+const IGNORE_NULL_FIELDS: OptionDecl =
+    OptionDecl::new("encode.ignore-null-fields", ValueType::Boolean, "Whether NULL fields are left out of what is written.").default("false");
+const JSON_PARSER: OptionDecl = OptionDecl::new(
+    "decode.json-parser.enabled",
+    ValueType::Boolean,
+    "Flink's choice between two decoders. Weir has one, which streams; `false` is accepted and changes nothing.",
+)
+.default("true");
+
+const OPTIONS: &[OptionDecl] = &[
+    FAIL_ON_MISSING_FIELD,
+    IGNORE_PARSE_ERRORS,
+    TIMESTAMP_STANDARD,
+    MAP_NULL_KEY_MODE,
+    MAP_NULL_KEY_LITERAL,
+    DECIMAL_AS_PLAIN_NUMBER,
+    IGNORE_NULL_FIELDS,
+    JSON_PARSER,
+];
+
+/// Makes `json` formats.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct JsonFactory;
+
+/// The `json` format with its options.
+#[derive(Debug, Clone)]
+pub struct JsonFormat {
+    /// `json.`, or with the role before it: `value.json.`.
+    pub(super) prefix: String,
+    pub(super) fail_on_missing_field: bool,
+    pub(super) ignore_parse_errors: bool,
+    pub(super) standard: Standard,
+}
+
+impl FormatFactory for JsonFactory {
+    fn name(&self) -> &'static str {
+        "json"
+    }
+
+    fn options(&self) -> &'static [OptionDecl] {
+        OPTIONS
+    }
+
+    fn open(&self, prefix: &str, options: &mut OptionBag, schema: &SchemaRef) -> Option<Box<dyn Format>> {
+        let format = options.scoped(prefix, OPTIONS, |options| pull(prefix, options));
+        let rows = Object::new(schema.fields());
+        let unreadable: Vec<&str> = rows.columns().filter(|column| column.is_unreadable()).map(Column::name).collect();
+        for column in &unreadable {
+            let data_type = schema.field_with_name(column).map(|field| field.data_type().to_string()).unwrap_or_default();
+            let what = format!("Format 'json' cannot read column '{column}': JSON has no form for its type {data_type}.");
+            options.report(Problem::new("CON-003", options.object(), what));
+        }
+        let format = format.filter(|_| unreadable.is_empty())?;
+        Some(Box::new(format))
+    }
+}
+
+/// Pulls every option, so that all problems are found.
+fn pull(prefix: &str, options: &mut OptionBag) -> Option<JsonFormat> {
+    let fail_on_missing_field = options.boolean(&FAIL_ON_MISSING_FIELD);
+    let ignore_parse_errors = options.boolean(&IGNORE_PARSE_ERRORS);
+    let standard = options.choice(&TIMESTAMP_STANDARD);
+    options.choice(&MAP_NULL_KEY_MODE);
+    options.string(&MAP_NULL_KEY_LITERAL);
+    options.boolean(&DECIMAL_AS_PLAIN_NUMBER);
+    options.boolean(&IGNORE_NULL_FIELDS);
+    for option in [MAP_NULL_KEY_MODE, MAP_NULL_KEY_LITERAL, DECIMAL_AS_PLAIN_NUMBER, IGNORE_NULL_FIELDS] {
+        if options.contains(option.key) {
+            let what = format!("'{}' has no effect because it is for writing and the table is read.", options.full_key(option.key));
+            options.warn("OPT-008", option.key, what);
+        }
+    }
+    if options.boolean(&JSON_PARSER) == Some(false) {
+        let what = format!("'{}' has no effect because there is only one decoder.", options.full_key(JSON_PARSER.key));
+        options.warn("OPT-008", JSON_PARSER.key, what);
+    }
+    let (fail_on_missing_field, ignore_parse_errors) = (fail_on_missing_field?, ignore_parse_errors?);
+    if fail_on_missing_field && ignore_parse_errors {
+        let (fail, ignore) = (options.full_key(FAIL_ON_MISSING_FIELD.key), options.full_key(IGNORE_PARSE_ERRORS.key));
+        let position = options.position(FAIL_ON_MISSING_FIELD.key);
+        let what = "fail-on-missing-field and ignore-parse-errors shouldn't both be true.";
+        let hint = format!("leave out '{fail}' or '{ignore}'.");
+        options.report(Problem::new("OPT-006", options.object(), what).hint(hint).at(position));
+        return None;
+    }
+    let standard = if standard? == "SQL" { Standard::Sql } else { Standard::Iso8601 };
+    Some(JsonFormat { prefix: prefix.to_owned(), fail_on_missing_field, ignore_parse_errors, standard })
+}
+
+impl Format for JsonFormat {
+    fn decoder(&self, schema: &SchemaRef) -> Box<dyn Decoder> {
+        Box::new(JsonDecoder::new(Arc::clone(schema), self))
+    }
+}

@@ -1,0 +1,304 @@
+//! The buffers of a column by type.
+
+use std::mem;
+use std::sync::Arc;
+
+use arrow_array::types::{
+    ArrowPrimitiveType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Time64MicrosecondType,
+    TimestampMicrosecondType, TimestampNanosecondType,
+};
+use arrow_array::{ArrayRef, BinaryArray, BooleanArray, FixedSizeBinaryArray, PrimitiveArray, StringArray, new_null_array};
+use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow_schema::{ArrowError, DataType, TimeUnit};
+
+use super::column::{Column, Context};
+use super::cursor::Cursor;
+use super::fault::Fault;
+use super::nested::{List, Map};
+use super::object::Object;
+use super::scalar;
+use super::temporal::DateCache;
+
+/// Buffers, one variant for each Arrow type of the DDL contract.
+#[derive(Debug)]
+pub(super) enum Values {
+    Boolean(BooleanBufferBuilder),
+    Int8(Vec<i8>),
+    Int16(Vec<i16>),
+    Int32(Vec<i32>),
+    Int64(Vec<i64>),
+    Float32(Vec<f32>),
+    Float64(Vec<f64>),
+    Decimal {
+        values: Vec<i128>,
+        precision: u8,
+        scale: i8,
+    },
+    Utf8(Bytes),
+    Binary(Bytes),
+    FixedBinary {
+        values: Vec<u8>,
+        size: usize,
+    },
+    Date(Vec<i32>),
+    Time(Vec<i64>),
+    Timestamp {
+        values: Vec<i64>,
+        nanos: bool,
+        zoned: bool,
+        dates: DateCache,
+    },
+    List(Box<List>),
+    Map(Box<Map>),
+    Row(Box<Object>),
+    /// A type without a form in JSON; formats refuse it when they are opened.
+    Unreadable,
+}
+
+/// Values of varying length, one behind another.
+#[derive(Debug)]
+pub(super) struct Bytes {
+    offsets: Vec<i32>,
+    pub(super) values: Vec<u8>,
+}
+
+impl Bytes {
+    fn new() -> Self {
+        Self { offsets: vec![0], values: Vec::new() }
+    }
+
+    /// Ends the value that has been appended to `values`.
+    #[inline]
+    pub(super) fn end(&mut self) -> Result<(), Fault> {
+        let Ok(offset) = i32::try_from(self.values.len()) else { return Err(Fault::full()) };
+        self.offsets.push(offset);
+        Ok(())
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.offsets.truncate(len + 1);
+        self.values.truncate(self.offset(len));
+    }
+
+    fn offset(&self, slot: usize) -> usize {
+        let offset = self.offsets.get(slot).or(self.offsets.last()).copied().unwrap_or(0);
+        usize::try_from(offset).unwrap_or(0)
+    }
+
+    fn take(&mut self) -> (OffsetBuffer<i32>, Buffer) {
+        let mut offsets = Vec::with_capacity(self.offsets.len());
+        offsets.push(0);
+        let offsets = mem::replace(&mut self.offsets, offsets);
+        // A little more than last time, so that a batch of much the same size does not grow its buffer.
+        let values = Vec::with_capacity(self.values.len() + self.values.len() / 8);
+        let values = mem::replace(&mut self.values, values);
+        (OffsetBuffer::new(ScalarBuffer::from(offsets)), Buffer::from_vec(values))
+    }
+}
+
+/// Does `$body` with `$values`, whatever vector of fixed-width values it is; `$other` for the rest.
+macro_rules! fixed_width {
+    ($self:expr, $values:ident => $body:expr, $($other:tt)*) => {
+        match $self {
+            Values::Int8($values) => $body,
+            Values::Int16($values) => $body,
+            Values::Int32($values) | Values::Date($values) => $body,
+            Values::Int64($values) | Values::Time($values) | Values::Timestamp { values: $values, .. } => $body,
+            Values::Float32($values) => $body,
+            Values::Float64($values) => $body,
+            Values::Decimal { values: $values, .. } => $body,
+            $($other)*
+        }
+    };
+}
+
+impl Values {
+    /// Empty buffers for `data_type`.
+    pub(super) fn new(data_type: &DataType) -> Self {
+        match data_type {
+            DataType::Boolean => Self::Boolean(BooleanBufferBuilder::new(0)),
+            DataType::Int8 => Self::Int8(Vec::new()),
+            DataType::Int16 => Self::Int16(Vec::new()),
+            DataType::Int32 => Self::Int32(Vec::new()),
+            DataType::Int64 => Self::Int64(Vec::new()),
+            DataType::Float32 => Self::Float32(Vec::new()),
+            DataType::Float64 => Self::Float64(Vec::new()),
+            DataType::Decimal128(precision, scale) => Self::Decimal { values: Vec::new(), precision: *precision, scale: *scale },
+            DataType::Utf8 => Self::Utf8(Bytes::new()),
+            DataType::Binary => Self::Binary(Bytes::new()),
+            DataType::FixedSizeBinary(size) if *size > 0 => Self::FixedBinary { values: Vec::new(), size: size.unsigned_abs() as usize },
+            DataType::Date32 => Self::Date(Vec::new()),
+            DataType::Time64(TimeUnit::Microsecond) => Self::Time(Vec::new()),
+            DataType::Timestamp(unit @ (TimeUnit::Microsecond | TimeUnit::Nanosecond), zone) => {
+                Self::Timestamp { values: Vec::new(), nanos: *unit == TimeUnit::Nanosecond, zoned: zone.is_some(), dates: DateCache::default() }
+            }
+            DataType::List(element) => Self::List(Box::new(List::new(element))),
+            DataType::Map(entries, _) => Map::new(entries).map_or(Self::Unreadable, |map| Self::Map(Box::new(map))),
+            DataType::Struct(fields) => Self::Row(Box::new(Object::new(fields))),
+            _ => Self::Unreadable,
+        }
+    }
+
+    /// Whether there is a type in here that no JSON value can fill.
+    pub(super) fn is_unreadable(&self) -> bool {
+        match self {
+            Self::Unreadable => true,
+            Self::List(list) => list.is_unreadable(),
+            Self::Map(map) => map.is_unreadable(),
+            Self::Row(object) => object.columns().any(Column::is_unreadable),
+            _ => false,
+        }
+    }
+
+    /// Appends the value at the cursor, which is not `null`.
+    #[inline]
+    pub(super) fn read(&mut self, cursor: &mut Cursor<'_>, context: &mut Context) -> Result<(), Fault> {
+        match self {
+            Self::Int64(values) => values.push(scalar::integer(cursor, context)?),
+            Self::Utf8(bytes) => {
+                cursor.copy_text(&mut bytes.values)?;
+                bytes.end()?;
+            }
+            Self::Timestamp { values, nanos, zoned, dates } => {
+                let text = scalar::text(cursor, &mut context.scratch, "a timestamp")?;
+                values.push(scalar::timestamp(text, (*nanos, *zoned), dates, context.standard, &context.standard_option)?);
+            }
+            Self::Decimal { values, precision, scale } => values.push(scalar::decimal(cursor, context, *precision, *scale)?),
+            Self::Row(object) => object.read(cursor, context)?,
+            Self::Int32(values) => values.push(scalar::integer(cursor, context)?),
+            Self::Float64(values) => values.push(scalar::double(cursor, context)?),
+            Self::Boolean(values) => values.append(scalar::boolean(cursor, context)?),
+            Self::List(list) => list.read(cursor, context)?,
+            Self::Map(map) => map.read(cursor, context)?,
+            Self::Int8(values) => values.push(scalar::integer(cursor, context)?),
+            Self::Int16(values) => values.push(scalar::integer(cursor, context)?),
+            Self::Float32(values) => values.push(scalar::float(cursor, context)?),
+            Self::Binary(_) | Self::FixedBinary { .. } | Self::Date(_) | Self::Time(_) | Self::Unreadable => {
+                let mut scratch = mem::take(&mut context.scratch);
+                let read = scalar::text(cursor, &mut scratch, "a string").and_then(|text| self.read_text(text, context));
+                context.scratch = scratch;
+                read?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends the value that `text` means: the content of a string, or the key of a map.
+    pub(super) fn read_text(&mut self, text: &[u8], context: &Context) -> Result<(), Fault> {
+        match self {
+            Self::Boolean(values) => values.append(scalar::boolean_text(text)?),
+            Self::Int8(values) => values.push(scalar::number_text(text)?.integer()?),
+            Self::Int16(values) => values.push(scalar::number_text(text)?.integer()?),
+            Self::Int32(values) => values.push(scalar::number_text(text)?.integer()?),
+            Self::Int64(values) => values.push(scalar::number_text(text)?.integer()?),
+            Self::Float32(values) => values.push(scalar::float_text(text)?),
+            Self::Float64(values) => values.push(scalar::double_text(text)?),
+            Self::Decimal { values, precision, scale } => values.push(scalar::number_text(text)?.decimal(*precision, *scale)?),
+            Self::Utf8(bytes) => {
+                bytes.values.extend_from_slice(text);
+                bytes.end()?;
+            }
+            Self::Binary(bytes) => {
+                scalar::base64(text, &mut bytes.values)?;
+                bytes.end()?;
+            }
+            Self::FixedBinary { values, size } => scalar::fixed_base64(text, values, *size)?,
+            Self::Date(values) => values.push(scalar::date(text)?),
+            Self::Time(values) => values.push(scalar::time(text)?),
+            Self::Timestamp { values, nanos, zoned, dates } => {
+                values.push(scalar::timestamp(text, (*nanos, *zoned), dates, context.standard, &context.standard_option)?);
+            }
+            Self::List(_) | Self::Map(_) | Self::Row(_) | Self::Unreadable => return Err(Fault::field("JSON has no text for this type")),
+        }
+        Ok(())
+    }
+
+    /// Appends what stands under a NULL.
+    pub(super) fn blank(&mut self) {
+        fixed_width!(self, values => values.push(Default::default()),
+            Self::Boolean(values) => values.append(false),
+            Self::Utf8(bytes) | Self::Binary(bytes) => bytes.offsets.extend(bytes.offsets.last().copied()),
+            Self::FixedBinary { values, size } => values.resize(values.len() + *size, 0),
+            Self::List(list) => list.blank(),
+            Self::Map(map) => map.blank(),
+            Self::Row(object) => object.blank(),
+            Self::Unreadable => {}
+        );
+    }
+
+    /// Drops the values from slot `len` on.
+    pub(super) fn truncate(&mut self, len: usize) {
+        fixed_width!(self, values => values.truncate(len),
+            Self::Boolean(values) => values.truncate(len.min(values.len())),
+            Self::Utf8(bytes) | Self::Binary(bytes) => bytes.truncate(len),
+            Self::FixedBinary { values, size } => values.truncate(len * *size),
+            Self::List(list) => list.truncate(len),
+            Self::Map(map) => map.truncate(len),
+            Self::Row(object) => object.truncate(len),
+            Self::Unreadable => {}
+        );
+    }
+
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        fixed_width!(self, values => size_of_val(values.as_slice()),
+            Self::Boolean(values) => values.len() / 8,
+            Self::Utf8(bytes) | Self::Binary(bytes) => bytes.values.len() + bytes.offsets.len() * 4,
+            Self::FixedBinary { values, .. } => values.len(),
+            Self::List(list) => list.bytes(),
+            Self::Map(map) => map.bytes(),
+            Self::Row(object) => object.bytes(),
+            Self::Unreadable => 0,
+        )
+    }
+
+    /// The value of one slot as bytes that are equal for equal values.
+    pub(super) fn identity(&self, slot: usize) -> Vec<u8> {
+        fixed_width!(self, values => values.get(slot).map(|value| value.to_ne_bytes().to_vec()).unwrap_or_default(),
+            Self::Boolean(values) => vec![u8::from(values.get_bit(slot))],
+            Self::Utf8(bytes) | Self::Binary(bytes) => bytes.values.get(bytes.offset(slot)..bytes.offset(slot + 1)).unwrap_or_default().to_vec(),
+            Self::FixedBinary { values, size } => values.get(slot * size..(slot + 1) * size).unwrap_or_default().to_vec(),
+            Self::List(_) | Self::Map(_) | Self::Row(_) | Self::Unreadable => Vec::new(),
+        )
+    }
+
+    /// The array of the first `len` slots, which are all; the buffers are empty again, with room for as many.
+    pub(super) fn take(&mut self, data_type: &DataType, len: usize, nulls: Option<NullBuffer>) -> Result<ArrayRef, ArrowError> {
+        Ok(match self {
+            Self::Boolean(values) => Arc::new(BooleanArray::new(mem::replace(values, BooleanBufferBuilder::new(len)).build(), nulls)),
+            Self::Int8(values) => primitive::<Int8Type>(values, data_type, nulls)?,
+            Self::Int16(values) => primitive::<Int16Type>(values, data_type, nulls)?,
+            Self::Int32(values) => primitive::<Int32Type>(values, data_type, nulls)?,
+            Self::Int64(values) => primitive::<Int64Type>(values, data_type, nulls)?,
+            Self::Float32(values) => primitive::<Float32Type>(values, data_type, nulls)?,
+            Self::Float64(values) => primitive::<Float64Type>(values, data_type, nulls)?,
+            Self::Decimal { values, .. } => primitive::<Decimal128Type>(values, data_type, nulls)?,
+            Self::Date(values) => primitive::<Date32Type>(values, data_type, nulls)?,
+            Self::Time(values) => primitive::<Time64MicrosecondType>(values, data_type, nulls)?,
+            Self::Timestamp { values, nanos: false, .. } => primitive::<TimestampMicrosecondType>(values, data_type, nulls)?,
+            Self::Timestamp { values, nanos: true, .. } => primitive::<TimestampNanosecondType>(values, data_type, nulls)?,
+            Self::Utf8(bytes) => {
+                let (offsets, values) = bytes.take();
+                Arc::new(StringArray::try_new(offsets, values, nulls)?)
+            }
+            Self::Binary(bytes) => {
+                let (offsets, values) = bytes.take();
+                Arc::new(BinaryArray::try_new(offsets, values, nulls)?)
+            }
+            Self::FixedBinary { values, size } => {
+                let values = mem::replace(values, Vec::with_capacity(values.len()));
+                let size = i32::try_from(*size).map_err(|error| ArrowError::InvalidArgumentError(error.to_string()))?;
+                Arc::new(FixedSizeBinaryArray::try_new(size, Buffer::from_vec(values), nulls)?)
+            }
+            Self::List(list) => list.take(data_type, nulls)?,
+            Self::Map(map) => map.take(data_type, nulls)?,
+            Self::Row(object) => object.take(data_type, nulls)?,
+            Self::Unreadable => new_null_array(data_type, len),
+        })
+    }
+}
+
+fn primitive<T: ArrowPrimitiveType>(values: &mut Vec<T::Native>, data_type: &DataType, nulls: Option<NullBuffer>) -> Result<ArrayRef, ArrowError> {
+    let values = mem::replace(values, Vec::with_capacity(values.len()));
+    Ok(Arc::new(PrimitiveArray::<T>::try_new(values.into(), nulls)?.with_data_type(data_type.clone())))
+}

@@ -154,7 +154,7 @@ impl OptionBag {
 
     /// Pulls a Boolean.
     pub fn boolean(&mut self, decl: &OptionDecl) -> Option<bool> {
-        self.parse(decl, |text| parse_boolean(text), |text| format!("'{text}' is not a boolean. Expected 'true' or 'false'."))
+        self.parse(decl, parse_boolean, |text| format!("'{text}' is not a boolean. Expected 'true' or 'false'."))
     }
 
     /// Pulls a whole number within the declared bounds.
@@ -195,7 +195,7 @@ impl OptionBag {
     pub fn bytes(&mut self, decl: &OptionDecl) -> Option<u64> {
         self.parse(
             decl,
-            |text| parse_memory_size(text),
+            parse_memory_size,
             |text| format!("'{text}' is not a size. Expected '<number> <unit>', unit one of b, kb, mb, gb, tb. Example: '64 mb'."),
         )
     }
@@ -220,7 +220,7 @@ impl OptionBag {
     /// Pulls a list whose elements stand between `;`; quotes around an element are taken off.
     pub fn list(&mut self, decl: &OptionDecl) -> Vec<String> {
         let Some((key, value)) = self.take(decl) else {
-            return decl.default.map(|text| split_list(text)).unwrap_or_default();
+            return decl.default.map(split_list).unwrap_or_default();
         };
         let elements = split_list(&value);
         if matches!(elements.as_slice(), [only] if only.contains(',')) {

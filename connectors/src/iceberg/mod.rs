@@ -1,1 +1,16 @@
-//! Placeholder.
+//! Iceberg tables: the sink, its committer, and batch reads.
+//!
+//! [`IcebergSink`] writes Parquet files and describes them; [`IcebergCommitter`] hands the descriptions of an epoch to the table's
+//! committer in `weir-catalog`; [`IcebergScan`] reads a snapshot into DataFusion.
+
+mod committer;
+mod leaves;
+mod properties;
+mod read;
+mod types;
+mod write;
+
+pub use committer::IcebergCommitter;
+pub use properties::{TABLE_PROPERTIES, check_table_properties};
+pub use read::{IcebergScan, READ_OPTIONS};
+pub use write::{IcebergSink, WRITE_OPTIONS, tuned_properties};

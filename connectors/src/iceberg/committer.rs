@@ -1,0 +1,133 @@
+//! Makes the files of an epoch a snapshot of their table.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt, stream};
+use iceberg::spec::{DataFile, TableMetadata};
+use object_store::ObjectStoreExt;
+use weir_base::{Classified, ErrorKind};
+use weir_catalog::CatalogError;
+use weir_catalog::commit::{Append, TableCommitter, marked_jobs, marker_of};
+use weir_catalog::lake::{LakeCatalog, LakeTable, TableId};
+use weir_catalog::marker::Marker;
+use weir_fs::FileSystems;
+
+use super::write::{WrittenFile, file_system_error, store_error};
+use crate::error::ConnectorError;
+use crate::sink::{Committable, Committed, SinkCommit, SinkCommitter, TargetState};
+
+/// Commits appends to one table.
+#[derive(Debug)]
+pub struct IcebergCommitter {
+    name: String,
+    id: TableId,
+    table: Arc<TableCommitter>,
+    file_systems: FileSystems,
+    branch: Option<String>,
+    loaded: Arc<TableMetadata>,
+}
+
+impl IcebergCommitter {
+    pub(super) fn new(catalog: &Arc<dyn LakeCatalog>, table: &LakeTable, branch: Option<String>) -> Self {
+        Self {
+            name: format!("{}.{}", catalog.name(), table.id),
+            id: table.id.clone(),
+            table: TableCommitter::of(catalog, &table.id),
+            file_systems: catalog.file_systems().clone(),
+            branch,
+            loaded: Arc::clone(&table.metadata),
+        }
+    }
+
+    /// Files belong to the schema and the partition spec they were written with. The table as it was when the sink was made has these,
+    /// unless the files are those of an earlier process: then the table as it is now is asked.
+    async fn data_files(&self, commit: &SinkCommit) -> Result<Vec<DataFile>, ConnectorError> {
+        let written = commit.committables.iter().map(written).collect::<Result<Vec<_>, _>>()?;
+        let known = |table: &TableMetadata| written.iter().map(|file| file.to_data_file(table)).collect::<Result<Vec<_>, _>>();
+        match known(&self.loaded) {
+            Ok(files) => Ok(files),
+            Err(_) => known(&self.table.refresh().await.map_err(catalog_error)?.metadata),
+        }
+    }
+}
+
+fn written(committable: &Committable) -> Result<WrittenFile, ConnectorError> {
+    serde_json::from_value(committable.payload.clone())
+        .map_err(|error| ConnectorError::new(ErrorKind::Corrupt, "a committable of the checkpoint cannot be read").with_source(error))
+}
+
+#[async_trait]
+impl SinkCommitter for IcebergCommitter {
+    async fn state(&self, job: &str, sink: &str) -> Result<TargetState, ConnectorError> {
+        let table = self.table.refresh().await.map_err(catalog_error)?;
+        Ok(TargetState {
+            name: self.name.clone(),
+            incarnation: table.metadata.uuid().to_string(),
+            marker: marker_of(&table, job, sink),
+            other_jobs: marked_jobs(&table).into_keys().filter(|other| other != job).collect(),
+        })
+    }
+
+    async fn other_markers(&self, job: &str) -> Result<Vec<(String, Marker)>, ConnectorError> {
+        let table = self.table.refresh().await.map_err(catalog_error)?;
+        let others = marked_jobs(&table).into_iter().filter(|(other, _)| other != job);
+        let markers = others.flat_map(|(other, sinks)| {
+            let of = |sink: &String| marker_of(&table, &other, sink).map(|marker| (other.clone(), marker));
+            sinks.iter().filter_map(of).collect::<Vec<_>>()
+        });
+        Ok(markers.collect())
+    }
+
+    fn next_commit_id(&self) -> i64 {
+        loop {
+            let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
+            let id = i64::try_from((high ^ low) >> 1).unwrap_or(0);
+            if id > 0 && self.loaded.snapshot_by_id(id).is_none() {
+                return id;
+            }
+        }
+    }
+
+    async fn commit(&self, job: &str, sink: &str, epoch: u64, commit: &SinkCommit) -> Result<Committed, ConnectorError> {
+        let append = Append {
+            table_uuid: commit.incarnation.clone(),
+            branch: self.branch.clone(),
+            snapshot_id: commit.commit_id,
+            job: job.to_owned(),
+            sink: sink.to_owned(),
+            epoch,
+            previous_epoch: commit.previous_epoch,
+            from: commit.from.clone(),
+            to: commit.to.clone(),
+            files: self.data_files(commit).await?,
+        };
+        let done = self.table.append(&append).await.map_err(catalog_error)?;
+        tracing::debug!(table = %self.id, epoch, snapshot = done.snapshot_id, files = append.files.len(), already = done.already, "committed");
+        Ok(Committed { already: done.already, snapshot: done.snapshot_id.to_string(), retries: done.retries })
+    }
+
+    async fn discard(&self, paths: &[String]) -> Result<(), ConnectorError> {
+        delete_files(&self.file_systems, paths).await
+    }
+}
+
+/// Files that are deleted at the same time.
+const DELETES: usize = 32;
+
+/// Deletes files by name; missing ones are fine.
+pub(super) async fn delete_files(file_systems: &FileSystems, paths: &[String]) -> Result<(), ConnectorError> {
+    let delete = |path: String| async move {
+        let location = file_systems.resolve(&path).map_err(file_system_error)?;
+        match location.store.delete(&location.path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(store_error(&path, "delete", error)),
+        }
+    };
+    stream::iter(paths.to_vec()).map(delete).buffer_unordered(DELETES).try_collect().await
+}
+
+/// A catalog's failure as a connector's, of the same kind.
+pub(super) fn catalog_error(error: CatalogError) -> ConnectorError {
+    ConnectorError::new(error.kind(), error.to_string()).with_source(error)
+}

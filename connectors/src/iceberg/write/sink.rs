@@ -1,0 +1,115 @@
+//! The sink of one Iceberg table.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch, UInt64Array};
+use arrow_schema::SchemaRef;
+use async_trait::async_trait;
+use weir_base::options::{OptionBag, Problem, Problems};
+use weir_catalog::lake::{LakeCatalog, LakeTable};
+
+use super::hash::hash_rows;
+use super::options::WriteOptions;
+use super::partitioning::{column_at, path_of};
+use super::plan::WritePlan;
+use super::writer::IcebergWriter;
+use crate::error::ConnectorError;
+use crate::iceberg::committer::IcebergCommitter;
+use crate::registry::Opened;
+use crate::sink::{Distribution, SinkCommitter, SinkWriter, StreamSink, WriterContext};
+
+/// What decides which writer a row goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum RouteKey {
+    /// Nothing: rows stay where they are.
+    Nowhere,
+    /// The partition.
+    Partition,
+    /// The primary key: paths of its columns.
+    PrimaryKey(Vec<Vec<usize>>),
+}
+
+/// Appends rows to an Iceberg table. Writers of an epoch give data files; the committer appends them as one snapshot.
+#[derive(Debug)]
+pub struct IcebergSink {
+    plan: Arc<WritePlan>,
+    route: RouteKey,
+    committer: Arc<IcebergCommitter>,
+    parallelism: Option<usize>,
+    uid_suffix: String,
+}
+
+impl IcebergSink {
+    /// The sink of `table`, with `hints` over the table's properties. Does no I/O. Warnings come with it.
+    ///
+    /// # Errors
+    /// Every problem of hints and properties, or a table that cannot be written.
+    pub fn open(catalog: &Arc<dyn LakeCatalog>, table: &LakeTable, hints: &OptionBag) -> Result<Opened<Self>, Problems> {
+        let (options, mut warnings) = WriteOptions::parse(hints, &table.metadata)?;
+        let name = format!("{}.{}", catalog.name(), table.id);
+        let plan = WritePlan::try_new(name, table, catalog.file_systems().clone(), &options)
+            .map_err(|error| Problems::from(Problem::new("ICE-001", hints.object(), format!("{error}."))))?;
+        let route = route_key(&plan, table, options.hash);
+        if options.hash && route == RouteKey::Nowhere {
+            let what = "'distribution-mode' = 'hash' has no effect: the table has neither partitions nor a primary key.";
+            warnings.push(Problem::warning("OPT-008", hints.object(), what).at(hints.position("distribution-mode")));
+        }
+        let committer = Arc::new(IcebergCommitter::new(catalog, table, options.branch));
+        let value = Self { plan: Arc::new(plan), route, committer, parallelism: options.parallelism, uid_suffix: options.uid_suffix };
+        Ok(Opened { value, warnings })
+    }
+
+    /// `write-parallelism`: how many writers an epoch is to have, if that was said.
+    #[must_use]
+    pub fn write_parallelism(&self) -> Option<usize> {
+        self.parallelism
+    }
+
+    /// `uid-suffix`: a part of the sink's id, so that two INSERTs into one table keep their markers apart.
+    #[must_use]
+    pub fn uid_suffix(&self) -> &str {
+        &self.uid_suffix
+    }
+}
+
+fn route_key(plan: &WritePlan, table: &LakeTable, hash: bool) -> RouteKey {
+    if hash && plan.partitioning.is_some() {
+        return RouteKey::Partition;
+    }
+    let mut ids: Vec<i32> = table.metadata.current_schema().identifier_field_ids().collect();
+    ids.sort_unstable();
+    let paths: Option<Vec<Vec<usize>>> = ids.iter().map(|id| path_of(&plan.file_schema, *id)).collect();
+    paths.filter(|paths| !paths.is_empty()).map_or(RouteKey::Nowhere, RouteKey::PrimaryKey)
+}
+
+#[async_trait]
+impl StreamSink for IcebergSink {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.plan.schema)
+    }
+
+    fn distribution(&self) -> Distribution {
+        if self.route == RouteKey::Nowhere { Distribution::None } else { Distribution::Hash }
+    }
+
+    fn route(&self, batch: &RecordBatch) -> Result<UInt64Array, ConnectorError> {
+        let columns: Result<Vec<ArrayRef>, _> = match (&self.route, &self.plan.partitioning) {
+            (RouteKey::Partition, Some(partitioning)) => partitioning.values(batch),
+            (RouteKey::PrimaryKey(paths), _) => {
+                let missing = || arrow_schema::ArrowError::SchemaError("a column of the primary key is missing".to_owned());
+                paths.iter().map(|path| column_at(batch, path).ok_or_else(missing)).collect()
+            }
+            (RouteKey::Nowhere | RouteKey::Partition, _) => Ok(Vec::new()),
+        };
+        let hashes = columns.and_then(|columns| hash_rows(&columns, batch.num_rows()));
+        hashes.map_err(|error| ConnectorError::user(format!("rows do not fit table {}: {error}", self.plan.table)).with_source(error))
+    }
+
+    fn writer(&self, context: WriterContext) -> Result<Box<dyn SinkWriter>, ConnectorError> {
+        Ok(Box::new(IcebergWriter::new(Arc::clone(&self.plan), context)))
+    }
+
+    fn committer(&self) -> Option<Arc<dyn SinkCommitter>> {
+        Some(Arc::<IcebergCommitter>::clone(&self.committer))
+    }
+}

@@ -1,0 +1,100 @@
+//! The bytes of one file on their way to a store: one request for a small file, several parts for a large one.
+
+use bytes::{Bytes, BytesMut};
+use object_store::{ObjectStoreExt, PutPayload, WriteMultipart};
+use weir_base::Classified;
+use weir_fs::{FsError, Location};
+
+use crate::error::ConnectorError;
+
+/// Size of a part, and the largest file that goes in one request.
+const PART: usize = 8 << 20;
+/// Parts in flight.
+const CONCURRENCY: usize = 2;
+
+/// An upload; nothing exists in the store before the first part is full or [`Self::finish`] is called.
+#[derive(Debug)]
+pub(super) struct Upload {
+    location: Location,
+    waiting: Vec<Bytes>,
+    waiting_bytes: usize,
+    parts: Option<WriteMultipart>,
+}
+
+impl Upload {
+    pub(super) fn new(location: Location) -> Self {
+        Self { location, waiting: Vec::new(), waiting_bytes: 0, parts: None }
+    }
+
+    pub(super) fn uri(&self) -> &str {
+        &self.location.uri
+    }
+
+    /// Bytes held, those in flight included, at most.
+    pub(super) fn memory(&self) -> usize {
+        if self.parts.is_some() { (CONCURRENCY + 1) * PART } else { self.waiting_bytes }
+    }
+
+    /// Takes bytes; waits while too many parts are in flight.
+    pub(super) async fn put(&mut self, bytes: Bytes) -> Result<(), ConnectorError> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if let Some(parts) = &mut self.parts {
+            parts.put(bytes);
+            return parts.wait_for_capacity(CONCURRENCY).await.map_err(|error| store_error(&self.location.uri, "write", error));
+        }
+        self.waiting_bytes += bytes.len();
+        self.waiting.push(bytes);
+        if self.waiting_bytes >= PART {
+            let upload = self.location.store.put_multipart(&self.location.path).await;
+            let upload = upload.map_err(|error| store_error(&self.location.uri, "create", error))?;
+            let mut parts = WriteMultipart::new_with_chunk_size(upload, PART);
+            self.waiting.drain(..).for_each(|bytes| parts.put(bytes));
+            self.waiting_bytes = 0;
+            self.parts = Some(parts);
+        }
+        Ok(())
+    }
+
+    /// Makes the file whole and visible.
+    pub(super) async fn finish(self) -> Result<(), ConnectorError> {
+        let Location { uri, store, path } = self.location;
+        let done = match self.parts {
+            Some(parts) => parts.finish().await.map(drop),
+            None => store.put(&path, payload(self.waiting)).await.map(drop),
+        };
+        done.map_err(|error| store_error(&uri, "write", error))
+    }
+
+    /// Gives up; parts that were uploaded are removed as far as the store allows.
+    pub(super) async fn abort(self) {
+        if let Some(parts) = self.parts
+            && let Err(error) = parts.abort().await
+        {
+            tracing::debug!(uri = self.location.uri, %error, "upload was not cleaned up");
+        }
+    }
+}
+
+/// Many small pieces are cheaper as one.
+fn payload(pieces: Vec<Bytes>) -> PutPayload {
+    match <[Bytes; 1]>::try_from(pieces) {
+        Ok([piece]) => PutPayload::from_bytes(piece),
+        Err(pieces) => {
+            let mut whole = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
+            pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
+            PutPayload::from_bytes(whole.freeze())
+        }
+    }
+}
+
+/// A store's failure as a connector's, of the same kind.
+pub(in crate::iceberg) fn store_error(uri: &str, what: &str, error: object_store::Error) -> ConnectorError {
+    file_system_error(FsError::from_store(&format!("cannot {what}"), uri, error))
+}
+
+/// A file system's failure as a connector's.
+pub(in crate::iceberg) fn file_system_error(error: FsError) -> ConnectorError {
+    ConnectorError::new(error.kind(), error.to_string()).with_source(error)
+}

@@ -34,6 +34,8 @@ class Hdfs(Server):
             java.write_hadoop_xml(site.folder / place / "core-site.xml", core)
             java.write_hadoop_xml(site.folder / place / "hdfs-site.xml", properties)
         (site.folder / "conf" / "log4j.properties").write_text(LOGGING, encoding="utf-8")
+        # Counters are kept back for this long; the default, ten seconds, is too long for tests that count calls.
+        java.write_properties(site.folder / "conf" / "hadoop-metrics2.properties", {"*.periodMillis": 10})
         # The published jars hold no web pages, and without these folders the web server, which serves JMX and WebHDFS, does not start.
         for application in ("hdfs", "datanode"):
             (site.folder / "web" / "webapps" / application).mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,56 @@
+# What one does with this repository; `make help` lists it. Everything builds into one target directory (CARGO_TARGET_DIR moves it).
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+SERVERS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart build test test-servers servers stop-servers fmt lint docs deps audit bench
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+quickstart: ## Install what is missing, build, and watch rows go from Kafka to Iceberg through a kill, with proof
+	scripts/setup build
+	$(CARGO) build --locked --bin weir
+	$(TARGET)/debug/weir quickstart
+
+build: ## Build everything in the lean profile
+	$(CARGO) build --locked --workspace
+
+test: ## Install what is missing, fetch the test servers, and run every test
+	scripts/setup test
+	@$(MAKE) --no-print-directory test-servers
+	$(CARGO) test --locked --workspace
+
+test-servers: ## Download and build the servers and the reader that tests use, into the user's cache folder
+	scripts/servers fetch
+	scripts/reader fetch
+
+servers: ## Start the test servers to play with (SERVERS="kafka s3" for some of them) and print their addresses
+	scripts/setup test
+	scripts/servers start $(SERVERS)
+
+stop-servers: ## Stop what `make servers` started; data and ports are kept
+	scripts/servers stop
+
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+lint: ## Clippy, without any warning
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+docs: ## Build the API documentation, without any warning
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+deps: ## Check licences, banned crates, and that there is one version of arrow, parquet, datafusion and object_store
+	scripts/check_dependencies
+
+audit: ## Look for advisories against the locked crates (needs a network)
+	command -v cargo-audit >/dev/null || $(CARGO) install --locked cargo-audit
+	$(CARGO) audit
+
+bench: ## Benchmarks in release: needs an hour or more to build on two cores, and the test servers
+	scripts/setup test
+	@$(MAKE) --no-print-directory test-servers
+	$(CARGO) bench --locked --package weir

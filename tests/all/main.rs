@@ -1,0 +1,9 @@
+//! All integration tests, in one binary: each linked test binary costs a minute and a gigabyte.
+//!
+//! They run against real servers, which `scripts/servers` fetches and starts when the first test asks for them and ends with this
+//! process. `support` is what tests are written with; each other module holds the tests of one subject.
+
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod support;

@@ -1,0 +1,70 @@
+//! Tables as PyIceberg sees them, through `scripts/reader`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::process::Workdir;
+use super::servers::{Hdfs, S3};
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/reader");
+/// Generous: the first call of a fresh machine makes the reader's environment.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// A table in a catalog, with what PyIceberg must know to reach it.
+#[derive(Debug, Clone)]
+pub(crate) struct Table {
+    name: String,
+    arguments: Vec<String>,
+}
+
+impl Table {
+    /// A table of a SQL catalog: the catalog's name and its `uri` and `warehouse` as in a job file.
+    pub(crate) fn of_sql(name: &str, catalog: &str, uri: &str, warehouse: &str) -> Self {
+        let table = Self { name: name.to_owned(), arguments: vec!["--catalog".to_owned(), catalog.to_owned()] };
+        table.property("type", "sql").property("uri", uri).property("warehouse", warehouse)
+    }
+
+    /// A table of a REST catalog.
+    pub(crate) fn of_rest(name: &str, uri: &str) -> Self {
+        Self { name: name.to_owned(), arguments: Vec::new() }.property("type", "rest").property("uri", uri)
+    }
+
+    /// The same, with its files on an S3 server.
+    pub(crate) fn on_s3(self, s3: &S3) -> Self {
+        self.property("s3.endpoint", &s3.endpoint)
+            .property("s3.access-key-id", &s3.access_key)
+            .property("s3.secret-access-key", &s3.secret_key)
+            .property("s3.region", &s3.region)
+    }
+
+    /// The same, with its files on HDFS.
+    pub(crate) fn on_hdfs(mut self, hdfs: &Hdfs) -> Self {
+        self.arguments.extend(["--hdfs-http".to_owned(), hdfs.http.clone()]);
+        self
+    }
+
+    fn property(mut self, key: &str, value: &str) -> Self {
+        self.arguments.extend(["--property".to_owned(), format!("{key}={value}")]);
+        self
+    }
+
+    /// What `scripts/reader check` tells of the table; `more` are its options, such as `--unique p,o`.
+    pub(crate) async fn check(&self, more: &[&str]) -> Value {
+        self.call("check", more).await
+    }
+
+    /// Adds the rows of a file (one JSON object a line), as a foreign writer does; makes the table if there is none.
+    pub(crate) async fn append(&self, rows: &Path) -> Value {
+        self.call("append", &[rows.to_str().unwrap()]).await
+    }
+
+    async fn call(&self, command: &str, more: &[&str]) -> Value {
+        let mut arguments = vec![command, &self.name];
+        arguments.extend(self.arguments.iter().map(String::as_str));
+        arguments.extend(more);
+        let output = Workdir::new().program(SCRIPT, arguments).output(LIMIT).await.succeeded();
+        serde_json::from_str(&output.stdout).unwrap()
+    }
+}

@@ -1,0 +1,164 @@
+//! Real servers, started through `scripts/servers`.
+//!
+//! The shared set is made for the whole process and each of its servers is started when a test first asks for its address; a guard
+//! process ends them, and deletes their folder, when this process has ended in whatever way. A test that stops or pauses a server takes a
+//! set of its own.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+static SHARED: LazyLock<Servers> = LazyLock::new(Servers::own);
+
+/// A set of servers in one run folder.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    folder: PathBuf,
+    addresses: Mutex<HashMap<&'static str, Arc<OnceLock<Value>>>>,
+}
+
+/// An HDFS cluster.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Hdfs {
+    /// What its paths begin with: `hdfs://127.0.0.1:port`.
+    pub(crate) uri: String,
+    /// A folder with the `core-site.xml` and `hdfs-site.xml` of its clients.
+    pub(crate) conf: PathBuf,
+    /// The NameNode's web server.
+    pub(crate) http: String,
+}
+
+/// An S3 server with one bucket.
+#[derive(Debug, Deserialize)]
+pub(crate) struct S3 {
+    pub(crate) endpoint: String,
+    pub(crate) access_key: String,
+    pub(crate) secret_key: String,
+    pub(crate) region: String,
+    pub(crate) bucket: String,
+}
+
+/// An Iceberg REST catalog.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Rest {
+    pub(crate) uri: String,
+    /// Where it puts tables that name no location.
+    pub(crate) warehouse: String,
+}
+
+/// Where a catalog keeps its tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Warehouse {
+    File,
+    S3,
+    Hdfs,
+}
+
+#[derive(Deserialize)]
+struct Kafka {
+    bootstrap: String,
+}
+
+#[derive(Deserialize)]
+struct Postgres {
+    url: String,
+}
+
+impl Servers {
+    /// The servers that all tests of this process share.
+    pub(crate) fn shared() -> &'static Self {
+        &SHARED
+    }
+
+    /// A set of one's own, empty at first; its servers end with it.
+    pub(crate) fn own() -> Self {
+        let folder = std::env::temp_dir().join(format!("weir-test-{}", uuid::Uuid::new_v4().simple()));
+        Self { folder, addresses: Mutex::default() }
+    }
+
+    /// The bootstrap address of Kafka.
+    pub(crate) fn kafka(&self) -> String {
+        self.address::<Kafka>("kafka").bootstrap
+    }
+
+    /// The HDFS cluster.
+    pub(crate) fn hdfs(&self) -> Hdfs {
+        self.address("hdfs")
+    }
+
+    /// The S3 server.
+    pub(crate) fn s3(&self) -> S3 {
+        self.address("s3")
+    }
+
+    /// The REST catalog whose tables are kept there.
+    pub(crate) fn rest(&self, warehouse: Warehouse) -> Rest {
+        self.address(match warehouse {
+            Warehouse::File => "rest",
+            Warehouse::S3 => "rest-s3",
+            Warehouse::Hdfs => "rest-hdfs",
+        })
+    }
+
+    /// The URL of a PostgreSQL database.
+    pub(crate) fn postgres(&self) -> String {
+        self.address::<Postgres>("postgres").url
+    }
+
+    /// Starts a server that was stopped, on the port and data it had.
+    pub(crate) fn start(&self, name: &str) {
+        self.call(&["start", name, "--parent", &std::process::id().to_string(), "--remove"]);
+    }
+
+    /// Stops a server, or one process of it (`hdfs.datanode`), in good order.
+    pub(crate) fn stop(&self, name: &str) {
+        self.call(&["stop", name]);
+    }
+
+    /// Kills a server, or one process of it.
+    pub(crate) fn kill(&self, name: &str) {
+        self.call(&["stop", "--kill", name]);
+    }
+
+    /// Holds a server: connections stay open and nothing answers.
+    pub(crate) fn pause(&self, name: &str) {
+        self.call(&["pause", name]);
+    }
+
+    /// Lets a paused server go on.
+    pub(crate) fn resume(&self, name: &str) {
+        self.call(&["resume", name]);
+    }
+
+    fn address<T: DeserializeOwned>(&self, name: &'static str) -> T {
+        let cell = Arc::clone(self.addresses.lock().unwrap().entry(name).or_default());
+        let address = cell.get_or_init(|| {
+            self.start(name);
+            let record: Value = serde_json::from_str(&self.call(&["status", "--json"])).unwrap();
+            record["servers"][name]["addresses"].clone()
+        });
+        serde_json::from_value(address.clone()).unwrap()
+    }
+
+    fn call(&self, arguments: &[&str]) -> String {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/servers");
+        let output = Command::new(script).args(arguments).arg("--dir").arg(&self.folder).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "scripts/servers {arguments:?}: {errors}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        if self.folder.exists() {
+            self.call(&["stop", "--kill"]);
+            std::fs::remove_dir_all(&self.folder).unwrap();
+        }
+    }
+}

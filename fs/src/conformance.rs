@@ -54,7 +54,7 @@ pub async fn objects_come_back_as_they_were_put(at: &Location) {
         assert_eq!(store.head(&path).await.expect("head").size, length as u64);
     }
     let missing = at.path.clone().join("missing");
-    assert!(is_not_found(&store.get(&missing).await.err().expect("get of nothing")));
+    assert!(is_not_found(&store.get(&missing).await.expect_err("get of nothing")));
     assert!(is_not_found(&store.head(&missing).await.expect_err("head of nothing")));
     assert!(is_not_found(&store.get_range(&missing, 0..1).await.expect_err("range of nothing")));
 }

@@ -199,7 +199,7 @@ impl Deadline {
         let listed = async move {
             let request = Request { operation: "list", path: &path, bytes: 0 };
             let first = tries.run(request, |_| async {
-                let mut items = list(tries.inner.as_ref());
+                let mut items = list(tries.inner.as_ref()).fuse().boxed();
                 let first = items.next().await.transpose()?;
                 Ok((first, items))
             });

@@ -1,15 +1,44 @@
-//! HDFS.
+//! HDFS: an object store over the `hdfs-native` client.
+//!
+//! What the client lacks is done here. Every call has a deadline and runs as a task of a runtime of its own, so that a frozen NameNode, a
+//! panic or a slow Kerberos library stays there. A file is written under a unique hidden name beside its target and renamed, so readers see
+//! all of it or nothing and put-if-absent has one winner. When the answer of a rename is lost, the files themselves tell what happened.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `configuration` | Hadoop's XML files and what the client is told |
+//! | `cluster` | the client of a cluster, its runtime, calls with deadlines |
+//! | `errors` | what the client's errors mean |
+//! | `temporary` | the hidden names under which files are written |
+//! | `writing` | files being written, uploads in parts |
+//! | `reading` | opened files, ranges |
+//! | `listing` | folders |
+//! | `store` | the object store made of these |
+
+mod cluster;
+mod configuration;
+mod errors;
+mod listing;
+mod reading;
+mod store;
+mod temporary;
+mod writing;
 
 use std::sync::Arc;
 
 use object_store::ObjectStore;
-use weir_base::ErrorKind;
 
 use crate::deadline::Limits;
 use crate::environment::Environment;
 use crate::error::FsError;
 use crate::registry::StoreKey;
 
-pub(crate) fn build(key: &StoreKey, _environment: &Environment, _limits: &Limits) -> Result<Arc<dyn ObjectStore>, FsError> {
-    Err(FsError::new(ErrorKind::User, format!("`hdfs://{}`: HDFS is not part of this build; no NameNode is asked", key.authority)))
+/// The store of the cluster that `key` names.
+///
+/// # Errors
+/// A configuration that cannot be read or names no NameNode.
+pub(crate) fn build(key: &StoreKey, environment: &Environment, limits: &Limits) -> Result<Arc<dyn ObjectStore>, FsError> {
+    let identity = configuration::load(&key.authority, &key.properties, environment, limits)?;
+    let cluster = cluster::Cluster::of(identity, *limits)?;
+    Ok(Arc::new(store::Hdfs::new(cluster)))
 }

@@ -244,8 +244,8 @@ impl Drop for S3Upload {
                 tracing::debug!(%location, %error, "parts of a dropped upload stay");
             }
         };
-        #[expect(clippy::let_underscore_must_use, reason = "nobody is left to wait for the cleaning of a dropped upload")]
-        let _ = runtime.spawn(cleaning);
+        // Nobody is left to wait for it.
+        drop(runtime.spawn(cleaning));
     }
 }
 

@@ -1,0 +1,146 @@
+//! What the errors of the client mean: most come as a Java class and a stack trace.
+
+use std::time::Duration;
+
+use hdfs_native::HdfsError;
+use object_store::Error as StoreError;
+use weir_base::ErrorKind;
+use weir_base::task::TaskError;
+
+use crate::error::FsError;
+
+/// Why a call brought nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The client says no.
+    #[error("{}", brief(.0))]
+    Hdfs(#[source] HdfsError),
+    /// No answer in time.
+    #[error("no answer within {} s", .0.as_secs_f32())]
+    Silent(Duration),
+    /// The client panicked or was stopped.
+    #[error("{0}")]
+    Task(#[source] TaskError),
+}
+
+/// What a failure means to whoever asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    Missing,
+    Exists,
+    Denied,
+    Unauthenticated,
+    Wrong,
+    Retry,
+}
+
+impl Failure {
+    fn meaning(&self) -> Meaning {
+        match self {
+            Self::Hdfs(error) => meaning(error),
+            Self::Silent(_) | Self::Task(_) => Meaning::Retry,
+        }
+    }
+
+    /// Whether the file is not there.
+    pub(super) fn is_missing(&self) -> bool {
+        self.meaning() == Meaning::Missing
+    }
+
+    /// Whether the server has answered: what was asked was then not done.
+    pub(super) fn is_answer(&self) -> bool {
+        matches!(self, Self::Hdfs(HdfsError::RPCError(..) | HdfsError::AlreadyExists(_) | HdfsError::FileNotFound(_)))
+    }
+
+    /// The failure as an error of the object store, about `path`.
+    pub(super) fn about(self, path: &str) -> StoreError {
+        let meaning = self.meaning();
+        let path = path.to_owned();
+        match meaning {
+            Meaning::Missing => StoreError::NotFound { path, source: Box::new(self) },
+            Meaning::Exists => StoreError::AlreadyExists { path, source: Box::new(self) },
+            Meaning::Denied => StoreError::PermissionDenied { path, source: Box::new(self) },
+            Meaning::Unauthenticated => StoreError::Unauthenticated { path, source: Box::new(self) },
+            Meaning::Wrong => FsError::new(ErrorKind::User, self.to_string()).with_source(self).into_store_error(),
+            Meaning::Retry => FsError::new(ErrorKind::Transient, self.to_string()).with_source(self).into_store_error(),
+        }
+    }
+}
+
+fn meaning(error: &HdfsError) -> Meaning {
+    match error {
+        HdfsError::FileNotFound(_) => Meaning::Missing,
+        HdfsError::AlreadyExists(_) => Meaning::Exists,
+        HdfsError::SASLError(_) | HdfsError::GSSAPIError(..) | HdfsError::NoSASLMechanism => Meaning::Unauthenticated,
+        HdfsError::InvalidPath(_)
+        | HdfsError::InvalidArgument(_)
+        | HdfsError::UrlParseError(_)
+        | HdfsError::IsADirectoryError(_)
+        | HdfsError::UnsupportedErasureCodingPolicy(_)
+        | HdfsError::UnsupportedFeature(_) => Meaning::Wrong,
+        HdfsError::RPCError(class, message) | HdfsError::FatalRPCError(class, message) => of_class(class, message),
+        _ => Meaning::Retry,
+    }
+}
+
+fn of_class(class: &str, message: &str) -> Meaning {
+    let name = class.rsplit(['.', '$']).next().unwrap_or(class);
+    match name {
+        "FileNotFoundException" => Meaning::Missing,
+        "FileAlreadyExistsException" => Meaning::Exists,
+        "AccessControlException" | "AuthorizationException" => Meaning::Denied,
+        "InvalidToken" | "SaslException" | "GSSException" => Meaning::Unauthenticated,
+        "ParentNotDirectoryException"
+        | "InvalidPathException"
+        | "PathIsNotEmptyDirectoryException"
+        | "PathIsDirectoryException"
+        | "PathComponentTooLongException"
+        | "MaxDirectoryItemsExceededException"
+        | "UnsupportedOperationException"
+        | "SnapshotAccessControlException"
+        | "IllegalArgumentException" => Meaning::Wrong,
+        "IOException" if message.contains("must both be directories") => Meaning::Wrong,
+        _ if name.ends_with("QuotaExceededException") => Meaning::Wrong,
+        _ => Meaning::Retry,
+    }
+}
+
+/// The first line of an error, with the class in short: the rest is a Java stack.
+fn brief(error: &HdfsError) -> String {
+    let text = match error {
+        HdfsError::RPCError(class, message) | HdfsError::FatalRPCError(class, message) => {
+            format!("{}: {message}", class.rsplit('.').next().unwrap_or(class))
+        }
+        other => other.to_string(),
+    };
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{is_not_found, kind_of};
+
+    fn rpc(class: &str, message: &str) -> StoreError {
+        Failure::Hdfs(HdfsError::RPCError(class.to_owned(), message.to_owned())).about("a/b")
+    }
+
+    #[test]
+    fn java_classes_are_told_apart() {
+        assert!(is_not_found(&rpc("java.io.FileNotFoundException", "rename source /x is not found.")));
+        assert!(matches!(rpc("org.apache.hadoop.security.AccessControlException", "no"), StoreError::PermissionDenied { .. }));
+        let kind = |class: &str| kind_of(&rpc(class, "text"));
+        assert_eq!(kind("org.apache.hadoop.hdfs.protocol.DSQuotaExceededException"), ErrorKind::User);
+        assert_eq!(kind("org.apache.hadoop.fs.ParentNotDirectoryException"), ErrorKind::User);
+        for class in ["org.apache.hadoop.hdfs.server.namenode.SafeModeException", "org.apache.hadoop.ipc.StandbyException", "java.io.IOException"] {
+            assert_eq!(kind(class), ErrorKind::Transient, "{class}");
+        }
+        assert_eq!(kind_of(&Failure::Silent(Duration::from_secs(1)).about("x")), ErrorKind::Transient);
+    }
+
+    #[test]
+    fn a_java_stack_is_cut() {
+        let text = rpc("org.apache.hadoop.hdfs.server.namenode.SafeModeException", "Name node is in safe mode.\n\tat org.apache…").to_string();
+        assert!(text.contains("SafeModeException: Name node is in safe mode.") && !text.contains("\tat"), "{text}");
+    }
+}

@@ -1,6 +1,9 @@
 //! What goes wrong with catalogs and commits.
 
+use std::fmt;
+
 use weir_base::{Classified, ErrorKind};
+use weir_fs::FsError;
 
 /// An error of a catalog. The message names the catalog and the table.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +44,70 @@ impl CatalogError {
     #[must_use]
     pub fn other(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self::Other { kind, message: message.into(), source: None }
+    }
+
+    /// An error that the user must mend.
+    #[must_use]
+    pub fn user(message: impl Into<String>) -> Self {
+        Self::other(ErrorKind::User, message)
+    }
+
+    /// An error of `kind` with its cause.
+    #[must_use]
+    pub fn caused(kind: ErrorKind, message: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Other { kind, message: message.into(), source: Some(source.into()) }
+    }
+
+    /// A lost answer with its cause.
+    #[must_use]
+    pub fn unknown(message: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::OutcomeUnknown { message: message.into(), source: Some(source.into()) }
+    }
+
+    /// What the iceberg crate reports, as it stands in the error and in the errors behind it; `what` says what was tried.
+    #[must_use]
+    pub fn iceberg(what: impl fmt::Display, error: iceberg::Error) -> Self {
+        let kind = kind_of(&error);
+        Self::caused(kind, format!("{what}: {}", error.message()), error)
+    }
+
+    /// Whether the same call may succeed later and a second try does no harm.
+    #[must_use]
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(self, Self::Other { kind: ErrorKind::Transient, .. })
+    }
+
+    /// The same error with more to say at the end of its message.
+    #[must_use]
+    pub(crate) fn with_note(self, note: impl fmt::Display) -> Self {
+        match self {
+            Self::NotFound(message) => Self::NotFound(format!("{message} {note}")),
+            Self::AlreadyExists(message) => Self::AlreadyExists(format!("{message} {note}")),
+            Self::Conflict(message) => Self::Conflict(format!("{message} {note}")),
+            Self::OutcomeUnknown { message, source } => Self::OutcomeUnknown { message: format!("{message} {note}"), source },
+            Self::Other { kind, message, source } => Self::Other { kind, message: format!("{message} {note}"), source },
+        }
+    }
+}
+
+/// The kind that a file system gave to the error, wherever it stands in the chain; else the one that the crate's kind implies.
+fn kind_of(error: &iceberg::Error) -> ErrorKind {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = cause {
+        if let Some(fs) = current.downcast_ref::<FsError>() {
+            return fs.kind();
+        }
+        cause = current.source();
+    }
+    if error.retryable() {
+        return ErrorKind::Transient;
+    }
+    match error.kind() {
+        iceberg::ErrorKind::CatalogCommitConflicts => ErrorKind::Conflict,
+        iceberg::ErrorKind::DataInvalid => ErrorKind::Corrupt,
+        iceberg::ErrorKind::Unexpected => ErrorKind::Transient,
+        iceberg::ErrorKind::PreconditionFailed => ErrorKind::Internal,
+        _ => ErrorKind::User,
     }
 }
 

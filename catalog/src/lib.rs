@@ -1,9 +1,27 @@
 //! Iceberg catalogs, the commit path, and verification.
+//!
+//! A [`LakeCatalog`] loads, creates and swaps tables; [`open()`] makes one from the options of CREATE CATALOG. Everything that changes a
+//! table goes through its one [`commit::TableCommitter`].
 
+mod backoff;
 pub mod commit;
 pub mod error;
 pub mod lake;
 pub mod marker;
+mod memory;
+mod metadata_file;
+mod new_table;
+pub mod open;
+mod pointer_catalog;
+mod properties;
+mod rest;
+mod schema;
+mod sql;
+#[cfg(test)]
+mod tests;
 
 pub use error::CatalogError;
 pub use lake::{LakeCatalog, LakeTable, PartitionColumn, TableId, TableSpec};
+pub use open::{OpenedCatalog, open};
+pub use properties::check_properties;
+pub use schema::lake_schema;

@@ -1,0 +1,77 @@
+//! The `memory` catalog: pointers that live as long as the process, for tests and tries.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::error::CatalogError;
+use crate::lake::TableId;
+use crate::pointer_catalog::Pointers;
+
+/// Pointers in memory.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryPointers(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    databases: BTreeSet<String>,
+    tables: BTreeMap<TableId, String>,
+}
+
+impl MemoryPointers {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Pointers for MemoryPointers {
+    async fn databases(&self) -> Result<Vec<String>, CatalogError> {
+        Ok(self.state().databases.iter().cloned().collect())
+    }
+
+    async fn database_exists(&self, database: &str) -> Result<bool, CatalogError> {
+        Ok(self.state().databases.contains(database))
+    }
+
+    async fn create_database(&self, database: &str, _properties: &BTreeMap<String, String>) -> Result<bool, CatalogError> {
+        Ok(self.state().databases.insert(database.to_owned()))
+    }
+
+    async fn drop_database(&self, database: &str) -> Result<(), CatalogError> {
+        self.state().databases.remove(database);
+        Ok(())
+    }
+
+    async fn tables(&self, database: &str) -> Result<Vec<String>, CatalogError> {
+        Ok(self.state().tables.keys().filter(|id| id.database == database).map(|id| id.table.clone()).collect())
+    }
+
+    async fn get(&self, id: &TableId) -> Result<Option<String>, CatalogError> {
+        Ok(self.state().tables.get(id).cloned())
+    }
+
+    async fn insert(&self, id: &TableId, to: &str) -> Result<bool, CatalogError> {
+        let mut state = self.state();
+        if state.tables.contains_key(id) {
+            return Ok(false);
+        }
+        state.tables.insert(id.clone(), to.to_owned());
+        Ok(true)
+    }
+
+    async fn swap(&self, id: &TableId, from: &str, to: &str) -> Result<bool, CatalogError> {
+        match self.state().tables.get_mut(id) {
+            Some(location) if location == from => {
+                to.clone_into(location);
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    async fn remove(&self, id: &TableId) -> Result<bool, CatalogError> {
+        Ok(self.state().tables.remove(id).is_some())
+    }
+}

@@ -1,0 +1,159 @@
+//! Table metadata files: reading them, naming and writing the next one, deleting those that a commit retires.
+//!
+//! A metadata file never changes once it is written, so the last one of each table is kept in memory by its location.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::StreamExt;
+use iceberg::io::FileIO;
+use iceberg::spec::{TableMetadata, TableMetadataBuilder, TableMetadataRef};
+use iceberg::{MetadataLocation, TableRequirement, TableUpdate};
+use uuid::Uuid;
+use weir_base::ErrorKind;
+
+use crate::error::CatalogError;
+use crate::lake::{LakeTable, TableId};
+
+const DELETE_AFTER_COMMIT: &str = "write.metadata.delete-after-commit.enabled";
+const METADATA_PATH: &str = "write.metadata.path";
+
+/// The metadata files of a catalog whose tables are pointers to them.
+#[derive(Debug)]
+pub(crate) struct MetadataFiles {
+    file_io: FileIO,
+    last: Option<Mutex<HashMap<TableId, (String, TableMetadataRef)>>>,
+}
+
+/// What a commit makes of a table.
+#[derive(Debug)]
+pub(crate) struct NextVersion {
+    /// Metadata after the commit.
+    pub(crate) metadata: TableMetadata,
+    /// Where it will be written.
+    pub(crate) location: MetadataLocation,
+    /// Metadata files that may be deleted once the commit stands.
+    pub(crate) retired: Vec<String>,
+}
+
+impl MetadataFiles {
+    pub(crate) fn new(file_io: FileIO, cached: bool) -> Self {
+        Self { file_io, last: cached.then(Mutex::default) }
+    }
+
+    /// The table whose pointer is `location`.
+    pub(crate) async fn read(&self, id: &TableId, location: String) -> Result<LakeTable, CatalogError> {
+        if let Some(metadata) = self.remembered(id, &location) {
+            return Ok(self.table(id, metadata, location));
+        }
+        let what = || format!("cannot read metadata file `{location}` of table `{id}`");
+        let metadata = TableMetadata::read_from(&self.file_io, &location).await.map_err(|error| CatalogError::iceberg(what(), error))?;
+        let metadata = Arc::new(metadata);
+        self.remember(id, &location, &metadata);
+        Ok(self.table(id, metadata, location))
+    }
+
+    /// Writes `metadata` to `location`; the table as it is once the pointer says so.
+    pub(crate) async fn write(&self, id: &TableId, metadata: TableMetadata, location: &MetadataLocation) -> Result<LakeTable, CatalogError> {
+        let what = || format!("cannot write metadata file `{location}` of table `{id}`");
+        metadata.write_to(&self.file_io, location).await.map_err(|error| CatalogError::iceberg(what(), error))?;
+        Ok(self.table(id, Arc::new(metadata), location.to_string()))
+    }
+
+    /// Remembers a table that is known to be current.
+    pub(crate) fn keep(&self, table: &LakeTable) {
+        self.remember(&table.id, &table.metadata_location, &table.metadata);
+    }
+
+    /// Deletes files by name; a file that cannot be deleted is left behind with a warning.
+    pub(crate) async fn delete(&self, paths: &[String]) {
+        delete_files(&self.file_io, paths).await;
+    }
+
+    fn table(&self, id: &TableId, metadata: TableMetadataRef, metadata_location: String) -> LakeTable {
+        LakeTable { id: id.clone(), metadata, metadata_location, file_io: self.file_io.clone() }
+    }
+
+    fn remembered(&self, id: &TableId, location: &str) -> Option<TableMetadataRef> {
+        let last = self.last.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        last.get(id).filter(|(known, _)| known == location).map(|(_, metadata)| Arc::clone(metadata))
+    }
+
+    fn remember(&self, id: &TableId, location: &str, metadata: &TableMetadataRef) {
+        if let Some(last) = &self.last {
+            last.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), (location.to_owned(), Arc::clone(metadata)));
+        }
+    }
+}
+
+/// Deletes files by name, a few at a time; a file that cannot be deleted is left behind with a warning.
+pub(crate) async fn delete_files(file_io: &FileIO, paths: &[String]) {
+    let deletions = paths.iter().cloned().map(|path| delete_file(file_io.clone(), path));
+    futures::stream::iter(deletions).buffer_unordered(8).collect::<()>().await;
+}
+
+async fn delete_file(file_io: FileIO, path: String) {
+    if let Err(error) = file_io.delete(&path).await {
+        tracing::warn!(%path, %error, "file could not be deleted and is left behind");
+    }
+}
+
+/// Checks `requirements` against `base` and applies `updates` to it.
+///
+/// # Errors
+/// [`CatalogError::Conflict`] if a requirement fails; an internal error if an update cannot be applied.
+pub(crate) fn next_version(base: &LakeTable, requirements: &[TableRequirement], updates: Vec<TableUpdate>) -> Result<NextVersion, CatalogError> {
+    for requirement in requirements {
+        requirement
+            .check(Some(&base.metadata))
+            .map_err(|error| CatalogError::Conflict(format!("table `{}` has changed: {}", base.id, error.message())))?;
+    }
+    let refused = |error: iceberg::Error| {
+        CatalogError::caused(ErrorKind::Internal, format!("table `{}` refused an update: {}", base.id, error.message()), error)
+    };
+    let start = TableMetadataBuilder::new_from_metadata((*base.metadata).clone(), Some(base.metadata_location.clone()));
+    let builder = updates.into_iter().try_fold(start, |builder, update| update.apply(builder)).map_err(refused)?;
+    let built = builder.build().map_err(refused)?;
+    let location = location_of(&built.metadata, version_of(&base.metadata_location) + 1)?;
+    let delete = built.metadata.properties().get(DELETE_AFTER_COMMIT).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let retired = if delete { built.expired_metadata_logs.into_iter().map(|log| log.metadata_file).collect() } else { Vec::new() };
+    Ok(NextVersion { metadata: built.metadata, location, retired })
+}
+
+/// A new name for version `version` of `metadata`.
+pub(crate) fn location_of(metadata: &TableMetadata, version: i32) -> Result<MetadataLocation, CatalogError> {
+    let directory = metadata_directory(metadata);
+    let location = |directory: &str| format!("{directory}/{version:05}-{}.metadata.json", Uuid::new_v4()).parse::<MetadataLocation>();
+    location(&directory)
+        .or_else(|_not_named_metadata| location(&format!("{}/metadata", metadata.location())))
+        .map(|location| location.with_new_metadata(metadata))
+        .map_err(|error| CatalogError::iceberg(format!("no name for the metadata of `{}`", metadata.location()), error))
+}
+
+/// The folder of a table's metadata, manifests and manifest lists.
+pub(crate) fn metadata_directory(metadata: &TableMetadata) -> String {
+    match metadata.properties().get(METADATA_PATH) {
+        Some(path) => path.trim_end_matches('/').to_owned(),
+        None => format!("{}/metadata", metadata.location()),
+    }
+}
+
+/// The version in the name of a metadata file: `00003-<uuid>.metadata.json` and Hadoop's `v3.metadata.json`; 0 for any other name.
+fn version_of(location: &str) -> i32 {
+    let name = location.rsplit('/').next().unwrap_or_default();
+    let name = name.strip_prefix('v').unwrap_or(name);
+    let digits = name.find(|c: char| !c.is_ascii_digit()).unwrap_or(name.len());
+    name[..digits].parse().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_read_from_every_known_name() {
+        for (name, version) in [("a/metadata/00012-x.metadata.json", 12), ("v7.metadata.json", 7), ("a/b/final.json", 0), ("", 0)] {
+            assert_eq!(version_of(name), version, "{name}");
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The one committer of a table: refresh, decide, stage, swap; again after a conflict or a lost answer, until a deadline.
+//!
+//! Nothing is deleted on doubt. Manifests and lists of a try are deleted by name once it is certain that they are in no table state: the
+//! swap was refused, or another try of the same append is known to have won (both bear the same snapshot id, so only one can).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use weir_base::failpoint::{self, Outcome};
+use weir_base::{Classified, ErrorKind};
+
+use super::decide::{Verdict, decide};
+use super::expire::{self, Expired};
+use super::stage::{Staged, Stager};
+use super::{Append, Appended};
+use crate::backoff::Backoff;
+use crate::error::CatalogError;
+use crate::lake::{LakeCatalog, LakeTable, TableId};
+use crate::metadata_file::delete_files;
+use crate::properties::{EXPIRE_OWN, value_or};
+
+/// Conflicts that are met with another try unless the table says `commit.retry.num-retries`. Iceberg's 4 suit a batch job that may fail;
+/// a stream that loses races for a while has nothing better to do than to try again.
+const CONFLICTS: u32 = 100;
+
+/// The longest that one append is tried; `commit.retry.total-timeout-ms` may shorten it.
+const PATIENCE: Duration = Duration::from_secs(10 * 60);
+
+/// Own snapshots are expired at most so often.
+const EXPIRE_EVERY: Duration = Duration::from_secs(60);
+
+type Registry = Mutex<HashMap<(usize, TableId), Weak<TableCommitter>>>;
+
+/// The one committer of a table in this process.
+#[derive(Debug)]
+pub struct TableCommitter {
+    catalog: Arc<dyn LakeCatalog>,
+    id: TableId,
+    /// Commits take their turns, first come first served.
+    turn: tokio::sync::Mutex<Option<Instant>>,
+}
+
+/// Between tries.
+#[derive(Debug)]
+struct Pace {
+    backoff: Backoff,
+    conflicts_left: u32,
+}
+
+/// A try whose outcome is not known.
+#[derive(Debug)]
+struct Doubt {
+    manifest_list: String,
+    used: Vec<String>,
+}
+
+impl TableCommitter {
+    /// The committer of a table; one for each catalog (the object, however often it is cloned) and table, whoever asks.
+    #[must_use]
+    pub fn of(catalog: &Arc<dyn LakeCatalog>, id: &TableId) -> Arc<Self> {
+        static COMMITTERS: OnceLock<Registry> = OnceLock::new();
+        // A committer holds its catalog, so the address belongs to no other catalog as long as the committer lives.
+        let key = (Arc::as_ptr(catalog).cast::<()>() as usize, id.clone());
+        let mut committers = COMMITTERS.get_or_init(Registry::default).lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = committers.get(&key).and_then(Weak::upgrade) {
+            return known;
+        }
+        committers.retain(|_, committer| committer.strong_count() > 0);
+        let committer = Arc::new(Self { catalog: Arc::clone(catalog), id: id.clone(), turn: tokio::sync::Mutex::new(None) });
+        committers.insert(key, Arc::downgrade(&committer));
+        committer
+    }
+
+    /// The table as it is now.
+    ///
+    /// # Errors
+    /// The catalog's.
+    pub async fn refresh(&self) -> Result<LakeTable, CatalogError> {
+        self.catalog.load(&self.id).await
+    }
+
+    /// Commits an append exactly once, whatever happens to answers.
+    ///
+    /// It may be called again with the same argument after any error, also by another process: an append that is in the table is found
+    /// and reported as such.
+    ///
+    /// # Errors
+    /// Another table under the name, a marker that is not where the append expects it, an unknown branch (user); too many conflicts
+    /// (conflict); the deadline (transient), where the last lost answer stays an [`CatalogError::OutcomeUnknown`].
+    pub async fn append(&self, append: &Append) -> Result<Appended, CatalogError> {
+        let mut turn = self.turn.lock().await;
+        let mut stager = Stager::new(append);
+        let mut doubts = Vec::new();
+        let ended = Box::pin(self.try_append(append, &mut stager, &mut doubts)).await;
+        let (table, used, appended) = match ended {
+            Ok(ended) => ended,
+            Err(error) => {
+                if doubts.is_empty() {
+                    self.discard(&stager.written).await;
+                }
+                return Err(error.with_note(format_args!("(catalog `{}`, table `{}`)", self.catalog.name(), self.id)));
+            }
+        };
+        if let Some(used) = used {
+            let lost: Vec<String> = stager.written.into_iter().filter(|path| !used.contains(path)).collect();
+            delete_files(&table.file_io, &lost).await;
+        }
+        self.expire_if_due(&table, &append.job, &mut turn).await;
+        Ok(appended)
+    }
+
+    /// Expires snapshots that `job` made itself and that `history.expire.*` no longer keep, and deletes what only they needed.
+    ///
+    /// # Errors
+    /// The catalog's; a conflict means that somebody else committed, and the next call does the work.
+    pub async fn expire(&self, job: &str) -> Result<Expired, CatalogError> {
+        let _turn = self.turn.lock().await;
+        let table = self.refresh().await?;
+        Box::pin(expire::expire(&self.catalog, &table, job)).await
+    }
+
+    /// The table after the append, the files of this call that it uses (`None` if that is not certain), and the answer.
+    async fn try_append(
+        &self,
+        append: &Append,
+        stager: &mut Stager<'_>,
+        doubts: &mut Vec<Doubt>,
+    ) -> Result<(LakeTable, Option<Vec<String>>, Appended), CatalogError> {
+        let mut base = self.refresh().await?;
+        let mut pace = Pace::of(&base);
+        let mut retries = 0;
+        loop {
+            if decide(&base, append)? == Verdict::Already {
+                let appended = Appended { already: doubts.is_empty(), snapshot_id: append.snapshot_id, retries };
+                let used = winner(&base, append.snapshot_id, doubts);
+                return Ok((base, used, appended));
+            }
+            match self.try_once(&base, append, stager).await {
+                Ok((table, staged)) => {
+                    return Ok((table, Some(staged.used), Appended { already: false, snapshot_id: append.snapshot_id, retries }));
+                }
+                Err((error, staged)) => {
+                    self.after_failure(&error, staged, stager, doubts).await;
+                    if !pace.may_go_on(&error).await {
+                        return Err(error);
+                    }
+                    retries += u32::from(matches!(error, CatalogError::Conflict(_)));
+                    tracing::debug!(table = %self.id, %error, retries, "append is tried again");
+                }
+            }
+            base = loop {
+                match self.refresh().await {
+                    Ok(base) => break base,
+                    Err(error) if error.is_transient() && pace.may_go_on(&error).await => {}
+                    Err(error) => return Err(error),
+                }
+            };
+        }
+    }
+
+    async fn try_once(
+        &self,
+        base: &LakeTable,
+        append: &Append,
+        stager: &mut Stager<'_>,
+    ) -> Result<(LakeTable, Staged), (CatalogError, Option<Staged>)> {
+        let mut staged = match stager.stage(base, chrono::Utc::now().timestamp_millis()).await {
+            Ok(staged) => staged,
+            Err(error) => return Err((error, None)),
+        };
+        for point in ["commit-manifest-written", "commit-before-swap"] {
+            if failpoint::fails(point).await {
+                return Err((CatalogError::other(ErrorKind::Transient, format!("fail point `{point}`")), Some(staged)));
+            }
+        }
+        let (requirements, updates) = (std::mem::take(&mut staged.requirements), std::mem::take(&mut staged.updates));
+        let swapped = self.catalog.commit(base, requirements, updates).await;
+        match (swapped, failpoint::hit("commit-after-swap")) {
+            (Ok(table), Outcome::Pass) => Ok((table, staged)),
+            (Ok(table), Outcome::Sleep(time)) => {
+                tokio::time::sleep(time).await;
+                Ok((table, staged))
+            }
+            (Ok(_), Outcome::Fail | Outcome::LoseAnswer) => {
+                let message = format!("the answer to the commit of epoch {} was lost at a fail point", append.epoch);
+                Err((CatalogError::OutcomeUnknown { message, source: None }, Some(staged)))
+            }
+            (Err(error), _) => Err((error, Some(staged))),
+        }
+    }
+
+    /// Cleans up after a try, or keeps it in mind if it may have succeeded.
+    async fn after_failure(&self, error: &CatalogError, staged: Option<Staged>, stager: &mut Stager<'_>, doubts: &mut Vec<Doubt>) {
+        let Some(staged) = staged else { return };
+        if matches!(error, CatalogError::OutcomeUnknown { .. }) {
+            tracing::warn!(table = %self.id, %error, "answer of a commit was lost, looking for the snapshot");
+            doubts.push(Doubt { manifest_list: staged.manifest_list, used: staged.used });
+            return;
+        }
+        // The list is of no use to another try; manifests may be, and are swept at the end if not.
+        self.discard(std::slice::from_ref(&staged.manifest_list)).await;
+        stager.written.retain(|path| *path != staged.manifest_list);
+    }
+
+    async fn discard(&self, paths: &[String]) {
+        if paths.is_empty() {
+            return;
+        }
+        match self.refresh().await {
+            Ok(table) => delete_files(&table.file_io, paths).await,
+            Err(error) => tracing::warn!(table = %self.id, %error, files = paths.len(), "files of a failed commit are left behind"),
+        }
+    }
+
+    async fn expire_if_due(&self, table: &LakeTable, job: &str, last: &mut Option<Instant>) {
+        let wanted = value_or(table.metadata.properties(), EXPIRE_OWN, false);
+        if !wanted || last.is_some_and(|last| last.elapsed() < EXPIRE_EVERY) {
+            return;
+        }
+        *last = Some(Instant::now());
+        match Box::pin(expire::expire(&self.catalog, table, job)).await {
+            Ok(expired) => tracing::debug!(table = %self.id, snapshots = expired.snapshots.len(), files = expired.files, "own snapshots expired"),
+            Err(error) => tracing::warn!(table = %self.id, %error, "own snapshots could not be expired now"),
+        }
+    }
+}
+
+/// The files of the try that became the snapshot; `None` if the snapshot is gone again or was made by another process.
+fn winner(table: &LakeTable, snapshot_id: i64, doubts: &[Doubt]) -> Option<Vec<String>> {
+    if doubts.is_empty() {
+        return Some(Vec::new());
+    }
+    let snapshot = table.metadata.snapshot_by_id(snapshot_id)?;
+    doubts.iter().find(|doubt| doubt.manifest_list == snapshot.manifest_list()).map(|doubt| doubt.used.clone())
+}
+
+impl Pace {
+    fn of(table: &LakeTable) -> Self {
+        let properties = table.metadata.properties();
+        let millis =
+            |key, default: Duration| Duration::from_millis(value_or(properties, key, u64::try_from(default.as_millis()).unwrap_or(u64::MAX)));
+        let min = millis("commit.retry.min-wait-ms", Duration::from_millis(50));
+        let max = millis("commit.retry.max-wait-ms", Duration::from_secs(10));
+        let patience = millis("commit.retry.total-timeout-ms", PATIENCE).min(PATIENCE);
+        Self { backoff: Backoff::new(min, max, patience), conflicts_left: value_or(properties, "commit.retry.num-retries", CONFLICTS) }
+    }
+
+    /// Whether the error may be followed by another try; waits until then.
+    async fn may_go_on(&mut self, error: &CatalogError) -> bool {
+        match error.kind() {
+            ErrorKind::Conflict if self.conflicts_left == 0 => false,
+            ErrorKind::Conflict => {
+                self.conflicts_left -= 1;
+                self.backoff.wait().await
+            }
+            ErrorKind::Transient => self.backoff.wait().await,
+            ErrorKind::User | ErrorKind::Fenced | ErrorKind::Corrupt | ErrorKind::Internal => false,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The commit path: appends with their markers, serialised by one committer for each table.
+//!
+//! [`decide`](decide::decide) says what a refreshed table means for an append; [`stage`] writes manifests and the manifest list for one
+//! try; [`committer`] runs the loop of refresh, decide, stage and swap, and cleans up by name.
+
+mod committer;
+mod decide;
+mod expire;
+mod merge;
+mod stage;
+mod summary;
+
+use std::collections::BTreeMap;
+
+use iceberg::spec::DataFile;
+
+use crate::lake::LakeTable;
+use crate::marker::{Cuts, Marker, stored};
+
+pub use committer::TableCommitter;
+pub use expire::Expired;
+
+pub(crate) use stage::read_manifest_list;
+
+/// What one epoch of one sink appends.
+#[derive(Debug, Clone)]
+pub struct Append {
+    /// UUID that the table must have.
+    pub table_uuid: String,
+    /// Branch to commit to; `None` is `main`.
+    pub branch: Option<String>,
+    /// Pre-assigned snapshot id.
+    pub snapshot_id: i64,
+    /// Job and sink of the marker.
+    pub job: String,
+    /// Sink id.
+    pub sink: String,
+    /// Epoch of this commit.
+    pub epoch: u64,
+    /// Epoch that the table's marker must have; `None`: the table has no marker of this job and sink.
+    pub previous_epoch: Option<u64>,
+    /// Cuts before.
+    pub from: Cuts,
+    /// Cuts after.
+    pub to: Cuts,
+    /// The files, all written for this table; none of them in it.
+    pub files: Vec<DataFile>,
+}
+
+/// How an append ended.
+#[derive(Debug, Clone)]
+pub struct Appended {
+    /// The snapshot was there already.
+    pub already: bool,
+    /// Snapshot id.
+    pub snapshot_id: i64,
+    /// Times that the table had changed and the commit was made anew.
+    pub retries: u32,
+}
+
+/// The marker of a job and sink in a table, if it has one that can be read.
+#[must_use]
+pub fn marker_of(table: &LakeTable, job: &str, sink: &str) -> Option<Marker> {
+    match stored::read(table.metadata.properties(), job, sink) {
+        Ok(marker) => marker,
+        Err(property) => {
+            tracing::warn!(table = %table.id, property, "marker cannot be read");
+            None
+        }
+    }
+}
+
+/// Every job whose marker the table carries, with its sinks.
+#[must_use]
+pub fn marked_jobs(table: &LakeTable) -> BTreeMap<String, Vec<String>> {
+    let mut jobs: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (job, sink) in table.metadata.properties().keys().filter_map(|key| stored::job_and_sink(key)) {
+        jobs.entry(job).or_default().push(sink);
+    }
+    jobs.values_mut().for_each(|sinks| sinks.sort_unstable());
+    jobs
+}

@@ -1,0 +1,6 @@
+//! Tests of whole commits: real catalogs on temporary folders, and catalogs that lie.
+
+mod append;
+mod faults;
+mod model;
+mod support;

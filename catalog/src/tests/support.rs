@@ -1,0 +1,107 @@
+//! Catalogs, tables and files to test with.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, Schema as ArrowSchema};
+use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Struct};
+use uuid::Uuid;
+use weir_base::options::OptionBag;
+use weir_fs::FileSystems;
+
+use crate::commit::Append;
+use crate::lake::{LakeCatalog, LakeTable, TableId, TableSpec};
+use crate::marker::{Cuts, SplitId, SplitPosition};
+use crate::schema::lake_schema;
+
+pub(crate) fn table_id() -> TableId {
+    TableId { database: "shop".to_owned(), table: "orders".to_owned() }
+}
+
+pub(crate) fn catalog(entries: &[(&str, &str)]) -> Arc<dyn LakeCatalog> {
+    let mut bag = OptionBag::new("Catalog 'lake'");
+    bag.insert("type", "iceberg", None);
+    for (key, value) in entries {
+        bag.insert(*key, *value, None);
+    }
+    crate::open("lake", &mut bag, &FileSystems::default()).expect("options are right").catalog
+}
+
+/// A catalog object of its own on the SQLite file and warehouse in `folder`: to the others it is another process.
+pub(crate) fn sqlite(folder: &Path) -> Arc<dyn LakeCatalog> {
+    let uri = format!("sqlite:{}/deep/er/catalog.db", folder.display());
+    let warehouse = format!("file://{}/warehouse", folder.display());
+    catalog(&[("catalog-type", "sql"), ("uri", &uri), ("warehouse", &warehouse)])
+}
+
+pub(crate) fn memory() -> Arc<dyn LakeCatalog> {
+    catalog(&[("catalog-type", "memory"), ("warehouse", &format!("memory://{}/w", Uuid::new_v4()))])
+}
+
+pub(crate) async fn create(catalog: &Arc<dyn LakeCatalog>, properties: &[(&str, &str)]) -> LakeTable {
+    let columns = ArrowSchema::new(vec![Field::new("id", DataType::Int64, true)]);
+    let properties: HashMap<String, String> = properties.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let spec = TableSpec { schema: lake_schema(&columns, &[]).expect("schema"), partitioned_by: Vec::new(), properties, location: None };
+    if !catalog.database_exists("shop").await.expect("asked") {
+        catalog.create_database("shop", &Default::default()).await.expect("created");
+    }
+    catalog.create(&table_id(), &spec).await.expect("created")
+}
+
+/// A file of `records` rows that really lies in the warehouse, with `records` bytes.
+pub(crate) async fn data_file(table: &LakeTable, records: u64) -> DataFile {
+    let path = format!("{}/data/{}.parquet", table.metadata.location(), Uuid::new_v4());
+    let bytes = vec![0_u8; usize::try_from(records).expect("small")];
+    table.file_io.new_output(&path).expect("path").write(bytes.into()).await.expect("written");
+    DataFileBuilder::default()
+        .content(DataContentType::Data)
+        .file_path(path)
+        .file_format(DataFileFormat::Parquet)
+        .partition(Struct::empty())
+        .partition_spec_id(0)
+        .record_count(records)
+        .file_size_in_bytes(records)
+        .build()
+        .expect("complete")
+}
+
+pub(crate) fn cuts(offset: i64) -> Cuts {
+    let position = SplitPosition { offset, incarnation: None };
+    Cuts::from([("orders".to_owned(), [(SplitId("orders/0".to_owned()), position)].into())])
+}
+
+/// Epoch `epoch` on top of `previous`: cuts go from the one to the other, `10 * epoch` being the offset after an epoch.
+pub(crate) async fn epoch_of(table: &LakeTable, job: &str, previous: Option<u64>, epoch: u64) -> Append {
+    let offset = |epoch: u64| i64::try_from(epoch).expect("small") * 10;
+    Append {
+        table_uuid: table.metadata.uuid().to_string(),
+        branch: None,
+        snapshot_id: i64::from_str_radix(&Uuid::new_v4().simple().to_string()[..15], 16).expect("hex"),
+        job: job.to_owned(),
+        sink: "out".to_owned(),
+        epoch,
+        previous_epoch: previous,
+        from: cuts(offset(previous.unwrap_or(0))),
+        to: cuts(offset(epoch)),
+        files: vec![data_file(table, 7).await],
+    }
+}
+
+/// Names of the files in a folder of the table, sorted.
+pub(crate) fn files_in(folder: &Path, end: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("readable") {
+            let entry = entry.expect("entry");
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            } else if entry.file_name().to_string_lossy().ends_with(end) {
+                found.push(entry.path().display().to_string());
+            }
+        }
+    }
+    found.sort_unstable();
+    found
+}

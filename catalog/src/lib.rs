@@ -14,11 +14,13 @@ mod new_table;
 pub mod open;
 mod pointer_catalog;
 mod properties;
+pub mod read;
 mod rest;
 mod schema;
 mod sql;
 #[cfg(test)]
 mod tests;
+pub mod verify;
 
 pub use error::CatalogError;
 pub use lake::{LakeCatalog, LakeTable, PartitionColumn, TableId, TableSpec};

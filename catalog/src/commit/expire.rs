@@ -17,6 +17,7 @@ use crate::lake::{LakeCatalog, LakeTable};
 use crate::marker::stored;
 use crate::metadata_file::delete_files;
 use crate::properties::value_or;
+use crate::read::{LiveFile, live_in};
 
 /// Files read at the same time while looking for what is still reachable.
 const READS_AT_ONCE: usize = 16;
@@ -32,8 +33,8 @@ pub struct Expired {
 
 /// A branch or tag.
 #[derive(Debug, Clone)]
-struct Head {
-    snapshot_id: i64,
+pub(crate) struct Head {
+    pub(crate) snapshot_id: i64,
     is_branch: bool,
     min_to_keep: Option<usize>,
     max_age_ms: Option<i64>,
@@ -88,7 +89,7 @@ fn expirable(metadata: &TableMetadata, heads: &[Head], job: &str, now_ms: i64) -
 }
 
 /// A snapshot and those before it, newest first, as far as the metadata knows them.
-fn ancestors(metadata: &TableMetadata, from: i64) -> impl Iterator<Item = &SnapshotRef> {
+pub(crate) fn ancestors(metadata: &TableMetadata, from: i64) -> impl Iterator<Item = &SnapshotRef> {
     let mut next = Some(from);
     let mut left = metadata.snapshots().len();
     std::iter::from_fn(move || {
@@ -101,7 +102,7 @@ fn ancestors(metadata: &TableMetadata, from: i64) -> impl Iterator<Item = &Snaps
 }
 
 /// Branches and tags, which the crate shows only in the metadata's JSON form.
-fn heads(metadata: &TableMetadata) -> Result<Vec<Head>, CatalogError> {
+pub(crate) fn heads(metadata: &TableMetadata) -> Result<Vec<Head>, CatalogError> {
     let unreadable = |what: &str| CatalogError::other(ErrorKind::Internal, format!("references of the table cannot be read: {what}"));
     let json = serde_json::to_value(metadata).map_err(|error| unreadable(&error.to_string()))?;
     let Some(refs) = json.get("refs").and_then(Value::as_object) else {
@@ -148,13 +149,7 @@ async fn read_manifest_list_of(table: LakeTable, snapshot: SnapshotRef) -> Resul
 }
 
 async fn live_files(table: &LakeTable, manifests: Vec<ManifestFile>) -> Result<HashSet<String>, CatalogError> {
-    let reads = manifests.into_iter().map(|manifest| live_files_of(table.clone(), manifest));
-    let all: Vec<Vec<String>> = futures::stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
-    Ok(all.into_iter().flatten().collect())
-}
-
-async fn live_files_of(table: LakeTable, manifest: ManifestFile) -> Result<Vec<String>, CatalogError> {
-    let what = || format!("cannot read manifest `{}` of table `{}`", manifest.manifest_path, table.id);
-    let loaded = manifest.load_manifest(&table.file_io).await.map_err(|error| CatalogError::iceberg(what(), error))?;
-    Ok(loaded.entries().iter().filter(|entry| entry.is_alive()).map(|entry| entry.file_path().to_owned()).collect())
+    let reads = manifests.into_iter().map(|manifest| live_in(table.clone(), manifest));
+    let all: Vec<Vec<LiveFile>> = futures::stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
+    Ok(all.into_iter().flatten().map(|live| live.file.file_path().to_owned()).collect())
 }

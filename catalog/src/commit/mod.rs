@@ -20,6 +20,7 @@ use crate::marker::{Cuts, Marker, stored};
 pub use committer::TableCommitter;
 pub use expire::Expired;
 
+pub(crate) use expire::{ancestors, heads};
 pub(crate) use stage::read_manifest_list;
 
 /// What one epoch of one sink appends.

@@ -3,4 +3,5 @@
 mod append;
 mod faults;
 mod model;
-mod support;
+pub(crate) mod support;
+mod verify;

@@ -1,0 +1,95 @@
+//! What a snapshot holds, read from its manifests.
+
+use std::collections::HashSet;
+
+use futures::{StreamExt, TryStreamExt};
+use iceberg::spec::{DataContentType, DataFile, ManifestFile, Snapshot};
+use weir_base::ErrorKind;
+
+use crate::commit::read_manifest_list;
+use crate::error::CatalogError;
+use crate::lake::LakeTable;
+
+/// Manifests read at the same time.
+const READS_AT_ONCE: usize = 16;
+
+/// A live file of a snapshot: data, or deletes that apply to data.
+#[derive(Debug, Clone)]
+pub struct LiveFile {
+    /// The file with its partition and metrics.
+    pub file: DataFile,
+    /// Partition spec that its partition values belong to.
+    pub spec_id: i32,
+    /// Data sequence number.
+    pub sequence_number: i64,
+    /// Snapshot that added it.
+    pub snapshot_id: Option<i64>,
+}
+
+/// What the live files of a snapshot add up to. Deletes are not taken off the rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Data files.
+    pub files: u64,
+    /// Rows in them.
+    pub records: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Partitions that have any; 1 for an unpartitioned table with rows.
+    pub partitions: u64,
+    /// Files of position or equality deletes.
+    pub delete_files: u64,
+}
+
+/// The live files of a snapshot, of the current one if none is named; empty for a table without snapshots.
+///
+/// # Errors
+/// A snapshot that the table does not have (user), manifests that cannot be read.
+pub async fn data_files(table: &LakeTable, snapshot_id: Option<i64>) -> Result<Vec<LiveFile>, CatalogError> {
+    let snapshot = match snapshot_id {
+        None => table.metadata.current_snapshot(),
+        Some(id) => {
+            let missing = || CatalogError::user(format!("table `{}` has no snapshot {id}; it may have been expired", table.id));
+            Some(table.metadata.snapshot_by_id(id).ok_or_else(missing)?)
+        }
+    };
+    match snapshot {
+        Some(snapshot) => live_files(table, snapshot).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// What `files` add up to.
+#[must_use]
+pub fn totals(files: &[LiveFile]) -> Totals {
+    let (data, deletes): (Vec<&LiveFile>, Vec<&LiveFile>) = files.iter().partition(|live| live.file.content_type() == DataContentType::Data);
+    let partitions: HashSet<_> = data.iter().map(|live| (live.spec_id, live.file.partition())).collect();
+    Totals {
+        files: data.len() as u64,
+        records: data.iter().map(|live| live.file.record_count()).sum(),
+        bytes: data.iter().map(|live| live.file.file_size_in_bytes()).sum(),
+        partitions: partitions.len() as u64,
+        delete_files: deletes.len() as u64,
+    }
+}
+
+async fn live_files(table: &LakeTable, snapshot: &Snapshot) -> Result<Vec<LiveFile>, CatalogError> {
+    let manifests = read_manifest_list(table, snapshot).await?;
+    let reads = manifests.into_iter().map(|manifest| live_in(table.clone(), manifest));
+    let all: Vec<Vec<LiveFile>> = futures::stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
+    Ok(all.into_iter().flatten().collect())
+}
+
+/// The live files of one manifest.
+pub(crate) async fn live_in(table: LakeTable, manifest: ManifestFile) -> Result<Vec<LiveFile>, CatalogError> {
+    let what = || format!("cannot read manifest `{}` of table `{}`", manifest.manifest_path, table.id);
+    let loaded = manifest.load_manifest(&table.file_io).await.map_err(|error| CatalogError::iceberg(what(), error))?;
+    let live = loaded.entries().iter().filter(|entry| entry.is_alive());
+    live.map(|entry| {
+        let sequence_number = entry
+            .sequence_number()
+            .ok_or_else(|| CatalogError::other(ErrorKind::Corrupt, format!("{}: file `{}` has no sequence number", what(), entry.file_path())))?;
+        Ok(LiveFile { file: entry.data_file().clone(), spec_id: manifest.partition_spec_id, sequence_number, snapshot_id: entry.snapshot_id() })
+    })
+    .collect()
+}

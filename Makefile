@@ -21,6 +21,7 @@ build: ## Build everything in the lean profile
 test: ## Install what is missing, fetch the test servers, and run every test
 	scripts/setup test
 	@$(MAKE) --no-print-directory test-servers
+	python3 -B -m unittest discover scripts/tests
 	$(CARGO) test --locked --workspace
 
 test-servers: ## Download and build the servers and the reader that tests use, into the user's cache folder

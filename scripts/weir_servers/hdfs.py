@@ -56,7 +56,7 @@ class Hdfs(Server):
 
     def _java(self, site: Site, *arguments) -> list:
         classpath = [site.folder / "conf", site.folder / "web", java.jars("hdfs") / "*"]
-        return java.command("192m", classpath, "--add-opens=java.base/java.lang=ALL-UNNAMED", *arguments)
+        return java.command(site, "192m", classpath, "--add-opens=java.base/java.lang=ALL-UNNAMED", *arguments)
 
 
 def uri(site: Site) -> str:

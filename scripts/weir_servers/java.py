@@ -5,6 +5,7 @@ import shutil
 from xml.sax.saxutils import escape
 
 from . import cache
+from .server import Site
 
 POMS = pathlib.Path(__file__).parent / "poms"
 
@@ -28,9 +29,12 @@ def jars(name: str) -> pathlib.Path:
     return cache.ensure(f"jars-{name}", cache.digest(pom.read_text(encoding="utf-8")), fetch)
 
 
-def command(memory: str, classpath: list, *rest) -> list:
-    """A `java` command line with that much heap."""
-    return ["java", f"-Xmx{memory}", *FLAGS, "-cp", ":".join(str(part) for part in classpath), *rest]
+def command(site: Site, memory: str, classpath: list, *rest) -> list:
+    """A `java` command line with that much heap, and temporary files in the server's folder."""
+    temporary = site.folder / "tmp"
+    temporary.mkdir(exist_ok=True)
+    joined = ":".join(str(part) for part in classpath)
+    return ["java", f"-Xmx{memory}", *FLAGS, f"-Djava.io.tmpdir={temporary}", "-cp", joined, *rest]
 
 
 def write_properties(path: pathlib.Path, properties: dict) -> None:

@@ -47,7 +47,7 @@ class Kafka(Server):
 
     def _java(self, site: Site, *arguments) -> list:
         logging = f"-Dlog4j2.configurationFile={site.folder / 'log4j2.properties'}"
-        return java.command("256m", [java.jars("kafka") / "*"], logging, *arguments)
+        return java.command(site, "256m", [java.jars("kafka") / "*"], logging, *arguments)
 
 
 def settings(site: Site) -> dict:

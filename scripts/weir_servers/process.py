@@ -13,6 +13,9 @@ import subprocess
 import time
 
 
+_children: list[subprocess.Popen] = []  # they outlive this program, and Python warns of a child that is forgotten
+
+
 @dataclasses.dataclass(frozen=True)
 class Program:
     """A program to start: one process of a server."""
@@ -57,6 +60,7 @@ def spawn(program: Program, folder: pathlib.Path, log: pathlib.Path) -> tuple[in
             [str(word) for word in program.command], cwd=folder, env={**os.environ, **program.env}, stdin=subprocess.DEVNULL,
             stdout=output, stderr=subprocess.STDOUT, start_new_session=True, **identity,
         )
+    _children.append(child)
     start = started(child.pid)
     return child.pid, -1 if start is None else start  # -1: it is gone already, and no process has that start time
 

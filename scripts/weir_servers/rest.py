@@ -34,7 +34,7 @@ class Rest(Server):
         arguments = [f"{key}={value}" for key, value in properties.items()]
         classpath = [*self.configuration(site), java.jars("rest") / "*"]
         quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
-        return [Program("catalog", java.command("256m", classpath, quiet, MAIN, "127.0.0.1", site.ports["port"], *arguments))]
+        return [Program("catalog", java.command(site, "256m", classpath, quiet, MAIN, "127.0.0.1", site.ports["port"], *arguments))]
 
     def ready(self, site: Site) -> bool:
         with urllib.request.urlopen(f"{self._uri(site)}/v1/config", timeout=10) as answer:

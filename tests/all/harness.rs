@@ -1,6 +1,6 @@
 //! That the servers are what they claim to be, and that the harness does what other tests rely on.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::Method;
 use bytes::Bytes;
@@ -140,6 +140,17 @@ async fn the_proxy_fails_and_loses_answers_on_command() {
     let create = reqwest::Client::new().post(format!("{}/v1/namespaces", proxy.uri())).header("content-type", "application/json").body(body);
     assert_eq!(create.send().await.unwrap().status().as_u16(), 504);
     assert_eq!(get(&format!("{}/v1/namespaces/{name}", rest.uri)).await, 200, "the catalog did what it was asked for");
+
+    proxy.inject(Method::GET, "/v1/config", Fault::CutAnswer, 1);
+    let cut = match reqwest::get(&config).await {
+        Ok(answer) => answer.text().await.is_err(),
+        Err(_) => true,
+    };
+    assert!(cut, "the answer came whole");
+    let begun = Instant::now();
+    proxy.inject(Method::GET, "/v1/config", Fault::DelayAnswer(Duration::from_millis(50)), 1);
+    assert_eq!(get(&config).await, 200);
+    assert!(begun.elapsed() >= Duration::from_millis(50));
     assert_eq!(proxy.left(), 0);
 }
 
@@ -203,6 +214,22 @@ async fn a_server_comes_back_where_it_was() {
     assert!(consumer.fetch_metadata(None, Duration::from_secs(1)).is_err(), "a paused broker does not answer");
     servers.resume("kafka");
     assert_eq!(topic.bounds(0).0, 0);
+}
+
+#[tokio::test]
+async fn servers_end_with_the_process_that_asked_for_them() {
+    let work = Workdir::new();
+    let run = std::env::temp_dir().join(format!("weir-test-{}", uuid::Uuid::new_v4().simple()));
+    let script = "\"$0\" start postgres s3 --dir \"$1\" --parent $$ --remove >&2 && echo up >&2 && sleep 600";
+    let servers = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/servers");
+    let mut parent = work.program("bash", ["-c", script, servers, run.to_str().unwrap()]).start();
+    parent.logged("up\n", LIMIT).await;
+    let record: serde_json::Value = serde_json::from_slice(&std::fs::read(run.join("run.json")).unwrap()).unwrap();
+    let postmaster = record["servers"]["postgres"]["processes"]["postmaster"]["pid"].as_u64().unwrap();
+    assert!(std::fs::exists(format!("/proc/{postmaster}")).unwrap());
+    parent.kill().await;
+    until("the run folder is gone", LIMIT, async || (!run.exists()).then_some(())).await;
+    assert!(!std::fs::exists(format!("/proc/{postmaster}/exe")).unwrap_or(false), "PostgreSQL still runs");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! An HTTP server in front of another one (a REST catalog, S3) that misbehaves on command. It runs on the test's own runtime, so a test
 //! must not block its thread while something talks through it.
 
+use std::io::Error;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,6 +11,8 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use axum::http::{Method, Response, StatusCode};
+use bytes::Bytes;
+use futures::stream;
 use weir_base::task::Task;
 
 const LARGEST_BODY: usize = 1 << 30;
@@ -21,6 +24,10 @@ pub(crate) enum Fault {
     Answer(u16),
     /// The server does it, and its answer is replaced by this status.
     LoseAnswer(u16),
+    /// The server does it, and the connection breaks before its answer is complete.
+    CutAnswer,
+    /// The server does it, and its answer waits.
+    DelayAnswer(Duration),
     /// It waits before it is passed on.
     Delay(Duration),
 }
@@ -113,6 +120,15 @@ async fn forward(State(forwarder): State<Forwarder>, request: Request) -> Respon
         Some(Fault::LoseAnswer(code)) => {
             forwarder.pass_on(request, &path).await;
             status(code)
+        }
+        Some(Fault::CutAnswer) => {
+            let (head, _) = forwarder.pass_on(request, &path).await.into_parts();
+            Response::from_parts(head, Body::from_stream(stream::once(async { Err::<Bytes, _>(Error::other("cut by the test's proxy")) })))
+        }
+        Some(Fault::DelayAnswer(time)) => {
+            let answer = forwarder.pass_on(request, &path).await;
+            tokio::time::sleep(time).await;
+            answer
         }
         Some(Fault::Delay(time)) => {
             tokio::time::sleep(time).await;

@@ -1,0 +1,115 @@
+"""Tests of what the scripts decide by themselves, without a server: `python3 -m unittest discover scripts/tests`."""
+
+import importlib.machinery
+import importlib.util
+import os
+import pathlib
+import signal
+import sys
+import tempfile
+import unittest
+from unittest import mock
+
+SCRIPTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(SCRIPTS))
+sys.dont_write_bytecode = True
+
+from weir_servers import cache, lifecycle, ports, process, s3  # noqa: E402 (the path is set above)
+from weir_servers.cli import KNOWN  # noqa: E402
+from weir_servers.run import Run  # noqa: E402
+
+
+def load(name):
+    """A script that is no module by its name."""
+    loader = importlib.machinery.SourceFileLoader(name, str(SCRIPTS / name))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
+    loader.exec_module(module)
+    return module
+
+
+class InOwnCache(unittest.TestCase):
+    """Tests that may write to the cache get one of their own."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        patch = mock.patch.dict(os.environ, {"WEIR_CACHE": str(self.folder / "cache")})
+        patch.start()
+        self.addCleanup(patch.stop)
+
+
+class Cache(InOwnCache):
+    def test_an_entry_is_made_once(self):
+        made = []
+
+        def make(folder):
+            made.append(folder)
+            (folder / "file").write_text("whole")
+
+        for _ in range(2):
+            self.assertEqual((cache.ensure("thing", "1", make) / "file").read_text(), "whole")
+        self.assertEqual(len(made), 1)
+
+    def test_an_entry_that_was_cut_off_is_made_again(self):
+        def breaks(folder):
+            (folder / "half").write_text("")
+            raise cache.Failed("the network went away")
+
+        with self.assertRaises(cache.Failed):
+            cache.ensure("thing", "1", breaks)
+        place = cache.ensure("thing", "1", lambda folder: (folder / "file").write_text("whole"))
+        self.assertEqual([file.name for file in place.iterdir()], ["file"])
+
+
+class Ports(InOwnCache):
+    def test_a_port_is_not_given_to_two_runs(self):
+        first, second = ports.pick(50), ports.pick(50)
+        self.assertEqual(len({*first, *second}), 100)
+
+
+class Processes(InOwnCache):
+    def start(self):
+        pid, begun = process.spawn(process.Program("sleeper", ["sleep", 600]), self.folder, self.folder / "log")
+        self.addCleanup(lambda: process.send(pid, begun, signal.SIGKILL))
+        return pid, begun
+
+    def test_only_the_process_that_was_meant_is_signalled(self):
+        pid, begun = self.start()
+        self.assertFalse(process.send(pid, begun - 1, signal.SIGKILL), "another one had this pid before")
+        self.assertTrue(process.alive(pid, begun))
+        process.end(pid, begun, signal.SIGTERM, 10)
+        self.assertFalse(process.alive(pid, begun))
+
+    def test_a_paused_process_can_be_stopped(self):
+        pid, begun = self.start()
+        process.send_family(pid, begun, signal.SIGSTOP)
+        process.end(pid, begun, signal.SIGTERM, 10)
+        self.assertFalse(process.alive(pid, begun))
+
+    def test_nothing_starts_in_a_run_that_was_stopped(self):
+        run = Run(self.folder / "run")
+        run.open()
+        lifecycle.stop(run, [])
+        with self.assertRaises(cache.Failed):
+            run.start("sleeper", process.Program("sleeper", ["sleep", 600]), self.folder)
+        self.assertEqual(run.processes("sleeper"), {})
+
+
+class Choices(unittest.TestCase):
+    def test_what_a_server_needs_comes_first_and_once(self):
+        self.assertEqual(lifecycle.with_needs(KNOWN, ["rest-s3", "s3", "rest-hdfs"]), ["s3", "rest-s3", "hdfs", "rest-hdfs"])
+
+    def test_go_builds_the_s3_server_if_it_is_or_can_become_new_enough(self):
+        self.assertTrue(s3.go_will_do("go1.25.0", "local"))
+        self.assertTrue(s3.go_will_do("go1.21.5", "auto"))
+        self.assertFalse(s3.go_will_do("go1.21.5", "local"))
+        self.assertFalse(s3.go_will_do("go1.19.8", "auto"))
+        self.assertFalse(s3.go_will_do("", "auto"))
+
+    def test_licence_expressions_are_met_or_not(self):
+        accepted = load("check_dependencies").accepted
+        for expression in ("MIT", "MIT OR GPL-3.0", "MIT/Apache-2.0", "(MIT OR GPL-3.0) AND ISC", "GPL-2.0 OR Apache-2.0 WITH LLVM-exception"):
+            self.assertTrue(accepted(expression), expression)
+        for expression in ("", "GPL-3.0", "MIT AND GPL-3.0", "(MIT", "MIT GPL-3.0"):
+            self.assertFalse(accepted(expression), expression)

@@ -24,3 +24,8 @@ pub use job::{Job, JobEnvironment, JobOptions, JobReport};
 pub use query::run_query;
 pub use recovery::{RecordedTarget, check_target, recorded_targets};
 pub use status::{JobState, JobStatus, MemoryStatus, SinkStatus, SourceStatus, SplitStatus, StatusBoard};
+
+#[cfg(test)]
+mod exactly_once_tests;
+#[cfg(test)]
+mod testing;

@@ -1,7 +1,7 @@
 //! Names of objects in a checkpoint directory: `<dir>/<job>/<epoch>.json`, `<epoch>.committed`, `intents/<epoch>-<attempt>-<sink>-<n>.json`.
 //!
-//! Job and sink names are made safe for every store without two of them ever sharing a name: letters, digits, `-`, `.` (not in front) and
-//! `_` stand for themselves, every other byte becomes `=XX`; `=` itself is one of those.
+//! Job and sink names are made safe for every store without two of them ever sharing a name: letters, digits, `-` and `_` stand
+//! for themselves, every other byte becomes `=XX`; `=` itself is one of those.
 
 use std::fmt::Write as _;
 
@@ -11,8 +11,8 @@ const SEGMENT: usize = 150;
 /// `name` in characters that every store takes.
 pub(crate) fn escape(name: &str) -> String {
     let mut safe = String::with_capacity(name.len());
-    for (index, byte) in name.bytes().enumerate() {
-        let plain = byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-' || (byte == b'.' && index > 0);
+    for byte in name.bytes() {
+        let plain = byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
         if plain {
             safe.push(char::from(byte));
         } else if write!(safe, "={byte:02X}").is_err() {
@@ -111,7 +111,7 @@ mod tests {
         fn two_jobs_never_share_a_directory(left in ".{0,400}", right in ".{0,400}") {
             let (a, b) = (job_segments(&left), job_segments(&right));
             prop_assert_eq!(left == right, a == b);
-            prop_assert!(a.iter().all(|segment| segment.len() <= SEGMENT + 1 && !segment.contains('/') && !segment.starts_with('.')));
+            prop_assert!(a.iter().all(|segment| segment.len() <= SEGMENT + 1 && !segment.contains(['/', '.'])));
         }
     }
 }

@@ -113,7 +113,7 @@ impl Settings<'_> {
 
     fn number<T: std::str::FromStr>(&self, key: &str, default: T) -> Result<T, RuntimeError> {
         let Some(text) = self.text(key) else { return Ok(default) };
-        text.parse().or_else(|_| Err(RuntimeError::Setting(format!("'{key}' is '{text}', which is not a number it can take"))))
+        text.parse().ok().ok_or_else(|| RuntimeError::Setting(format!("'{key}' is '{text}', which is not a number it can take")))
     }
 
     fn duration(&self, key: &str, default: Duration) -> Result<Duration, RuntimeError> {

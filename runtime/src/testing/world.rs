@@ -69,7 +69,7 @@ impl World {
         let faults = self.faults.load(Ordering::SeqCst);
         if chance >= faults {
             Fate::Done
-        } else if chance % 2 == 0 {
+        } else if chance.is_multiple_of(2) {
             Fate::Fails
         } else {
             Fate::LosesAnswer

@@ -1,0 +1,83 @@
+//! Option tables for the book and for DESCRIBE CONNECTOR, made from the declarations.
+
+use std::fmt::Write as _;
+
+use weir_base::options::OptionDecl;
+use weir_connectors::iceberg::{READ_OPTIONS, TABLE_PROPERTIES, WRITE_OPTIONS};
+use weir_connectors::registry::Registry;
+
+use crate::settings::SETTINGS;
+
+/// Every option table as Markdown: one section for SET, one for each connector, those of Iceberg last.
+#[must_use]
+pub fn option_tables(registry: &Registry) -> String {
+    let mut text = section("SET", "Settings of a session.", SETTINGS);
+    let mut connectors: Vec<_> = registry.iter().collect();
+    connectors.sort_by_key(|connector| connector.name());
+    for connector in connectors {
+        text.push_str(&section(&format!("Connector `{}`", connector.name()), connector.doc(), connector.options()));
+        let metadata = connector.metadata();
+        if !metadata.is_empty() {
+            text.push_str("Metadata columns:\n\n| key | type | writable | meaning |\n|---|---|---|---|\n");
+            for key in metadata {
+                let sql_type = crate::parse::types::sql_type_of(&key.data_type);
+                let line = format!("| `{}` | {} | {} | {} |\n", key.key, cell(&sql_type), if key.writable { "yes" } else { "no" }, cell(key.doc));
+                text.push_str(&line);
+            }
+            text.push('\n');
+        }
+    }
+    for (title, doc, options) in ICEBERG {
+        text.push_str(&section(title, doc, options));
+    }
+    text
+}
+
+/// The option tables of Iceberg, which is a catalog and not a connector: title, what they are for, options.
+pub(crate) const ICEBERG: &[(&str, &str, &[OptionDecl])] = &[
+    ("Iceberg: CREATE CATALOG", "Options of `CREATE CATALOG … WITH ('type' = 'iceberg', …)`.", weir_catalog::open::OPTIONS),
+    ("Iceberg: table properties", "Options of `CREATE TABLE` in an Iceberg catalog.", TABLE_PROPERTIES),
+    ("Iceberg: writing", "Options of an OPTIONS hint after the target of an INSERT.", WRITE_OPTIONS),
+    ("Iceberg: reading", "Options of an OPTIONS hint after a table in FROM.", READ_OPTIONS),
+];
+
+fn section(title: &str, doc: &str, options: &[OptionDecl]) -> String {
+    let mut text = format!("## {title}\n\n{doc}\n\n");
+    if options.is_empty() {
+        text.push_str("No options.\n\n");
+        return text;
+    }
+    text.push_str("| option | required | default | type | meaning |\n|---|---|---|---|---|\n");
+    for row in option_rows(options) {
+        let cells: Vec<String> = row.into_iter().enumerate().map(|(index, value)| shown(index, value)).collect();
+        // Writing to a `String` cannot fail.
+        writeln!(text, "| {} |", cells.join(" | ")).unwrap_or_default();
+    }
+    text.push('\n');
+    text
+}
+
+fn shown(index: usize, value: Option<String>) -> String {
+    let value = value.unwrap_or_default();
+    if index == 0 || (index == 2 && !value.is_empty()) { format!("`{value}`") } else { cell(&value) }
+}
+
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+/// Key, required, default, type and meaning of each option.
+pub(crate) fn option_rows(options: &[OptionDecl]) -> Vec<Vec<Option<String>>> {
+    options
+        .iter()
+        .map(|decl| {
+            let mut doc = decl.doc.to_owned();
+            if !decl.deprecated.is_empty() {
+                let old: Vec<String> = decl.deprecated.iter().map(|key| format!("`{key}`")).collect();
+                doc = format!("{doc} Older spelling: {}.", old.join(", "));
+            }
+            let required = if decl.required { "yes" } else { "no" };
+            vec![Some(decl.key.to_owned()), Some(required.to_owned()), decl.default.map(str::to_owned), Some(decl.ty.name()), Some(doc)]
+        })
+        .collect()
+}

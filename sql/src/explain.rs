@@ -1,0 +1,133 @@
+//! EXPLAIN: the plan as written, the optimised plan, and the job: what is read, done and written, with which options.
+
+use std::fmt::Write as _;
+
+use arrow_array::RecordBatch;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::LogicalPlan;
+use weir_base::options::Problem;
+use weir_base::secret::{MASK, is_sensitive_key};
+use weir_connectors::sink::Distribution;
+
+use crate::error::SqlError;
+use crate::parse::ast::Insert;
+use crate::plan::{JobSettings, PlannedInsert};
+use crate::planner::resolve::Planning;
+use crate::planner::Planned;
+use crate::session::table_of;
+
+/// The explanation of a query.
+pub(crate) fn query(planning: &Planning<'_>, planned: &Planned, optimised: &LogicalPlan) -> Result<RecordBatch, SqlError> {
+    let mut text = String::from("== Query as written ==\n");
+    push_plan(&mut text, &planned.plan);
+    text.push_str("\n== Optimized plan ==\n");
+    push_plan(&mut text, optimised);
+    if !planning.sources.is_empty() {
+        text.push_str("\n== Sources ==\n");
+        push_sources(&mut text, planning);
+    }
+    push_warnings(&mut text, &planning.warnings);
+    as_rows(&text)
+}
+
+/// The explanation of a job.
+pub(crate) fn job<'a>(
+    planning: &Planning<'_>,
+    settings: &JobSettings,
+    written: &[LogicalPlan],
+    inserts: &[PlannedInsert],
+    statements: impl Iterator<Item = &'a Insert>,
+) -> Result<RecordBatch, SqlError> {
+    let mut text = String::from("== Query as written ==\n");
+    for (plan, insert) in written.iter().zip(inserts) {
+        line(&mut text, format_args!("INSERT INTO {}", insert.target));
+        push_plan(&mut text, plan);
+    }
+    text.push_str("\n== Optimized plan ==\n");
+    for insert in inserts {
+        line(&mut text, format_args!("INSERT INTO {}", insert.target));
+        push_plan(&mut text, &insert.query);
+    }
+    text.push_str("\n== Job ==\n");
+    let defaulted = |flag: bool| if flag { " (default)" } else { "" };
+    line(&mut text, format_args!("name: {}{}", settings.name, defaulted(settings.name_defaulted)));
+    line(&mut text, format_args!("parallelism: {}", settings.parallelism));
+    line(&mut text, format_args!("checkpoint: every {:?} into {}{}", settings.interval, settings.checkpoint_dir, defaulted(settings.checkpoint_dir_defaulted)));
+    push_sources(&mut text, planning);
+    for (insert, statement) in inserts.iter().zip(statements) {
+        let distribution = match insert.sink.distribution() {
+            Distribution::None => "none",
+            Distribution::Hash => "hash",
+        };
+        line(&mut text, format_args!("sink '{}': {} (distribution {distribution})", insert.sink_id, insert.target));
+        for option in &statement.hint {
+            line(&mut text, format_args!("    {} = {} (hint)", option.key, masked(&option.key, &option.value)));
+        }
+        line(&mut text, format_args!("  operators: {}", operators(&insert.query)));
+    }
+    push_warnings(&mut text, &planning.warnings);
+    as_rows(&text)
+}
+
+fn push_sources(text: &mut String, planning: &Planning<'_>) {
+    for ((_, options), table) in &planning.sources {
+        let kind = if table.source.is_bounded() { "bounded" } else { "unbounded" };
+        line(text, format_args!("source '{}': {} ({kind})", table.id, table.path));
+        for (key, value) in options {
+            line(text, format_args!("    {key} = {}", masked(key, value)));
+        }
+    }
+}
+
+fn push_warnings(text: &mut String, warnings: &[Problem]) {
+    if warnings.is_empty() {
+        return;
+    }
+    text.push_str("\n== Advice ==\n");
+    for warning in warnings {
+        line(text, format_args!("{warning}"));
+    }
+}
+
+fn masked<'a>(key: &str, value: &'a str) -> &'a str {
+    if is_sensitive_key(key) { MASK } else { value }
+}
+
+/// The operators from source to sink, by name.
+fn operators(plan: &LogicalPlan) -> String {
+    let mut names: Vec<&'static str> = Vec::new();
+    let walked = plan.apply(|node| {
+        names.push(match node {
+            LogicalPlan::TableScan(_) => "source",
+            LogicalPlan::Projection(_) => "project",
+            LogicalPlan::Filter(_) => "filter",
+            LogicalPlan::Unnest(_) => "unnest",
+            LogicalPlan::Union(_) => "union",
+            LogicalPlan::Values(_) => "values",
+            _ => return Ok(TreeNodeRecursion::Continue),
+        });
+        Ok(TreeNodeRecursion::Continue)
+    });
+    // The closure never fails, so neither does the walk; what was seen until then is still right.
+    drop(walked);
+    names.reverse();
+    names.push("sink");
+    names.join(" -> ")
+}
+
+fn push_plan(text: &mut String, plan: &LogicalPlan) {
+    for row in plan.display_indent().to_string().lines() {
+        line(text, format_args!("  {row}"));
+    }
+}
+
+/// Writing to a `String` cannot fail.
+fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    text.write_fmt(arguments).unwrap_or_default();
+    text.push('\n');
+}
+
+fn as_rows(text: &str) -> Result<RecordBatch, SqlError> {
+    let rows: Vec<Vec<Option<String>>> = text.lines().map(|line| vec![Some(line.to_owned())]).collect();
+    table_of(&["result"], &rows)
+}

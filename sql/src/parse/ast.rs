@@ -1,0 +1,177 @@
+//! Statements as parsed: names are not resolved, options not checked.
+
+use datafusion::sql::sqlparser::ast::Query;
+use iceberg::spec::Transform;
+use weir_base::options::Position;
+
+use super::cursor::{Name, WrittenOption};
+use super::types::SqlType;
+
+/// One statement with its place.
+#[derive(Debug, Clone)]
+pub(crate) struct Statement {
+    pub(crate) position: Position,
+    pub(crate) kind: StatementKind,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum StatementKind {
+    CreateCatalog { name: Name, if_not_exists: bool, options: Vec<WrittenOption> },
+    CreateDatabase { name: Name, if_not_exists: bool, options: Vec<WrittenOption> },
+    CreateTable(Box<CreateTable>),
+    CreateView(Box<CreateView>),
+    Drop { object: Object, name: Name, if_exists: bool, temporary: bool },
+    UseCatalog(Name),
+    UseDatabase(Name),
+    Set(WrittenOption),
+    Reset(Option<(String, Position)>),
+    ShowSettings,
+    Insert(Box<Insert>),
+    StatementSet(Vec<Insert>),
+    Query(Box<QueryText>),
+    Explain(Box<Statement>),
+    Show(Show),
+    Describe(Describe),
+}
+
+/// What DROP and SHOW CREATE name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Object {
+    Catalog,
+    Database,
+    Table,
+    View,
+}
+
+/// A CREATE TABLE.
+#[derive(Debug, Clone)]
+pub(crate) struct CreateTable {
+    pub(crate) name: Name,
+    pub(crate) temporary: bool,
+    pub(crate) if_not_exists: bool,
+    pub(crate) columns: Vec<Column>,
+    pub(crate) watermark: Option<Watermark>,
+    pub(crate) primary_key: Vec<String>,
+    pub(crate) comment: Option<String>,
+    pub(crate) partitioned_by: Vec<Partition>,
+    pub(crate) options: Vec<WrittenOption>,
+    pub(crate) like: Option<Like>,
+}
+
+/// One column of a CREATE TABLE.
+#[derive(Debug, Clone)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) position: Position,
+    pub(crate) comment: Option<String>,
+    pub(crate) kind: ColumnText,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum ColumnText {
+    Physical(SqlType),
+    Metadata { ty: SqlType, key: Option<String>, virtual_column: bool },
+    Computed(String),
+}
+
+/// `WATERMARK FOR column AS expression`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Watermark {
+    pub(crate) column: String,
+    pub(crate) expression: String,
+}
+
+/// One element of PARTITIONED BY.
+#[derive(Debug, Clone)]
+pub(crate) struct Partition {
+    pub(crate) column: String,
+    pub(crate) transform: Transform,
+    pub(crate) position: Position,
+}
+
+/// `LIKE table (…)`: what is taken over.
+#[derive(Debug, Clone)]
+pub(crate) struct Like {
+    pub(crate) table: Name,
+    pub(crate) constraints: Merge,
+    pub(crate) partitions: Merge,
+    pub(crate) generated: Merge,
+    pub(crate) metadata: Merge,
+    pub(crate) options: Merge,
+    pub(crate) watermarks: Merge,
+}
+
+/// How one part of the LIKE table and of the new one come together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Merge {
+    /// Taken over; the same name in both is an error.
+    Including,
+    /// Left out.
+    Excluding,
+    /// Taken over; the new table wins.
+    Overwriting,
+}
+
+/// A CREATE VIEW.
+#[derive(Debug, Clone)]
+pub(crate) struct CreateView {
+    pub(crate) name: Name,
+    pub(crate) temporary: bool,
+    pub(crate) if_not_exists: bool,
+    pub(crate) columns: Vec<String>,
+    pub(crate) comment: Option<String>,
+    pub(crate) query: QueryText,
+}
+
+/// An INSERT INTO.
+#[derive(Debug, Clone)]
+pub(crate) struct Insert {
+    pub(crate) target: Name,
+    pub(crate) hint: Vec<WrittenOption>,
+    pub(crate) columns: Vec<(String, Position)>,
+    pub(crate) query: QueryText,
+}
+
+/// A query; tables that carry an OPTIONS hint are named `<name>#hint<n>` in it.
+#[derive(Debug, Clone)]
+pub(crate) struct QueryText {
+    pub(crate) text: String,
+    pub(crate) query: Box<Query>,
+    /// Options by the `n` of `#hint<n>`.
+    pub(crate) hints: Vec<Vec<WrittenOption>>,
+    /// Types by the `n` of the type name `weir_type_<n>`.
+    pub(crate) types: Vec<SqlType>,
+    /// Hints that are known and do nothing, for warnings.
+    pub(crate) idle_hints: Vec<(String, Position)>,
+    pub(crate) position: Position,
+}
+
+/// What SHOW shows.
+#[derive(Debug, Clone)]
+pub(crate) enum Show {
+    Catalogs,
+    CurrentCatalog,
+    Databases,
+    CurrentDatabase,
+    Tables { database: Option<Name>, pattern: Option<Pattern> },
+    Views,
+    Columns { table: Name },
+    Functions,
+    Connectors,
+    Create(Object, Name),
+}
+
+/// `[NOT] LIKE 'pattern'`.
+#[derive(Debug, Clone)]
+pub(crate) struct Pattern {
+    pub(crate) negated: bool,
+    pub(crate) like: String,
+}
+
+/// What DESCRIBE describes.
+#[derive(Debug, Clone)]
+pub(crate) enum Describe {
+    Table(Name),
+    Catalog(Name),
+    Connector(String, Position),
+}

@@ -1,0 +1,173 @@
+//! INSERT INTO: the query's columns go into the sink's by position; omitted ones are NULL; types are converted as Flink converts them.
+
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, SchemaRef};
+use datafusion::common::{DFSchemaRef, ScalarValue};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
+use weir_base::options::{Problem, closest};
+use weir_connectors::iceberg::IcebergSink;
+use weir_connectors::registry::{Opened, Role};
+use weir_connectors::sink::StreamSink;
+use weir_connectors::table::TablePath;
+
+use super::functions::{nested_cast, not_null};
+use super::implicit_cast::{fits_as_flink_types, is_implicit};
+use super::resolve::{Found, Planning, find, hint_bag};
+use super::{Planned, optimise, plan_query, streaming};
+use crate::error::{NOT_FOUND, NOT_YET, PLAN, SqlError, TYPES, plan_error};
+use crate::parse::ast::Insert;
+use crate::parse::types::sql_type_of;
+use crate::plan::PlannedInsert;
+use crate::session::objects::Scope;
+use crate::settings::NotNull;
+
+/// Plans one INSERT; `sink_id` is made from the inserts before it.
+pub(crate) async fn plan_insert(
+    planning: &mut Planning<'_>,
+    insert: &Insert,
+    scope: &Scope,
+    before: &[PlannedInsert],
+) -> Result<(PlannedInsert, Planned), SqlError> {
+    let target = scope.table(&insert.target);
+    let sink = open_sink(planning, insert, &target).await?;
+    let mut planned = plan_query(planning, &insert.query, scope).await?;
+    if let Some(what) = streaming::first_unsupported(&planned.plan) {
+        let problem = Problem::new(NOT_YET, format!("INSERT INTO '{target}'"), format!("{what} over a stream is not supported yet."));
+        let hint = "A streaming INSERT can project, filter, cast, call scalar functions and UNNEST.";
+        return Err(problem.hint(hint).at(Some(insert.query.position)).into());
+    }
+    planned.plan = fit(planning, planned.plan, insert, &target, &sink.schema())?;
+    let query = optimise(&planned, &format!("INSERT INTO '{target}'"), insert.query.position)?;
+    let same_name = before.iter().filter(|other| other.target.table == target.table).count();
+    let sink_id = if same_name == 0 { target.table.clone() } else { format!("{}-{}", target.table, same_name + 1) };
+    Ok((PlannedInsert { sink_id, target, sink, query }, planned))
+}
+
+async fn open_sink(planning: &mut Planning<'_>, insert: &Insert, target: &TablePath) -> Result<Arc<dyn StreamSink>, SqlError> {
+    let session = planning.session;
+    let opened = match find(session, target, insert.target.position).await? {
+        Found::View(_) => {
+            let problem = Problem::new(NOT_YET, format!("View '{target}'"), "a view cannot be the target of an INSERT.");
+            return Err(problem.at(Some(insert.target.position)).into());
+        }
+        Found::Declared(table) => {
+            let def = table.with_hint(Some(&insert.hint));
+            session.registry.for_role(&def, Role::Sink)?.sink(&def, &session.file_systems)?
+        }
+        Found::Lake(lake, table) => {
+            let opened = IcebergSink::open(&lake.catalog, &table, &hint_bag(target, Some(&insert.hint)))?;
+            Opened { value: Arc::new(opened.value) as Arc<dyn StreamSink>, warnings: opened.warnings }
+        }
+    };
+    planning.warnings.extend(opened.warnings);
+    Ok(opened.value)
+}
+
+/// A projection of `query` to the columns of the sink.
+fn fit(planning: &Planning<'_>, query: LogicalPlan, insert: &Insert, target: &TablePath, sink: &SchemaRef) -> Result<LogicalPlan, SqlError> {
+    let object = format!("INSERT INTO '{target}'");
+    let at = insert.query.position;
+    let places = places(insert, sink, &object)?;
+    let given = query.schema().fields().len();
+    if given != places.len() {
+        let names: Vec<&str> = places.iter().filter_map(|place| sink.fields().get(*place)).map(|field| field.name().as_str()).collect();
+        let what = format!("The query gives {given} columns, but {} are to be filled.", places.len());
+        return Err(Problem::new(PLAN, object, what).hint(format!("Columns are {}.", names.join(", "))).at(Some(at)).into());
+    }
+    let mut problems = Vec::new();
+    let mut columns = Vec::with_capacity(sink.fields().len());
+    let mut never_null = Vec::new();
+    for (index, field) in sink.fields().iter().enumerate() {
+        let source = places.iter().position(|place| *place == index);
+        match column(&query, source, field, &object) {
+            Ok(value) => {
+                if !field.is_nullable() && value.nullable(query.schema()).unwrap_or(true) {
+                    never_null.push(columns.len());
+                }
+                columns.push(value);
+            }
+            Err(problem) => problems.push(problem.at(Some(at))),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(weir_base::options::Problems::new(problems).into());
+    }
+    let mut builder = LogicalPlanBuilder::from(query);
+    for index in never_null {
+        let (Some(value), Some(field)) = (columns.get_mut(index), sink.fields().get(index)) else { continue };
+        match planning.session.settings.not_null() {
+            NotNull::Drop => {
+                let filtered = builder.filter(value.clone().is_not_null());
+                builder = filtered.map_err(|error| plan_error(&error, &object, at))?;
+            }
+            NotNull::Error => *value = not_null(value.clone(), &target.to_string(), field.name()),
+        }
+    }
+    let named = columns.into_iter().zip(sink.fields()).map(|(value, field)| value.alias(field.name()));
+    let plan = builder.project(named.collect::<Vec<_>>()).and_then(LogicalPlanBuilder::build);
+    plan.map_err(|error| plan_error(&error, &object, at))
+}
+
+/// For each column of the query, the place of the sink's column that it goes into.
+fn places(insert: &Insert, sink: &SchemaRef, object: &str) -> Result<Vec<usize>, SqlError> {
+    if insert.columns.is_empty() {
+        return Ok((0..sink.fields().len()).collect());
+    }
+    let mut places = Vec::with_capacity(insert.columns.len());
+    let mut problems = Vec::new();
+    for (name, at) in &insert.columns {
+        match sink.index_of(name) {
+            Ok(place) if places.contains(&place) => {
+                problems.push(Problem::new(PLAN, object, format!("Column '{name}' is named twice.")).at(Some(*at)));
+            }
+            Ok(place) => places.push(place),
+            Err(_) => {
+                let near = closest(name, sink.fields().iter().map(|field| field.name().as_str()));
+                let near = near.first().map(|near| format!("Did you mean '{near}'?"));
+                problems.push(Problem::new(NOT_FOUND, object, format!("Column '{name}' not found.")).suggest(near).at(Some(*at)));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(places) } else { Err(weir_base::options::Problems::new(problems).into()) }
+}
+
+/// The value of one column of the sink.
+fn column(query: &LogicalPlan, source: Option<usize>, field: &Field, object: &str) -> Result<Expr, Problem> {
+    let schema: &DFSchemaRef = query.schema();
+    let Some(source) = source else {
+        if !field.is_nullable() {
+            let what = format!("Column '{}' is NOT NULL and must be given a value.", field.name());
+            return Err(Problem::new(PLAN, object, what));
+        }
+        let null = ScalarValue::try_new_null(field.data_type());
+        let null = null.map_err(|error| Problem::new(PLAN, object, format!("{error}.")))?;
+        return Ok(Expr::Literal(null, None));
+    };
+    let (qualifier, from) = schema.qualified_field(source);
+    let value = Expr::Column((qualifier, from).into());
+    let to = field.data_type();
+    if from.data_type() == to {
+        return Ok(value);
+    }
+    let literal_fits = || match query {
+        LogicalPlan::Projection(projection) => {
+            projection.expr.get(source).is_some_and(|expression| fits_as_flink_types(expression, projection.input.schema(), to))
+        }
+        LogicalPlan::Values(values) => {
+            values.values.iter().all(|row| row.get(source).is_some_and(|value| fits_as_flink_types(value, schema, to)))
+        }
+        _ => false,
+    };
+    if !is_implicit(from.data_type(), to) && !literal_fits() {
+        let (from, to) = (sql_type_of(from.data_type()), sql_type_of(to));
+        let what = format!("Column '{}' has the type {to}, but the query gives {from} ('{}').", field.name(), schema.field(source).name());
+        return Err(Problem::new(TYPES, object, what).hint(format!("CAST it: CAST(… AS {to}).")));
+    }
+    let cast = if is_nested(to) { nested_cast(value, to) } else { value.cast_to(to, schema.as_ref()) };
+    cast.map_err(|error| Problem::new(TYPES, object, format!("{}.", error.strip_backtrace())))
+}
+
+fn is_nested(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Struct(_) | DataType::List(_) | DataType::Map(..))
+}

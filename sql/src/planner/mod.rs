@@ -1,0 +1,53 @@
+//! From a parsed query to a DataFusion plan: tables are found first, then DataFusion plans, then UNNEST is put in place.
+
+mod functions;
+pub(crate) mod implicit_cast;
+pub(crate) mod insert;
+pub(crate) mod resolve;
+pub(crate) mod state;
+mod stream_table;
+mod streaming;
+mod unnest;
+
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::parser::Statement as DfStatement;
+use datafusion::sql::sqlparser::ast::Statement as AstStatement;
+
+pub(crate) use insert::plan_insert;
+pub(crate) use resolve::Planning;
+
+use crate::error::{SqlError, plan_error};
+use crate::parse::ast::QueryText;
+use crate::session::objects::Scope;
+
+/// A query as a plan that is not optimised, and the state that made it.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) plan: LogicalPlan,
+    pub(crate) state: SessionState,
+}
+
+/// Plans a query. Boxed, because a view's query is planned while another one is.
+pub(crate) fn plan_query<'a>(
+    planning: &'a mut Planning<'_>,
+    query: &'a QueryText,
+    scope: &'a Scope,
+) -> futures::future::BoxFuture<'a, Result<Planned, SqlError>> {
+    Box::pin(async move {
+        planning.note_idle_hints(query);
+        let statement = DfStatement::Statement(Box::new(AstStatement::Query(query.query.clone())));
+        let references = planning.base.resolve_table_references(&statement);
+        let references = references.map_err(|error| plan_error(&error, "Query", query.position))?;
+        let tables = planning.tables(&references, query, scope).await?;
+        let state = state::statement_state(&planning.base, tables, &query.types, (&scope.catalog, &scope.database));
+        let plan = state.statement_to_plan(statement).await.and_then(unnest::replace_markers);
+        let plan = plan.map_err(|error| plan_error(&error, "Query", query.position))?;
+        Ok(Planned { plan, state })
+    })
+}
+
+/// Optimises a plan.
+pub(crate) fn optimise(planned: &Planned, object: &str, at: weir_base::options::Position) -> Result<LogicalPlan, SqlError> {
+    planned.state.optimize(&planned.plan).map_err(|error| plan_error(&error, object, at))
+}

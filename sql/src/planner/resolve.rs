@@ -1,0 +1,293 @@
+//! The tables that a query names: found, opened for what the query is, and made into providers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_schema::Schema;
+use datafusion::catalog::{TableProvider, view::ViewTable};
+use datafusion::common::{DFSchema, TableReference};
+use datafusion::datasource::provider_as_source;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, ident};
+use datafusion::sql::sqlparser::ast::ExprWithAlias;
+use weir_base::options::{OptionBag, Position, Problem};
+use weir_catalog::{CatalogError, LakeTable, TableId};
+use weir_connectors::batch::BatchTable;
+use weir_connectors::iceberg::IcebergScan;
+use weir_connectors::registry::Role;
+use weir_connectors::table::{ColumnKind, TableDef, TablePath};
+
+use super::state::{StatementTables, statement_state};
+use super::stream_table::StreamProvider;
+use super::{Planned, plan_query};
+use crate::error::{NOT_YET, SqlError, plan_error};
+use crate::parse::ast::QueryText;
+use crate::parse::{WrittenOption, parse_expression, split_hint};
+use crate::plan::StreamTable;
+use crate::session::SessionParts;
+use crate::session::objects::{Declared, Entry, Lake, Scope, View, missing};
+
+/// What a query is planned for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A streaming job: stream tables are read as streams.
+    Stream,
+    /// A batch query: what can be read as a whole is.
+    Batch,
+}
+
+/// The planning of one job or one query: the session, and the sources met so far, so that one table is one source.
+#[derive(Debug)]
+pub(crate) struct Planning<'a> {
+    pub(crate) session: &'a SessionParts,
+    pub(crate) base: SessionState,
+    pub(crate) purpose: Purpose,
+    pub(crate) sources: Vec<(SourceKey, StreamTable)>,
+    pub(crate) warnings: Vec<Problem>,
+    /// Names of views being planned, against a view in itself.
+    open_views: Vec<TablePath>,
+}
+
+/// Two uses of a table with the same options are one source.
+pub(crate) type SourceKey = (TablePath, BTreeMap<String, String>);
+
+/// What a name stands for.
+pub(crate) enum Found {
+    Declared(Arc<Declared>),
+    View(Arc<View>),
+    Lake(Box<Lake>, Box<LakeTable>),
+}
+
+impl<'a> Planning<'a> {
+    pub(crate) fn new(session: &'a SessionParts, purpose: Purpose) -> Self {
+        Self { session, base: session.base.clone(), purpose, sources: Vec::new(), warnings: Vec::new(), open_views: Vec::new() }
+    }
+
+    /// The sources met so far, in order.
+    pub(crate) fn stream_tables(&self) -> Vec<StreamTable> {
+        self.sources.iter().map(|(_, table)| table.clone()).collect()
+    }
+
+    pub(crate) fn note_idle_hints(&mut self, query: &QueryText) {
+        for (name, at) in &query.idle_hints {
+            let problem = Problem::warning("OPT-008", "Query", format!("The hint {name} has no effect yet."));
+            self.warnings.push(problem.at(Some(*at)));
+        }
+    }
+
+    /// A provider for each name in a query.
+    pub(crate) async fn tables(&mut self, references: &[TableReference], query: &QueryText, scope: &Scope) -> Result<StatementTables, SqlError> {
+        let mut tables = StatementTables::new();
+        for reference in references {
+            let (name, hint) = split_hint(reference.table());
+            let hint = hint.and_then(|number| query.hints.get(number));
+            let marked = full_path(scope, reference, reference.table());
+            let path = full_path(scope, reference, name);
+            let provider = self.provider(&path, hint.map(Vec::as_slice), query.position).await?;
+            tables.insert(marked, provider);
+        }
+        Ok(tables)
+    }
+
+    async fn provider(&mut self, path: &TablePath, hint: Option<&[WrittenOption]>, at: Position) -> Result<Arc<dyn TableProvider>, SqlError> {
+        if let Some([first, ..]) = hint
+            && !self.session.settings.hints_allowed()
+        {
+            let what = "OPTIONS hints are switched off by 'table.dynamic-table-options.enabled' = 'false'.";
+            return Err(Problem::new(NOT_YET, format!("Table '{path}'"), what).at(Some(first.position)).into());
+        }
+        match find(self.session, path, at).await? {
+            Found::View(view) => {
+                if let Some(option) = hint.and_then(<[WrittenOption]>::first) {
+                    let what = "it is a view, and a view takes no OPTIONS hint.";
+                    return Err(Problem::new(NOT_YET, format!("View '{path}'"), what).at(Some(option.position)).into());
+                }
+                self.view(&view).await
+            }
+            Found::Declared(table) => self.declared(&table.with_hint(hint), at).await,
+            Found::Lake(lake, table) => self.lake(path, &lake, &table, hint, at).await,
+        }
+    }
+
+    async fn view(&mut self, view: &View) -> Result<Arc<dyn TableProvider>, SqlError> {
+        if self.open_views.contains(&view.path) {
+            return Err(Problem::new(NOT_YET, format!("View '{}'", view.path), "its query contains the view itself.").into());
+        }
+        self.open_views.push(view.path.clone());
+        let planned = plan_view(self, view).await;
+        self.open_views.pop();
+        Ok(Arc::new(ViewTable::new(planned?.plan, Some(view.query.text.clone()))))
+    }
+
+    async fn declared(&mut self, def: &TableDef, at: Position) -> Result<Arc<dyn TableProvider>, SqlError> {
+        let registry = &self.session.registry;
+        let connector = registry.of(def)?;
+        let plan = if self.purpose == Purpose::Batch && connector.supports(Role::Scan) {
+            let opened = connector.scan(def, &self.session.file_systems)?;
+            self.warnings.extend(opened.warnings);
+            let provider = opened.value.provider().await?;
+            if !has_computed(def) {
+                return Ok(provider);
+            }
+            scan(&def.path, provider, at)?
+        } else {
+            let table = self.stream_table(def)?;
+            let schema = table.source.schema();
+            let provider: Arc<dyn TableProvider> = Arc::new(StreamProvider { table, schema });
+            if !has_computed(def) {
+                return Ok(provider);
+            }
+            scan(&def.path, provider, at)?
+        };
+        Ok(Arc::new(ViewTable::new(with_computed(&self.base, def, plan, at)?, None)))
+    }
+
+    fn stream_table(&mut self, def: &TableDef) -> Result<StreamTable, SqlError> {
+        let key: SourceKey = (def.path.clone(), def.options.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect());
+        if let Some((_, table)) = self.sources.iter().find(|(known, _)| *known == key) {
+            return Ok(table.clone());
+        }
+        let connector = self.session.registry.for_role(def, Role::Source)?;
+        let opened = connector.source(def, &self.session.file_systems)?;
+        self.warnings.extend(opened.warnings);
+        let same_name = self.sources.iter().filter(|(_, table)| table.path.table == def.path.table).count();
+        let id = if same_name == 0 { def.path.table.clone() } else { format!("{}#{}", def.path.table, same_name + 1) };
+        let table = StreamTable { id, path: def.path.clone(), source: opened.value };
+        self.sources.push((key, table.clone()));
+        Ok(table)
+    }
+
+    async fn lake(
+        &mut self,
+        path: &TablePath,
+        lake: &Lake,
+        table: &LakeTable,
+        hint: Option<&[WrittenOption]>,
+        at: Position,
+    ) -> Result<Arc<dyn TableProvider>, SqlError> {
+        if self.purpose == Purpose::Stream {
+            let what = "an Iceberg table cannot be the source of an INSERT yet.";
+            return Err(Problem::new(NOT_YET, format!("Table '{path}'"), what).at(Some(at)).into());
+        }
+        let opened = IcebergScan::open(&lake.catalog, &table.id, &hint_bag(path, hint))?;
+        self.warnings.extend(opened.warnings);
+        Ok(opened.value.provider().await?)
+    }
+}
+
+/// The options of a hint, as a bag of the table.
+pub(crate) fn hint_bag(path: &TablePath, hint: Option<&[WrittenOption]>) -> OptionBag {
+    let mut bag = OptionBag::new(format!("Table '{path}'"));
+    for option in hint.unwrap_or_default() {
+        bag.insert(option.key.clone(), option.value.clone(), Some(option.position));
+    }
+    bag
+}
+
+impl Declared {
+    /// The definition with the options of a hint over its own.
+    pub(crate) fn with_hint(&self, hint: Option<&[WrittenOption]>) -> TableDef {
+        let mut def = self.def.clone();
+        for option in hint.unwrap_or_default() {
+            def.options.insert(option.key.clone(), option.value.clone(), Some(option.position));
+        }
+        def
+    }
+}
+
+fn full_path(scope: &Scope, reference: &TableReference, table: &str) -> TablePath {
+    let parts = [reference.catalog(), reference.schema(), Some(table)];
+    scope.path(&parts.into_iter().flatten().map(str::to_owned).collect::<Vec<_>>())
+}
+
+/// What a name stands for; an error that suggests another name if for nothing.
+pub(crate) async fn find(session: &SessionParts, path: &TablePath, at: Position) -> Result<Found, SqlError> {
+    match session.objects.entry(path) {
+        Some(Entry::Table(table)) => return Ok(Found::Declared(Arc::clone(table))),
+        Some(Entry::View(view)) => return Ok(Found::View(Arc::clone(view))),
+        None => {}
+    }
+    let Some(lake) = session.objects.lake(&path.catalog, at)? else {
+        let known: Vec<&str> = session.objects.temporary.keys().chain(session.objects.permanent.keys()).map(|path| path.table.as_str()).collect();
+        return Err(missing_table(path, known).at(Some(at)).into());
+    };
+    let id = TableId { database: path.database.clone(), table: path.table.clone() };
+    match lake.catalog.load(&id).await {
+        Ok(table) => Ok(Found::Lake(Box::new(lake.clone()), Box::new(table))),
+        Err(CatalogError::NotFound(_)) => {
+            // Only for a suggestion: a failure here must not hide that the table is missing.
+            let names = lake.catalog.tables(&path.database).await.unwrap_or_default();
+            Err(missing_table(path, names.iter().map(String::as_str)).at(Some(at)).into())
+        }
+        Err(source) => Err(SqlError::Catalog { what: format!("table '{path}' cannot be loaded"), source }),
+    }
+}
+
+fn missing_table<'a>(path: &TablePath, known: impl IntoIterator<Item = &'a str>) -> Problem {
+    let problem = missing("Table", &path.table, "it does not exist.", known);
+    Problem { object: format!("Table '{path}'"), ..problem }
+}
+
+/// The plan of a view's query, its columns renamed.
+pub(crate) async fn plan_view(planning: &mut Planning<'_>, view: &View) -> Result<Planned, SqlError> {
+    let planned = plan_query(planning, &view.query, &view.scope).await?;
+    if view.columns.is_empty() {
+        return Ok(planned);
+    }
+    let columns = planned.plan.schema().columns();
+    let object = format!("View '{}'", view.path);
+    if columns.len() != view.columns.len() {
+        let what = format!("it names {} columns, but its query gives {}.", view.columns.len(), columns.len());
+        return Err(Problem::new(crate::error::PLAN, object, what).at(Some(view.query.position)).into());
+    }
+    let renamed = columns.into_iter().zip(&view.columns).map(|(column, name)| Expr::Column(column).alias(name));
+    let plan = LogicalPlanBuilder::from(planned.plan).project(renamed.collect::<Vec<_>>()).and_then(LogicalPlanBuilder::build);
+    Ok(Planned { plan: plan.map_err(|error| plan_error(&error, &object, view.query.position))?, state: planned.state })
+}
+
+fn has_computed(def: &TableDef) -> bool {
+    def.columns.iter().any(|column| matches!(column.kind, ColumnKind::Computed(_)))
+}
+
+fn scan(path: &TablePath, provider: Arc<dyn TableProvider>, at: Position) -> Result<LogicalPlan, SqlError> {
+    let name = TableReference::full(path.catalog.clone(), path.database.clone(), path.table.clone());
+    let plan = LogicalPlanBuilder::scan(name, provider_as_source(provider), None).and_then(LogicalPlanBuilder::build);
+    plan.map_err(|error| plan_error(&error, &format!("Table '{path}'"), at))
+}
+
+/// Puts the computed columns over a scan of the others.
+fn with_computed(base: &SessionState, def: &TableDef, input: LogicalPlan, at: Position) -> Result<LogicalPlan, SqlError> {
+    let object = format!("Table '{}'", def.path);
+    let mut columns = Vec::with_capacity(def.columns.len());
+    for column in &def.columns {
+        let value = match &column.kind {
+            ColumnKind::Computed(text) => computed(base, text, input.schema(), &object, at)?.alias(&column.name),
+            ColumnKind::Physical | ColumnKind::Metadata { .. } => ident(&column.name),
+        };
+        columns.push(value);
+    }
+    let plan = LogicalPlanBuilder::from(input).project(columns).and_then(LogicalPlanBuilder::build);
+    plan.map_err(|error| plan_error(&error, &object, at))
+}
+
+/// The expression of a computed column over the columns of `schema`.
+pub(crate) fn computed(base: &SessionState, text: &str, schema: &DFSchema, object: &str, at: Position) -> Result<Expr, SqlError> {
+    let parsed = parse_expression(text)?;
+    let state = statement_state(base, StatementTables::new(), &parsed.types, ("", ""));
+    let expression = ExprWithAlias { expr: parsed.expression, alias: None };
+    state.create_logical_expr_from_sql_expr(expression, schema).map_err(|error| plan_error(&error, object, at))
+}
+
+/// The type and nullability of a computed column.
+pub(crate) fn computed_type(
+    base: &SessionState,
+    text: &str,
+    columns: &Schema,
+    object: &str,
+    at: Position,
+) -> Result<(arrow_schema::DataType, bool), SqlError> {
+    let schema = DFSchema::try_from(columns.clone()).map_err(|error| plan_error(&error, object, at))?;
+    let expression = computed(base, text, &schema, object, at)?;
+    let (_, field) = expression.to_field(&schema).map_err(|error| plan_error(&error, object, at))?;
+    Ok((field.data_type().clone(), field.is_nullable()))
+}

@@ -1,0 +1,46 @@
+//! A stream table as DataFusion sees it: a schema, and a leaf that somebody else makes.
+
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::plan_datafusion_err;
+use datafusion::error::Result as DataFusionResult;
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+
+use crate::plan::{LeafFactory, StreamTable};
+
+/// Provider of a [`StreamTable`].
+#[derive(Debug)]
+pub(crate) struct StreamProvider {
+    pub(crate) table: StreamTable,
+    pub(crate) schema: SchemaRef,
+}
+
+#[async_trait]
+impl TableProvider for StreamProvider {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let factory = state.config().get_extension::<LeafFactory>().ok_or_else(|| {
+            let path = &self.table.path;
+            let bounded = "or make it bounded with /*+ OPTIONS('scan.bounded.mode'='latest-offset') */";
+            plan_datafusion_err!("'{path}' is an unbounded stream; read it with INSERT INTO in a job, {bounded}")
+        })?;
+        (factory.0)(&self.table, projection)
+    }
+}

@@ -1,0 +1,62 @@
+//! What a streaming INSERT may contain: stateless operators. The rest is refused here, by name, instead of failing in a job.
+
+use std::ops::ControlFlow;
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::datasource::source_as_provider;
+use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
+
+use super::stream_table::StreamProvider;
+
+/// What in a plan over streams cannot run yet, if anything. A plan without a stream may contain everything.
+pub(crate) fn first_unsupported(plan: &LogicalPlan) -> Option<&'static str> {
+    if !reads_stream(plan) {
+        return None;
+    }
+    let mut found = None;
+    let walked = plan.apply_with_subqueries(|node| {
+        found = found.or_else(|| operator(node));
+        Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    // The closure never fails, so neither does the walk.
+    match walked {
+        Ok(_) => found,
+        Err(_) => Some("this query"),
+    }
+}
+
+fn reads_stream(plan: &LogicalPlan) -> bool {
+    let walked = plan.exists(|node| Ok(matches!(node, LogicalPlan::TableScan(scan) if is_stream(scan))));
+    walked.unwrap_or(true)
+}
+
+fn is_stream(scan: &TableScan) -> bool {
+    let Ok(provider) = source_as_provider(&scan.source) else { return false };
+    let provider: &dyn std::any::Any = provider.as_ref();
+    provider.is::<StreamProvider>()
+}
+
+fn operator(plan: &LogicalPlan) -> Option<&'static str> {
+    match plan {
+        LogicalPlan::Aggregate(_) => Some("an aggregation (GROUP BY, or a function such as COUNT or SUM)"),
+        LogicalPlan::Distinct(_) => Some("DISTINCT"),
+        LogicalPlan::Join(_) => Some("a join"),
+        LogicalPlan::Window(_) => Some("a window function (OVER)"),
+        LogicalPlan::Sort(_) => Some("ORDER BY"),
+        LogicalPlan::Limit(_) => Some("LIMIT"),
+        LogicalPlan::RecursiveQuery(_) => Some("a recursive query"),
+        other => subquery(other),
+    }
+}
+
+fn subquery(plan: &LogicalPlan) -> Option<&'static str> {
+    let mut found = ControlFlow::Continue(());
+    let walked = plan.apply_expressions(|expression| {
+        let has = expression.exists(|inner| Ok(matches!(inner, Expr::InSubquery(_) | Expr::Exists(_) | Expr::ScalarSubquery(_))))?;
+        if has {
+            found = ControlFlow::Break(());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    (walked.is_err() || found.is_break()).then_some("a subquery in an expression")
+}

@@ -1,0 +1,290 @@
+//! CREATE DATABASE and CREATE TABLE in a lake catalog, and the comparison of what is declared with what exists.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use arrow_schema::{Field, Schema};
+use iceberg::arrow::schema_to_arrow_schema;
+use iceberg::spec::{TableMetadata, Transform};
+use weir_base::options::{OptionBag, Problem, Problems, closest};
+use weir_base::secret::{MASK, is_sensitive_key};
+use weir_catalog::{CatalogError, LakeTable, PartitionColumn, TableId, TableSpec, lake_schema};
+use weir_connectors::iceberg::check_table_properties;
+use weir_connectors::table::{ColumnDef, ColumnKind, TableDef, TablePath};
+
+use super::create::bag_of;
+use super::objects::{DEFAULT_CATALOG, Declared, Lake};
+use super::run::Run;
+use super::{Mode, Outcome, Session};
+use crate::error::{EXISTS, NOT_FOUND, NOT_YET, SqlError};
+use crate::parse::ast::{ColumnText, CreateTable, Partition};
+use crate::parse::types::sql_type_of;
+use crate::parse::{Name, WrittenOption};
+
+/// Write options that CREATE TABLE stores under the property that they stand for.
+const STORED_AS: &[(&str, &str)] = &[
+    ("distribution-mode", "write.distribution-mode"),
+    ("target-file-size-bytes", "write.target-file-size-bytes"),
+    ("write-format", "write.format.default"),
+    ("compression-codec", "write.parquet.compression-codec"),
+    ("compression-level", "write.parquet.compression-level"),
+    ("upsert-enabled", "write.upsert.enabled"),
+];
+
+impl Session {
+    pub(super) async fn create_database(
+        &mut self,
+        name: &Name,
+        if_not_exists: bool,
+        options: &[WrittenOption],
+        run: &mut Run,
+        outcome: &mut Outcome,
+    ) -> Result<Option<String>, SqlError> {
+        let (catalog, database) = self.parts.scope.database(name);
+        let full = format!("{catalog}.{database}");
+        let exists = || Problem::new(EXISTS, format!("Database '{full}'"), "it exists already.").at(Some(name.position));
+        let Some(lake) = self.parts.objects.lake(&catalog, name.position)?.cloned() else {
+            debug_assert_eq!(catalog, DEFAULT_CATALOG, "every other name is a lake or an error");
+            return match self.parts.objects.databases.insert(database) {
+                true => Ok(Some(format!("Database '{full}' created."))),
+                false if if_not_exists => Ok(None),
+                false => Err(exists().into()),
+            };
+        };
+        let failed = |source| SqlError::Catalog { what: format!("database '{full}' cannot be created"), source };
+        if run.mode != Mode::Run {
+            // Nothing is made, but a mistake in the name should not wait for the first query.
+            if !lake.catalog.database_exists(&database).await.map_err(failed)? {
+                outcome.warnings.push(not_created(format!("Database '{full}'")));
+            }
+            return Ok(None);
+        }
+        self.before_lake_create(run).await?;
+        let properties: BTreeMap<String, String> = options.iter().map(|option| (option.key.clone(), option.value.clone())).collect();
+        if if_not_exists && lake.catalog.database_exists(&database).await.map_err(failed)? {
+            return Ok(None);
+        }
+        match lake.catalog.create_database(&database, &properties).await {
+            Ok(()) => Ok(Some(format!("Database '{full}' created."))),
+            Err(CatalogError::AlreadyExists(_)) if if_not_exists => Ok(None),
+            Err(CatalogError::AlreadyExists(_)) => Err(exists().into()),
+            Err(source) => Err(failed(source)),
+        }
+    }
+
+    pub(super) async fn create_lake_table(
+        &mut self,
+        table: &CreateTable,
+        path: &TablePath,
+        lake: &Lake,
+        run: &mut Run,
+        outcome: &mut Outcome,
+    ) -> Result<Option<String>, SqlError> {
+        let object = format!("Table '{path}'");
+        let spec = Self::lake_spec(table, &object, &mut outcome.warnings)?;
+        let id = TableId { database: path.database.clone(), table: path.table.clone() };
+        if run.mode == Mode::Run {
+            self.before_lake_create(run).await?;
+        }
+        let at = table.name.position;
+        match lake.catalog.load(&id).await {
+            Ok(existing) if table.if_not_exists || run.mode != Mode::Run => {
+                outcome.warnings.extend(differences(&object, &spec, &existing.metadata)?.into_iter().map(|problem| problem.at(Some(at))));
+                return Ok(None);
+            }
+            Ok(_) => return Err(Problem::new(EXISTS, object, "it exists already.").hint("Write CREATE TABLE IF NOT EXISTS.").at(Some(at)).into()),
+            Err(CatalogError::NotFound(_)) => {}
+            Err(source) => return Err(SqlError::Catalog { what: format!("table '{path}' cannot be looked up"), source }),
+        }
+        if run.mode != Mode::Run {
+            outcome.warnings.push(not_created(object).at(Some(at)));
+            return Ok(None);
+        }
+        match lake.catalog.create(&id, &spec).await {
+            Ok(_) => Ok(Some(format!("Table '{path}' created."))),
+            Err(CatalogError::AlreadyExists(_)) if table.if_not_exists => Ok(None),
+            Err(source) => Err(SqlError::Catalog { what: format!("table '{path}' cannot be created"), source }),
+        }
+    }
+
+    /// What a CREATE TABLE in a lake asks for; every problem of it.
+    fn lake_spec(table: &CreateTable, object: &str, warnings: &mut Vec<Problem>) -> Result<TableSpec, SqlError> {
+        let at = Some(table.name.position);
+        let mut problems = Vec::new();
+        if let Some(like) = &table.like {
+            problems.push(Problem::new(NOT_YET, object, "LIKE in an Iceberg catalog is not supported yet.").at(Some(like.table.position)));
+        }
+        if table.watermark.is_some() {
+            problems.push(Problem::new(NOT_YET, object, "Creating table with watermark specs is not supported yet.").at(at));
+        }
+        let mut fields = Vec::with_capacity(table.columns.len());
+        for column in &table.columns {
+            let what = match &column.kind {
+                ColumnText::Physical(ty) => {
+                    let nullable = ty.nullable && !table.primary_key.contains(&column.name);
+                    fields.push(Field::new(&column.name, ty.data_type.clone(), nullable));
+                    continue;
+                }
+                ColumnText::Metadata { .. } => "Creating table with metadata columns is not supported yet.",
+                ColumnText::Computed(_) => "Creating table with computed columns is not supported yet.",
+            };
+            problems.push(Problem::new(NOT_YET, object, what).hint(format!("It is column '{}'.", column.name)).at(Some(column.position)));
+        }
+        for key in table.primary_key.iter().filter(|key| !fields.iter().any(|field: &Field| field.name() == *key)) {
+            problems.push(Problem::new(NOT_FOUND, object, format!("Column '{key}' of PRIMARY KEY does not exist.")).at(at));
+        }
+        for partition in &table.partitioned_by {
+            problems.extend(missing_partition_column(partition, &fields, object));
+        }
+        let mut bag = OptionBag::new(object);
+        let mut location = None;
+        for option in &table.options {
+            match option.key.as_str() {
+                "connector" => {
+                    let what = "'connector' does not belong into an Iceberg catalog: its tables are Iceberg tables.";
+                    problems.push(Problem::new(NOT_YET, object, what).at(Some(option.position)));
+                }
+                "location" => location = Some(option.value.clone()),
+                key => {
+                    let stored = STORED_AS.iter().find(|(short, _)| *short == key).map_or(key, |(_, property)| property);
+                    bag.insert(stored, option.value.clone(), Some(option.position));
+                }
+            }
+        }
+        check_table_properties(&mut bag);
+        let properties: HashMap<String, String> = bag.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        match bag.finish("iceberg", &[], &[]) {
+            Ok(found) => warnings.extend(found),
+            Err(found) => problems.extend(found.as_slice().iter().filter(|problem| !is_left_over(problem)).cloned()),
+        }
+        if !problems.is_empty() {
+            return Err(Problems::new(problems).into());
+        }
+        let schema = lake_schema(&Schema::new(fields), &table.primary_key);
+        let schema = schema.map_err(|error| Problem::new(crate::error::TYPES, object, format!("{error}.")).at(at))?;
+        let partitioned_by = table.partitioned_by.iter().map(|part| PartitionColumn { source: part.column.clone(), transform: part.transform }).collect();
+        Ok(TableSpec { schema, partitioned_by, properties, location })
+    }
+}
+
+/// Properties of a table are free: those that the check did not pull are no problem.
+fn is_left_over(problem: &Problem) -> bool {
+    problem.what.starts_with("Unsupported options found for 'iceberg'")
+}
+
+fn not_created(object: String) -> Problem {
+    Problem::warning(NOT_FOUND, object, "it does not exist, and nothing is created here: 'weir run' creates it.")
+}
+
+fn missing_partition_column(partition: &Partition, fields: &[Field], object: &str) -> Option<Problem> {
+    let top = partition.column.split('.').next().unwrap_or_default();
+    if fields.iter().any(|field| field.name() == top || *field.name() == partition.column) {
+        return None;
+    }
+    let near = closest(&partition.column, fields.iter().map(|field| field.name().as_str())).first().map(|near| format!("Did you mean '{near}'?"));
+    let what = format!("Column '{}' of PARTITIONED BY does not exist.", partition.column);
+    Some(Problem::new(NOT_FOUND, object, what).suggest(near).at(Some(partition.position)))
+}
+
+/// What an existing table has otherwise than a CREATE TABLE IF NOT EXISTS says, as warnings.
+fn differences(object: &str, spec: &TableSpec, existing: &TableMetadata) -> Result<Vec<Problem>, SqlError> {
+    let mut warnings = Vec::new();
+    let mut warn = |what: String| warnings.push(Problem::warning("CAT-001", object, what));
+    let (declared, stored) = (arrow_of(&spec.schema)?, arrow_of(existing.current_schema())?);
+    for field in declared.fields() {
+        match stored.field_with_name(field.name()) {
+            Err(_) => warn(format!("it exists without the declared column '{}'.", field.name())),
+            Ok(found) if !same_type(field, found) => {
+                let (declared, stored) = (sql_type_of(field.data_type()), sql_type_of(found.data_type()));
+                warn(format!("column '{}' is declared as {declared}, but the table has {stored}.", field.name()));
+            }
+            Ok(found) if field.is_nullable() != found.is_nullable() => {
+                let name = |nullable: bool| if nullable { "NULL" } else { "NOT NULL" };
+                let (declared, stored) = (name(field.is_nullable()), name(found.is_nullable()));
+                warn(format!("column '{}' is declared {declared}, but the table has {stored}.", field.name()));
+            }
+            Ok(_) => {}
+        }
+    }
+    for field in stored.fields().iter().filter(|field| declared.field_with_name(field.name()).is_err()) {
+        warn(format!("it has the column '{}', which is not declared.", field.name()));
+    }
+    let stored_partitions: Vec<(String, Transform)> = partitions_of(existing);
+    let declared_partitions: Vec<(String, Transform)> = spec.partitioned_by.iter().map(|part| (part.source.clone(), part.transform)).collect();
+    if stored_partitions != declared_partitions {
+        let (declared, stored) = (partition_text(&declared_partitions), partition_text(&stored_partitions));
+        warn(format!("it is declared as partitioned by ({declared}), but the table is partitioned by ({stored})."));
+    }
+    let mut properties: Vec<_> = spec.properties.iter().filter(|(key, _)| *key != "format-version").collect();
+    properties.sort();
+    for (key, value) in properties {
+        let stored = existing.properties().get(key).map(String::as_str);
+        if stored != Some(value.as_str()) {
+            let show = |text: &str| if is_sensitive_key(key) { MASK.to_owned() } else { format!("'{text}'") };
+            let stored = stored.map_or_else(|| "not set".to_owned(), show);
+            warn(format!("'{key}' is declared as {}, but the table's is {stored}; the table's counts.", show(value)));
+        }
+    }
+    Ok(warnings)
+}
+
+fn arrow_of(schema: &iceberg::spec::Schema) -> Result<Schema, SqlError> {
+    schema_to_arrow_schema(schema).map_err(|error| SqlError::Internal(format!("schema of an Iceberg table: {error}")))
+}
+
+fn same_type(left: &Field, right: &Field) -> bool {
+    sql_type_of(left.data_type()) == sql_type_of(right.data_type())
+}
+
+/// Source column and transform of each field of the default partition spec.
+pub(super) fn partitions_of(metadata: &TableMetadata) -> Vec<(String, Transform)> {
+    let schema = metadata.current_schema();
+    let fields = metadata.default_partition_spec().fields();
+    let name = |id: i32| schema.name_by_field_id(id).unwrap_or("?").to_owned();
+    fields.iter().filter(|field| field.transform != Transform::Void).map(|field| (name(field.source_id), field.transform)).collect()
+}
+
+fn partition_text(partitions: &[(String, Transform)]) -> String {
+    let texts: Vec<String> = partitions.iter().map(|(column, transform)| super::ddl_text::partition(column, *transform)).collect();
+    texts.join(", ")
+}
+
+/// A table of a lake as if it had been declared: what DESCRIBE, SHOW CREATE TABLE and LIKE read.
+pub(super) fn as_declared(path: &TablePath, table: &LakeTable) -> Result<Declared, SqlError> {
+    let metadata = &table.metadata;
+    let schema = metadata.current_schema();
+    let arrow = arrow_of(schema)?;
+    let mut columns = Vec::with_capacity(arrow.fields().len());
+    for (field, stored) in arrow.fields().iter().zip(schema.as_struct().fields()) {
+        columns.push(ColumnDef {
+            name: field.name().clone(),
+            data_type: plain(field.data_type()),
+            nullable: field.is_nullable(),
+            kind: ColumnKind::Physical,
+            sql_type: sql_type_of(field.data_type()),
+            comment: stored.doc.clone(),
+        });
+    }
+    let primary_key = schema.identifier_field_ids().filter_map(|id| schema.name_by_field_id(id).map(str::to_owned)).collect();
+    let mut options = bag_of(&format!("Table '{path}'"), &[]);
+    options.insert("format-version", (metadata.format_version() as u8).to_string(), None);
+    for (key, value) in metadata.properties().iter().filter(|(key, _)| !key.starts_with("weir.")) {
+        options.insert(key.clone(), value.clone(), None);
+    }
+    let at = weir_base::options::Position { line: 1, column: 1 };
+    let partitioned_by = partitions_of(metadata).into_iter().map(|(column, transform)| Partition { column, transform, position: at }).collect();
+    let def = TableDef { path: path.clone(), columns, primary_key, options };
+    Ok(Declared { def, comment: None, watermark: None, partitioned_by, temporary: false })
+}
+
+/// The type without the field ids that Iceberg leaves in its metadata.
+fn plain(data_type: &arrow_schema::DataType) -> arrow_schema::DataType {
+    use arrow_schema::DataType as T;
+    let field = |field: &Field| Field::new(field.name(), plain(field.data_type()), field.is_nullable());
+    match data_type {
+        T::Struct(fields) => T::Struct(fields.iter().map(|inner| field(inner)).collect()),
+        T::List(element) => T::List(Arc::new(field(element))),
+        T::Map(entries, sorted) => T::Map(Arc::new(field(entries)), *sorted),
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,160 @@
+//! A session: its objects and settings, and the running of statements against them.
+//!
+//! DDL is carried out at once. Queries are planned and handed back. The INSERTs of one run become one job.
+
+mod create;
+mod ddl_text;
+mod lake_ddl;
+pub(crate) mod objects;
+mod results;
+mod run;
+mod show;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use datafusion::execution::session_state::SessionState;
+use weir_base::options::Problem;
+use weir_catalog::LakeCatalog;
+use weir_connectors::registry::Registry;
+use weir_connectors::table::TablePath;
+use weir_fs::FileSystems;
+
+use crate::error::SqlError;
+use crate::lake::BeforeCreate;
+use crate::plan::{JobPlan, JobSettings, QueryPlan};
+use crate::planner::state::base_state;
+use crate::settings::Settings;
+use objects::{Objects, Scope};
+
+pub(crate) use results::table_of;
+
+/// What a session is made from.
+#[derive(Debug)]
+pub struct SessionOptions {
+    /// Connectors.
+    pub registry: Arc<Registry>,
+    /// File systems of the process; SET keys `fs.*` and the like come on top.
+    pub file_systems: FileSystems,
+    /// The job file, for the job's name and the default checkpoint folder.
+    pub job_file: Option<PathBuf>,
+    /// Cores of the process, the default parallelism.
+    pub cores: usize,
+    /// Asked once before a run creates anything in a lake.
+    pub before_create: Option<Arc<dyn BeforeCreate>>,
+}
+
+/// How a script is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Everything is carried out; INSERTs become one job.
+    Run,
+    /// `--init`: SET, USE and CREATE only, and nothing is created in a lake. INSERTs, queries and DROPs are left out.
+    Init,
+    /// As [`Mode::Init`], and then every INSERT and query is explained.
+    Explain,
+}
+
+/// What one statement gave.
+#[derive(Debug)]
+pub enum StatementResult {
+    /// One line for the user.
+    Message(String),
+    /// Rows of SHOW, DESCRIBE, EXPLAIN or SET: all columns are strings.
+    Table(arrow_array::RecordBatch),
+    /// A query to be run.
+    Query(Box<QueryPlan>),
+}
+
+/// What a run of a script gave.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Results in the order of the statements; INSERTs give none.
+    pub results: Vec<StatementResult>,
+    /// The job of all INSERTs, if there were any.
+    pub job: Option<JobPlan>,
+    /// Warnings, in order.
+    pub warnings: Vec<Problem>,
+}
+
+/// A SQL session. Not shared: statements change it.
+#[derive(Debug)]
+pub struct Session {
+    pub(crate) parts: SessionParts,
+    job_file: Option<PathBuf>,
+    cores: usize,
+    before_create: Option<Arc<dyn BeforeCreate>>,
+    process_file_systems: FileSystems,
+}
+
+/// What planning reads of a session.
+#[derive(Debug)]
+pub(crate) struct SessionParts {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) file_systems: FileSystems,
+    pub(crate) settings: Settings,
+    pub(crate) objects: Objects,
+    pub(crate) scope: Scope,
+    pub(crate) base: SessionState,
+}
+
+impl Session {
+    /// A session with an empty default catalog.
+    #[must_use]
+    pub fn new(options: SessionOptions) -> Self {
+        let parts = SessionParts {
+            registry: options.registry,
+            file_systems: options.file_systems.clone(),
+            settings: Settings::default(),
+            objects: Objects::default(),
+            scope: Scope::default(),
+            base: base_state(options.cores),
+        };
+        Self {
+            parts,
+            job_file: options.job_file,
+            cores: options.cores,
+            before_create: options.before_create,
+            process_file_systems: options.file_systems,
+        }
+    }
+
+    /// The settings of a job of this session, as SET so far.
+    #[must_use]
+    pub fn job_settings(&self) -> JobSettings {
+        self.parts.settings.job(self.job_file.as_deref(), self.cores)
+    }
+
+    /// Sets a key, as SET does; gives warnings.
+    ///
+    /// # Errors
+    /// An unknown key in a name space of ours, or a wrong value.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<Vec<Problem>, SqlError> {
+        let warnings = self.parts.settings.set(key, value, None)?;
+        self.settings_changed();
+        Ok(warnings)
+    }
+
+    /// The file systems of the session: the process's with what SET adds.
+    #[must_use]
+    pub fn file_systems(&self) -> &FileSystems {
+        &self.parts.file_systems
+    }
+
+    /// The lake catalog of a name.
+    #[must_use]
+    pub fn catalog(&self, name: &str) -> Option<&Arc<dyn LakeCatalog>> {
+        self.parts.objects.lakes.get(name).map(|lake| &lake.catalog)
+    }
+
+    /// The full name of a table as it would be written in a statement, dots between its parts.
+    #[must_use]
+    pub fn table_path(&self, name: &str) -> TablePath {
+        let parts: Vec<String> = name.splitn(3, '.').map(|part| part.trim_matches('`').to_owned()).collect();
+        self.parts.scope.path(&parts)
+    }
+
+    fn settings_changed(&mut self) {
+        self.parts.file_systems = self.process_file_systems.with_properties(&self.parts.settings.file_system_properties());
+    }
+}

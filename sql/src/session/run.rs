@@ -1,0 +1,223 @@
+//! The running of a script, statement by statement.
+
+use weir_base::options::Problem;
+
+use super::objects::DEFAULT_CATALOG;
+use super::{Mode, Outcome, Session, StatementResult, table_of};
+use crate::error::{NOT_FOUND, SqlError};
+use crate::explain;
+use crate::parse::Script;
+use crate::parse::ast::{Insert, Statement, StatementKind};
+use crate::parse::{Name, WrittenOption};
+use crate::plan::{JobPlan, PlannedInsert, QueryPlan};
+use crate::planner::resolve::Purpose;
+use crate::planner::{Planning, optimise, plan_insert, plan_query};
+use crate::session::objects::missing;
+
+/// INSERTs of a run, in order, with the scope in which each stood.
+type Inserts<'a> = Vec<(&'a Insert, super::Scope)>;
+
+impl Session {
+    /// Runs a script.
+    ///
+    /// # Errors
+    /// The problems of the first statement that has any; what the statements before it did stays done. Failures of catalogs.
+    pub async fn run(&mut self, script: &Script, mode: Mode) -> Result<Outcome, SqlError> {
+        let mut outcome = Outcome::default();
+        let mut run = Run { mode, asked: false };
+        let mut inserts: Inserts<'_> = Vec::new();
+        for statement in &script.statements {
+            self.statement(statement, &mut run, &mut inserts, &mut outcome).await?;
+        }
+        if inserts.is_empty() {
+            return Ok(outcome);
+        }
+        match mode {
+            Mode::Run => outcome.job = Some(self.job(&inserts, &mut outcome.warnings).await?),
+            Mode::Explain => outcome.results.push(self.explain_inserts(&inserts, &mut outcome.warnings).await?),
+            Mode::Init => {}
+        }
+        Ok(outcome)
+    }
+
+    async fn statement<'a>(
+        &mut self,
+        statement: &'a Statement,
+        run: &mut Run,
+        inserts: &mut Inserts<'a>,
+        outcome: &mut Outcome,
+    ) -> Result<(), SqlError> {
+        let message = |text: String| Some(StatementResult::Message(text));
+        let result = match &statement.kind {
+            StatementKind::Set(option) => {
+                outcome.warnings.extend(self.set_option(option)?);
+                None
+            }
+            StatementKind::Reset(key) => {
+                let (key, at) = key.as_ref().map_or((None, None), |(key, at)| (Some(key.as_str()), Some(*at)));
+                self.parts.settings.reset(key, at)?;
+                self.settings_changed();
+                None
+            }
+            StatementKind::UseCatalog(name) => {
+                self.use_catalog(name)?;
+                None
+            }
+            StatementKind::UseDatabase(name) => {
+                self.use_database(name).await?;
+                None
+            }
+            StatementKind::CreateCatalog { name, if_not_exists, options } => {
+                self.create_catalog(name, *if_not_exists, options, &mut outcome.warnings)?.and_then(message)
+            }
+            StatementKind::CreateDatabase { name, if_not_exists, options } => {
+                self.create_database(name, *if_not_exists, options, run, outcome).await?.and_then(message)
+            }
+            StatementKind::CreateTable(table) => self.create_table(table, run, outcome).await?.and_then(message),
+            StatementKind::CreateView(view) => self.create_view(view, &mut outcome.warnings).await?.and_then(message),
+            StatementKind::Insert(insert) => {
+                inserts.push((insert, self.parts.scope.clone()));
+                None
+            }
+            StatementKind::StatementSet(all) => {
+                inserts.extend(all.iter().map(|insert| (insert, self.parts.scope.clone())));
+                None
+            }
+            _ if run.mode == Mode::Init => None,
+            StatementKind::Drop { object, name, if_exists, temporary } => {
+                if run.mode == Mode::Explain {
+                    return Ok(());
+                }
+                self.drop_object(*object, name, *if_exists, *temporary).await?.and_then(message)
+            }
+            StatementKind::ShowSettings => {
+                let rows: Vec<_> = self.parts.settings.rows().into_iter().map(|(key, value)| vec![Some(key), Some(value)]).collect();
+                Some(StatementResult::Table(table_of(&["key", "value"], &rows)?))
+            }
+            StatementKind::Show(show) => Some(StatementResult::Table(self.show(show, statement.position).await?)),
+            StatementKind::Describe(what) => Some(StatementResult::Table(self.describe(what, statement.position).await?)),
+            StatementKind::Query(query) => {
+                let mut planning = Planning::new(&self.parts, Purpose::Batch);
+                let planned = plan_query(&mut planning, query, &self.parts.scope).await?;
+                let plan = optimise(&planned, "Query", query.position)?;
+                outcome.warnings.append(&mut planning.warnings);
+                if run.mode == Mode::Explain {
+                    Some(StatementResult::Table(explain::query(&planning, &planned, &plan)?))
+                } else {
+                    let schema = std::sync::Arc::new(plan.schema().as_arrow().clone());
+                    Some(StatementResult::Query(Box::new(QueryPlan { plan, schema, state: planned.state })))
+                }
+            }
+            StatementKind::Explain(inner) => Some(self.explain(inner, &mut outcome.warnings).await?),
+        };
+        outcome.results.extend(result);
+        Ok(())
+    }
+
+    fn set_option(&mut self, option: &WrittenOption) -> Result<Vec<Problem>, SqlError> {
+        let warnings = self.parts.settings.set(&option.key, &option.value, Some(option.position))?;
+        self.settings_changed();
+        Ok(warnings)
+    }
+
+    fn use_catalog(&mut self, name: &Name) -> Result<(), SqlError> {
+        let catalog = name.parts.first().cloned().unwrap_or_default();
+        let lake = self.parts.objects.lake(&catalog, name.position)?;
+        let database = match lake {
+            None => super::objects::DEFAULT_DATABASE.to_owned(),
+            Some(lake) => lake.default_database.clone(),
+        };
+        self.parts.scope.catalog = catalog;
+        self.parts.scope.database = database;
+        Ok(())
+    }
+
+    async fn use_database(&mut self, name: &Name) -> Result<(), SqlError> {
+        let (catalog, database) = self.parts.scope.database(name);
+        let exists = match self.parts.objects.lake(&catalog, name.position)? {
+            None => self.parts.objects.databases.contains(&database),
+            Some(lake) => lake
+                .catalog
+                .database_exists(&database)
+                .await
+                .map_err(|source| SqlError::Catalog { what: format!("database '{catalog}.{database}' cannot be looked up"), source })?,
+        };
+        if !exists {
+            let known: Vec<&str> = if catalog == DEFAULT_CATALOG { self.parts.objects.databases.iter().map(String::as_str).collect() } else { Vec::new() };
+            let problem = missing("Database", &format!("{catalog}.{database}"), "it does not exist.", known);
+            return Err(Problem { code: NOT_FOUND, ..problem }.at(Some(name.position)).into());
+        }
+        self.parts.scope.catalog = catalog;
+        self.parts.scope.database = database;
+        Ok(())
+    }
+
+    /// All INSERTs as one job.
+    async fn job(&self, inserts: &Inserts<'_>, warnings: &mut Vec<Problem>) -> Result<JobPlan, SqlError> {
+        let settings = self.job_settings();
+        let mut planning = Planning::new(&self.parts, Purpose::Stream);
+        planning.base = crate::planner::state::base_state(settings.parallelism);
+        let mut planned: Vec<PlannedInsert> = Vec::with_capacity(inserts.len());
+        let mut state = planning.base.clone();
+        for (insert, scope) in inserts {
+            let (one, with) = plan_insert(&mut planning, insert, scope, &planned).await?;
+            state = with.state;
+            planned.push(one);
+        }
+        warnings.append(&mut planning.warnings);
+        Ok(JobPlan { settings, sources: planning.stream_tables(), inserts: planned, state })
+    }
+
+    async fn explain(&self, statement: &Statement, warnings: &mut Vec<Problem>) -> Result<StatementResult, SqlError> {
+        let scope = self.parts.scope.clone();
+        match &statement.kind {
+            StatementKind::Insert(insert) => self.explain_inserts(&vec![(insert, scope)], warnings).await,
+            StatementKind::StatementSet(all) => {
+                let inserts = all.iter().map(|insert| (insert, scope.clone())).collect();
+                self.explain_inserts(&inserts, warnings).await
+            }
+            StatementKind::Query(query) => {
+                let mut planning = Planning::new(&self.parts, Purpose::Batch);
+                let planned = plan_query(&mut planning, query, &scope).await?;
+                let plan = optimise(&planned, "Query", query.position)?;
+                warnings.append(&mut planning.warnings);
+                Ok(StatementResult::Table(explain::query(&planning, &planned, &plan)?))
+            }
+            _ => Err(SqlError::Internal("the parser lets only queries and INSERTs be explained".to_owned())),
+        }
+    }
+
+    async fn explain_inserts(&self, inserts: &Inserts<'_>, warnings: &mut Vec<Problem>) -> Result<StatementResult, SqlError> {
+        let mut planning = Planning::new(&self.parts, Purpose::Stream);
+        let mut planned: Vec<PlannedInsert> = Vec::with_capacity(inserts.len());
+        let mut syntax = Vec::with_capacity(inserts.len());
+        for (insert, scope) in inserts {
+            let (one, with) = plan_insert(&mut planning, insert, scope, &planned).await?;
+            planned.push(one);
+            syntax.push(with.plan);
+        }
+        warnings.append(&mut planning.warnings);
+        let table = explain::job(&planning, &self.job_settings(), &syntax, &planned, inserts.iter().map(|(insert, _)| *insert))?;
+        Ok(StatementResult::Table(table))
+    }
+
+    /// Lets the runtime look at the lakes once, before the first object is created in one.
+    pub(super) async fn before_lake_create(&self, run: &mut Run) -> Result<(), SqlError> {
+        if run.asked {
+            return Ok(());
+        }
+        run.asked = true;
+        let Some(hook) = &self.before_create else { return Ok(()) };
+        let catalogs: Vec<_> = self.parts.objects.lakes.values().map(|lake| std::sync::Arc::clone(&lake.catalog)).collect();
+        hook.check(&self.job_settings(), &catalogs).await?;
+        Ok(())
+    }
+}
+
+/// The state of one run.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) mode: Mode,
+    /// The hook before the first lake object has been called.
+    pub(super) asked: bool,
+}

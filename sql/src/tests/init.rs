@@ -1,0 +1,96 @@
+//! `--init`, the hook before the first lake object, and the settings of a job.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use weir_catalog::LakeCatalog;
+use weir_connectors::ConnectorError;
+use weir_fs::FileSystems;
+
+use super::{connectors, session};
+use crate::lake::BeforeCreate;
+use crate::parse::Script;
+use crate::plan::JobSettings;
+use crate::session::{Mode, Session, SessionOptions};
+
+const JOB: &str = "
+    SET 'pipeline.name' = 'shop';
+    CREATE TABLE orders (id BIGINT) WITH ('connector' = 'kafka', 'topic' = 'orders', 'properties.bootstrap.servers' = 'x:1', 'format' = 'json');
+    CREATE CATALOG lake WITH ('type' = 'iceberg', 'catalog-type' = 'memory');
+    CREATE DATABASE IF NOT EXISTS lake.shop;
+    CREATE TABLE IF NOT EXISTS lake.shop.orders (id BIGINT);
+    INSERT INTO lake.shop.orders SELECT * FROM orders;";
+
+fn parsed() -> Script {
+    Script::parse(JOB).expect("the job")
+}
+
+#[tokio::test]
+async fn init_creates_nothing_in_a_lake_and_runs_no_insert() {
+    let mut session = session();
+    let outcome = session.run(&parsed(), Mode::Init).await.expect("init");
+    assert!(outcome.job.is_none());
+    let catalog = session.catalog("lake").expect("catalog");
+    assert_eq!(catalog.databases().await.expect("databases"), Vec::<String>::new());
+    let warnings: Vec<String> = outcome.warnings.iter().map(ToString::to_string).collect();
+    assert!(warnings.iter().any(|text| text.contains("Database 'lake.shop': it does not exist, and nothing is created here")), "{warnings:?}");
+    assert_eq!(session.job_settings().name, "shop");
+}
+
+#[derive(Debug, Default)]
+struct Counter {
+    calls: AtomicUsize,
+    refuse: bool,
+}
+
+#[async_trait]
+impl BeforeCreate for Counter {
+    async fn check(&self, settings: &JobSettings, catalogs: &[Arc<dyn LakeCatalog>]) -> Result<(), ConnectorError> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        assert_eq!((settings.name.as_str(), catalogs.len()), ("shop", 1));
+        for catalog in catalogs {
+            assert!(catalog.databases().await.expect("databases").is_empty(), "nothing was created before the check");
+        }
+        if self.refuse { Err(ConnectorError::user("the table of the checkpoint is gone")) } else { Ok(()) }
+    }
+}
+
+fn hooked(hook: &Arc<Counter>) -> Session {
+    Session::new(SessionOptions {
+        registry: connectors::registry(),
+        file_systems: FileSystems::default(),
+        job_file: None,
+        cores: 1,
+        before_create: Some(Arc::clone(hook) as Arc<dyn BeforeCreate>),
+    })
+}
+
+#[tokio::test]
+async fn the_runtime_is_asked_once_before_anything_is_created() {
+    let hook = Arc::new(Counter::default());
+    let mut session = hooked(&hook);
+    let outcome = session.run(&parsed(), Mode::Run).await.expect("run");
+    assert_eq!(hook.calls.load(Ordering::SeqCst), 1);
+    assert_eq!(outcome.job.expect("a job").inserts.len(), 1);
+    session.run(&Script::parse("SELECT * FROM lake.shop.orders").expect("query"), Mode::Run).await.expect("the table is there");
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_runtime_keeps_everything_from_being_created() {
+    let hook = Arc::new(Counter { refuse: true, ..Counter::default() });
+    let mut session = hooked(&hook);
+    let error = session.run(&parsed(), Mode::Run).await.expect_err("refused").to_string();
+    assert_eq!(error, "the table of the checkpoint is gone");
+    assert!(session.catalog("lake").expect("catalog").databases().await.expect("databases").is_empty());
+}
+
+#[tokio::test]
+async fn a_stream_cannot_be_queried_without_a_leaf_factory_and_says_what_to_do() {
+    let mut session = session();
+    session.run(&parsed(), Mode::Run).await.expect("run");
+    let outcome = session.run(&Script::parse("SELECT id FROM orders").expect("query"), Mode::Run).await.expect("planned");
+    let crate::StatementResult::Query(query) = &outcome.results[0] else { panic!("a query") };
+    let error = query.state.create_physical_plan(&query.plan).await.expect_err("no factory").to_string();
+    assert!(error.contains("'default_catalog.default_database.orders' is an unbounded stream; read it with INSERT INTO"), "{error}");
+}

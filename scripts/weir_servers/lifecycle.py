@@ -50,19 +50,21 @@ def start(known: dict[str, Server], run: Run, names: list[str]) -> dict[str, dic
 def _start_one(server: Server, run: Run, needs: dict[str, concurrent.futures.Future]) -> dict[str, str]:
     server.fetch()
     peers = {name: future.result() for name, future in needs.items()}
-    begun = time.monotonic()
-    recorded = run.server(server.name)
-    site = Site(run.folder / server.name, recorded.get("ports") or _new_ports(server), peers)
-    run.note(server.name, ports=site.ports)
-    site.folder.mkdir(exist_ok=True)
-    server.prepare(site)
-    fresh = not run.processes(server.name)
-    for program in server.programs(site):
-        run.start(server.name, program, site.folder)
-    _await_ready(server, run, site)
-    server.settle(site)
-    addresses = server.addresses(site)
-    run.note(server.name, addresses=addresses)
+    # Another command may be starting the same server, for itself or as what another one needs.
+    with cache.locked(run.folder / f"{server.name}.lock"):
+        begun = time.monotonic()
+        site = Site(run.folder / server.name, run.server(server.name).get("ports") or _new_ports(server), peers)
+        run.note(server.name, ports=site.ports)
+        site.folder.mkdir(exist_ok=True)
+        fresh = not run.processes(server.name)
+        if fresh:
+            server.prepare(site)
+        for program in server.programs(site):
+            run.start(server.name, program, site.folder)
+        _await_ready(server, run, site)
+        server.settle(site)
+        addresses = server.addresses(site)
+        run.note(server.name, addresses=addresses)
     if fresh:
         cache.say(f"{server.name}: ready in {time.monotonic() - begun:.1f} s")
     return addresses
@@ -113,9 +115,12 @@ def stop(run: Run, choices: list[str], kill: bool = False) -> None:
         choices = [name for name in run.read()["servers"] if name != GUARD]
         choices += [GUARD] if GUARD in run.read()["servers"] else []
     victims = [known for choice in choices for known in select(run, choice).values()]
+
+    def end(known: dict) -> None:
+        process.end(known["pid"], known["started"], signal.SIGKILL if kill else known["stop"], STOP_SECONDS)
+
     with concurrent.futures.ThreadPoolExecutor(max_workers=len(victims) or 1) as pool:
-        for known in victims:
-            pool.submit(process.end, known["pid"], known["started"], signal.SIGKILL if kill else known["stop"], STOP_SECONDS)
+        list(pool.map(end, victims))  # the list raises what a thread raised
 
 
 def signal_all(run: Run, choices: list[str], number: int) -> None:

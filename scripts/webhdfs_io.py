@@ -82,7 +82,7 @@ class Upload(io.BytesIO):
             with call("PUT", self._http, self._location, "CREATE", **options) as answer:
                 place = json.load(answer)["Location"]
             request = urllib.request.Request(place, data=body, method="PUT", headers={"Content-Type": "application/octet-stream"})
-            urllib.request.urlopen(request, timeout=60).close()
+            answered(request).close()
 
 
 def call(method, http, location, operation, **options):
@@ -94,11 +94,23 @@ def call(method, http, location, operation, **options):
     path = urllib.parse.quote(location[len("hdfs://") + len(parts.netloc):], safe="/")
     query = urllib.parse.urlencode({"op": operation, "user.name": "reader", **options})
     try:
-        return urllib.request.urlopen(urllib.request.Request(f"{http}/webhdfs/v1{path}?{query}", method=method), timeout=60)
+        return answered(urllib.request.Request(f"{http}/webhdfs/v1{path}?{query}", method=method))
     except urllib.error.HTTPError as error:
         if error.code == 404:
             raise FileNotFoundError(location) from error
-        raise OSError(f"{operation} of {location}: {error.code} {error.read().decode(errors='replace')}") from error
+        raise OSError(f"{operation} of {location}: {error.code} {error.msg}") from error
+
+
+def answered(request):
+    """The answer to a request. After a restart of the NameNode a DataNode fails once, on the connection that it kept to the old one."""
+    try:
+        return urllib.request.urlopen(request, timeout=60)
+    except urllib.error.HTTPError as error:
+        reason = error.read().decode(errors="replace")
+        if "EOFException" in reason:
+            return urllib.request.urlopen(request, timeout=60)
+        error.msg = reason
+        raise
 
 
 def length(http, location):

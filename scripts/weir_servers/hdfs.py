@@ -46,10 +46,12 @@ class Hdfs(Server):
         return [Program("namenode", self._java(site, NAMENODE)), Program("datanode", self._java(site, DATANODE))]
 
     def ready(self, site: Site) -> bool:
-        query = urllib.parse.urlencode({"qry": "Hadoop:service=NameNode,name=FSNamesystemState"})
-        with urllib.request.urlopen(f"{http(site)}/jmx?{query}", timeout=5) as answer:
-            beans = json.load(answer)["beans"]
-        return bool(beans) and beans[0]["FSState"] == "Operational" and beans[0]["NumLiveDataNodes"] == 1
+        namenode = bean(http(site), "Hadoop:service=NameNode,name=FSNamesystemState")
+        # A DataNode counts as live for seconds after its end, so it is asked itself as well.
+        datanode = bean(f"http://127.0.0.1:{site.ports['datanode_http']}", "Hadoop:service=DataNode,name=DataNodeInfo")
+        actors = json.loads(datanode.get("BPServiceActorInfo", "[]"))
+        registered = [actor["ActorState"] for actor in actors] == ["RUNNING"]
+        return registered and namenode.get("FSState") == "Operational" and namenode.get("NumLiveDataNodes") == 1
 
     def addresses(self, site: Site) -> dict[str, str]:
         return {"uri": uri(site), "conf": str(site.folder / "client"), "http": http(site)}
@@ -67,6 +69,14 @@ def uri(site: Site) -> str:
 def http(site: Site) -> str:
     """The NameNode's web server: WebHDFS under `/webhdfs/v1`, counters under `/jmx`."""
     return f"http://127.0.0.1:{site.ports['namenode_http']}"
+
+
+def bean(server: str, name: str) -> dict:
+    """The attributes of one JMX bean; none of them while it is not there yet."""
+    query = urllib.parse.urlencode({"qry": name})
+    with urllib.request.urlopen(f"{server}/jmx?{query}", timeout=5) as answer:
+        beans = json.load(answer)["beans"]
+    return beans[0] if beans else {}
 
 
 def settings(site: Site) -> dict:

@@ -1,0 +1,249 @@
+//! A client of librdkafka: how it is made, who listens to its errors, and the admin calls that the source needs.
+//!
+//! A source has two clients in a process: one reads, one asks. They are apart because a broker answers a connection's requests in order,
+//! and a fetch may wait there for half a second.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext as _, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tokio::sync::Notify;
+use weir_base::ErrorKind;
+use weir_base::task::{Task, spawn};
+
+use super::ffi::{self, Described, Event, Fault, Listed, Native, Queue};
+use super::properties::ClientProperties;
+use crate::error::ConnectorError;
+
+/// How long one admin call may take.
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What is known about the brokers' health, shared by the clients of one source: an outage is logged once, and its end once.
+#[derive(Debug)]
+pub(super) struct Health {
+    object: String,
+    away: AtomicBool,
+    last: Mutex<Option<Fault>>,
+}
+
+impl Health {
+    /// Healthy brokers of the source that messages call `object`.
+    pub(super) fn new(object: impl Into<String>) -> Self {
+        Self { object: object.into(), away: AtomicBool::new(false), last: Mutex::new(None) }
+    }
+
+    /// A broker has answered.
+    pub(super) fn answered(&self) {
+        if self.away.load(Ordering::Relaxed) && self.away.swap(false, Ordering::Relaxed) {
+            tracing::info!(source = self.object, "brokers are back");
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+
+    fn failed(&self, fault: Fault) {
+        let is_outage = matches!(fault.code, RDKafkaErrorCode::AllBrokersDown);
+        if is_outage {
+            if !self.away.swap(true, Ordering::Relaxed) {
+                tracing::warn!(source = self.object, reason = self.reason().unwrap_or_default(), "brokers are away");
+            }
+            return;
+        }
+        tracing::debug!(source = self.object, code = ?fault.code, reason = fault.text, "client error");
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+    }
+
+    fn last(&self) -> Option<Fault> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn reason(&self) -> Option<String> {
+        self.last().map(|fault| fault.text)
+    }
+}
+
+/// Receives what a client has to say.
+#[derive(Debug)]
+pub(super) struct Observer(Arc<Health>);
+
+impl ClientContext for Observer {
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // Whatever matters comes as an error too; the client repeats these lines with every retry.
+        tracing::debug!(facility, message, "librdkafka");
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        tracing::debug!(statistics = %String::from_utf8_lossy(statistics), "librdkafka statistics");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+        self.0.failed(Fault { code, text: reason.to_owned() });
+    }
+}
+
+impl ConsumerContext for Observer {}
+
+/// A connected client and the task that serves its events.
+pub(super) struct Client {
+    native: Native,
+    health: Arc<Health>,
+    _events: Task<()>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("health", &self.health).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client with `properties`, and `more` over them. Connecting happens in the background.
+    pub(super) fn new(properties: &ClientProperties, more: &[(&str, String)], health: &Arc<Health>) -> Result<Self, ConnectorError> {
+        let mut config = properties.to_config();
+        for (key, value) in more {
+            config.set(*key, value);
+        }
+        let mut consumer = BaseConsumer::from_config_and_context(&config, Observer(Arc::clone(health)))
+            .map_err(|error| ConnectorError::user(format!("{}: the Kafka client could not be made: {error}.", health.object)).with_source(error))?;
+        let ready = Arc::new(Notify::new());
+        let wake = Arc::clone(&ready);
+        consumer.set_nonempty_callback(move || wake.notify_one());
+        let native = Arc::new(consumer);
+        let events = spawn("kafka client events", serve_events(Arc::downgrade(&native), ready));
+        Ok(Self { native, health: Arc::clone(health), _events: events })
+    }
+
+    /// The client itself.
+    pub(super) fn native(&self) -> &Native {
+        &self.native
+    }
+
+    /// Notes that a broker has answered.
+    pub(super) fn answered(&self) {
+        self.health.answered();
+    }
+
+    /// Offsets of partitions, each at [`ffi::EARLIEST`], [`ffi::LATEST`] or a time; all in one round trip for each broker. With
+    /// `committed`, the end is the last stable offset.
+    pub(super) async fn list_offsets(&self, wanted: &[(String, i32, i64)], committed: bool) -> Result<Vec<Listed>, ConnectorError> {
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let submit = |queue: &Queue| ffi::list_offsets(queue, wanted, committed, timeout_ms(CALL_TIMEOUT));
+        self.call("ListOffsets", submit).await.map(|event| event.offsets())
+    }
+
+    /// Ids and partitions of topics.
+    pub(super) async fn describe_topics(&self, names: &[String]) -> Result<Vec<Described>, ConnectorError> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let submit = |queue: &Queue| ffi::describe_topics(queue, names, timeout_ms(CALL_TIMEOUT));
+        self.call("DescribeTopics", submit).await.map(|event| event.topics())
+    }
+
+    async fn call(&self, name: &'static str, submit: impl FnOnce(&Queue) -> Result<(), Fault>) -> Result<Event, ConnectorError> {
+        let queue = Queue::new(&self.native).map_err(|fault| self.error(name, &fault))?;
+        submit(&queue).map_err(|fault| self.error(name, &fault))?;
+        let answered = async {
+            loop {
+                if let Some(event) = queue.event() {
+                    return event;
+                }
+                queue.ready().await;
+            }
+        };
+        // The client gives up at the same time: this is for the case that it does not.
+        let event = tokio::time::timeout(CALL_TIMEOUT + Duration::from_secs(1), answered).await.map_err(|elapsed| {
+            let fault = Fault { code: RDKafkaErrorCode::OperationTimedOut, text: "no answer in time".to_owned() };
+            self.error(name, &fault).with_source(elapsed)
+        })?;
+        if let Some(fault) = event.fault() {
+            return Err(self.error(name, &fault));
+        }
+        self.health.answered();
+        Ok(event)
+    }
+
+    /// The error of a call that failed with `fault`. A call that merely found nobody to answer names the client's last trouble.
+    pub(super) fn error(&self, call: &str, fault: &Fault) -> ConnectorError {
+        let behind = self.health.last().filter(|_| is_silence(fault.code));
+        let kind = behind.as_ref().map_or_else(|| kind_of(fault.code), |cause| kind_of(cause.code).min(kind_of(fault.code)));
+        let reason = behind.map(|cause| format!(" ({})", cause.text)).unwrap_or_default();
+        ConnectorError::new(kind, format!("{}: Kafka {call} failed: {fault}{reason}.", self.health.object))
+    }
+}
+
+fn timeout_ms(timeout: Duration) -> i32 {
+    i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX)
+}
+
+/// Lets the client call back, until it is gone.
+async fn serve_events(client: Weak<BaseConsumer<Observer>>, ready: Arc<Notify>) {
+    const EVENTS_AT_ONCE: usize = 64;
+    loop {
+        // The callback comes only when the queue was empty before: the tick finds what a full turn left.
+        let woken = tokio::time::timeout(Duration::from_secs(1), ready.notified()).await;
+        let Some(client) = client.upgrade() else { return };
+        for _ in 0..EVENTS_AT_ONCE {
+            if let Some(Err(error)) = client.poll(Duration::ZERO) {
+                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+                rdkafka::consumer::Consumer::client(&*client).context().0.failed(Fault { code, text: error.to_string() });
+            }
+        }
+        drop(woken);
+    }
+}
+
+fn is_silence(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(code, Code::OperationTimedOut | Code::BrokerTransportFailure | Code::AllBrokersDown | Code::RequestTimedOut | Code::TimedOutQueue)
+}
+
+/// Who must act on an error of a broker or the client.
+pub(super) fn kind_of(code: RDKafkaErrorCode) -> ErrorKind {
+    use RDKafkaErrorCode as Code;
+    match code {
+        Code::Authentication
+        | Code::SaslAuthenticationFailed
+        | Code::UnsupportedSASLMechanism
+        | Code::SSL
+        | Code::InvalidArgument
+        | Code::TopicAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::ClusterAuthorizationFailed
+        | Code::UnknownTopic
+        | Code::UnknownTopicOrPartition
+        | Code::InvalidTopic
+        | Code::InvalidGroupId
+        | Code::UnsupportedFeature
+        | Code::UnsupportedVersion => ErrorKind::User,
+        _ => ErrorKind::Transient,
+    }
+}
+
+/// What librdkafka says against a configuration, if anything: `(key, reason)`. Does no I/O.
+pub(super) fn refusal(config: &ClientConfig) -> Option<(String, String)> {
+    match config.create_native_config() {
+        Err(KafkaError::ClientConfig(_, reason, key, _)) => Some((key, reason)),
+        Err(other) => Some((String::new(), other.to_string())),
+        Ok(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_without_an_answer_takes_the_kind_of_what_stopped_it() {
+        assert_eq!(kind_of(RDKafkaErrorCode::SaslAuthenticationFailed), ErrorKind::User);
+        assert_eq!(kind_of(RDKafkaErrorCode::BrokerTransportFailure), ErrorKind::Transient);
+        assert!(is_silence(RDKafkaErrorCode::OperationTimedOut) && !is_silence(RDKafkaErrorCode::TopicAuthorizationFailed));
+        assert!(ErrorKind::User < ErrorKind::Transient, "the minimum of two kinds is the one that asks the user");
+    }
+}

@@ -3,17 +3,18 @@
 //! A source has two clients in a process: one reads, one asks. They are apart because a broker answers a connection's requests in order,
 //! and a fetch may wait there for half a second.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext as _, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
 use tokio::sync::Notify;
 use weir_base::ErrorKind;
-use weir_base::task::{Task, spawn};
+use weir_base::task::{Task, blocking, spawn};
 
 use super::ffi::{self, Described, Event, Fault, Listed, Native, Queue};
 use super::properties::ClientProperties;
@@ -91,8 +92,13 @@ impl ConsumerContext for Observer {}
 pub(super) struct Client {
     native: Native,
     health: Arc<Health>,
+    // The broker that answers questions about topics, and whose turn it is to be that.
+    broker: AtomicI32,
+    turn: AtomicUsize,
     _events: Task<()>,
 }
+
+const NO_BROKER: i32 = -1;
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -114,7 +120,7 @@ impl Client {
         consumer.set_nonempty_callback(move || wake.notify_one());
         let native = Arc::new(consumer);
         let events = spawn("kafka client events", serve_events(Arc::downgrade(&native), ready));
-        Ok(Self { native, health: Arc::clone(health), _events: events })
+        Ok(Self { native, health: Arc::clone(health), broker: AtomicI32::new(NO_BROKER), turn: AtomicUsize::new(0), _events: events })
     }
 
     /// The client itself.
@@ -139,11 +145,42 @@ impl Client {
 
     /// Ids and partitions of topics.
     pub(super) async fn describe_topics(&self, names: &[String]) -> Result<Vec<Described>, ConnectorError> {
-        if names.is_empty() {
-            return Ok(Vec::new());
+        let Some(first) = names.first() else { return Ok(Vec::new()) };
+        let broker = self.some_broker(first).await?;
+        let submit = |queue: &Queue| ffi::describe_topics(queue, names, broker, timeout_ms(CALL_TIMEOUT));
+        let answer = self.call("DescribeTopics", submit).await;
+        if answer.is_err() {
+            self.broker.store(NO_BROKER, Ordering::Relaxed);
         }
-        let submit = |queue: &Queue| ffi::describe_topics(queue, names, timeout_ms(CALL_TIMEOUT));
-        self.call("DescribeTopics", submit).await.map(|event| event.topics())
+        answer.map(|event| event.topics())
+    }
+
+    /// A broker that can be asked about topics. Left alone, the client would wait for the controller, which not every broker names (the
+    /// one that is built into librdkafka does not).
+    async fn some_broker(&self, topic: &str) -> Result<i32, ConnectorError> {
+        let known = self.broker.load(Ordering::Relaxed);
+        if known != NO_BROKER {
+            return Ok(known);
+        }
+        let metadata = self.metadata(Some(topic.to_owned())).await?;
+        let brokers = metadata.brokers();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % brokers.len().max(1);
+        let Some(broker) = brokers.get(turn) else {
+            return Err(self.error("metadata", &Fault { code: RDKafkaErrorCode::AllBrokersDown, text: "no broker is known".to_owned() }));
+        };
+        self.broker.store(broker.id(), Ordering::Relaxed);
+        Ok(broker.id())
+    }
+
+    /// The cluster's metadata, of one topic or of all.
+    pub(super) async fn metadata(&self, topic: Option<String>) -> Result<Metadata, ConnectorError> {
+        let native = Arc::clone(&self.native);
+        let fetched = blocking("kafka metadata", move || native.fetch_metadata(topic.as_deref(), CALL_TIMEOUT)).await;
+        let fetched = fetched.map_err(|error| ConnectorError::internal("metadata could not be asked for").with_source(error))?;
+        fetched.map_err(|error| {
+            let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+            self.error("metadata", &Fault { code, text: error.to_string() })
+        })
     }
 
     async fn call(&self, name: &'static str, submit: impl FnOnce(&Queue) -> Result<(), Fault>) -> Result<Event, ConnectorError> {
@@ -192,7 +229,7 @@ async fn serve_events(client: Weak<BaseConsumer<Observer>>, ready: Arc<Notify>) 
         for _ in 0..EVENTS_AT_ONCE {
             if let Some(Err(error)) = client.poll(Duration::ZERO) {
                 let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-                rdkafka::consumer::Consumer::client(&*client).context().0.failed(Fault { code, text: error.to_string() });
+                client.context().0.failed(Fault { code, text: error.to_string() });
             }
         }
         drop(woken);

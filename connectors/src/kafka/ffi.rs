@@ -436,6 +436,15 @@ impl AdminOptions {
     }
 }
 
+impl AdminOptions {
+    /// Sends the call to `broker` instead of the controller.
+    fn ask(&self, broker: i32) -> Result<(), Fault> {
+        // SAFETY: the options are alive; no text is asked for.
+        let set = unsafe { sys::rd_kafka_AdminOptions_set_broker(self.0.as_ptr(), broker, ptr::null_mut(), 0) };
+        if set == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR { Ok(()) } else { Err(Fault::of(set, ptr::null())) }
+    }
+}
+
 impl Drop for AdminOptions {
     fn drop(&mut self) {
         // SAFETY: owned, and destroyed once.
@@ -472,9 +481,10 @@ pub(super) fn list_offsets(queue: &Queue, wanted: &[(String, i32, i64)], committ
     Ok(())
 }
 
-/// Asks for ids and partitions of topics. The answer comes as an event of `queue`.
-pub(super) fn describe_topics(queue: &Queue, names: &[String], timeout_ms: c_int) -> Result<(), Fault> {
+/// Asks `broker` for ids and partitions of topics. The answer comes as an event of `queue`.
+pub(super) fn describe_topics(queue: &Queue, names: &[String], broker: i32, timeout_ms: c_int) -> Result<(), Fault> {
     let options = AdminOptions::new(&queue.client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout_ms)?;
+    options.ask(broker)?;
     let names = c_strings(names.iter())?;
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
     // SAFETY: as in `list_offsets`.

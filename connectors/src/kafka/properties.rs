@@ -180,7 +180,8 @@ fn keystore(written: &BTreeMap<String, String>, bag: &mut OptionBag, properties:
         None if is_pkcs12 => pkcs12(written, path, properties),
         other => {
             let key = "properties.ssl.keystore.location";
-            let remedy = "Use PEM or PKCS12 ('properties.ssl.keystore.type'), or 'properties.ssl.certificate.location' and 'properties.ssl.key.location'";
+            let remedy =
+                "Use PEM or PKCS12 ('properties.ssl.keystore.type'), or 'properties.ssl.certificate.location' and 'properties.ssl.key.location'";
             let what = format!("Invalid value for option '{key}': a keystore of type {} cannot be read. {remedy}.", other.unwrap_or("JKS"));
             bag.error("OPT-003", key, what);
         }

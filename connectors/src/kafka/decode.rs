@@ -1,0 +1,272 @@
+//! From messages to record batches: the format's decoder for the value (and the key), metadata columns beside it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::backlog::Item;
+use super::ffi::{Message, Messages};
+use super::metadata::{Metadata, MetadataColumn};
+use super::metrics::{SourceCounters, add};
+use crate::error::ConnectorError;
+use crate::format::{BadMessage, Decoded, Decoder, Format};
+
+/// What a column of the table is read from.
+#[derive(Debug, Clone)]
+pub(super) enum ColumnSource {
+    /// The message's value.
+    Value,
+    /// The message's key, under this name.
+    Key(String),
+    /// What Kafka tells about the message.
+    Metadata(Metadata),
+}
+
+/// How the messages of a table become rows; makes the builders of its readers.
+pub(super) struct RowFormat {
+    /// What messages call the table.
+    pub(super) object: String,
+    /// Columns in declared order.
+    pub(super) schema: SchemaRef,
+    /// Where each comes from.
+    pub(super) sources: Vec<ColumnSource>,
+    /// Format of the value.
+    pub(super) value: Box<dyn Format>,
+    /// Format of the key, if columns are read from it.
+    pub(super) key: Option<Box<dyn Format>>,
+    /// Counters.
+    pub(super) counters: SourceCounters,
+    /// Log of skipped messages.
+    pub(super) skips: SkipLog,
+}
+
+impl fmt::Debug for RowFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RowFormat").field("object", &self.object).field("sources", &self.sources).finish_non_exhaustive()
+    }
+}
+
+/// Says at most every ten seconds that messages are skipped.
+#[derive(Debug, Default)]
+pub(super) struct SkipLog(Mutex<Option<(Instant, u64)>>);
+
+impl SkipLog {
+    fn note(&self, object: &str, place: &str, bad: &BadMessage) {
+        const QUIET: Duration = Duration::from_secs(10);
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let unsaid = match last.as_mut() {
+            Some((when, unsaid)) if when.elapsed() < QUIET => {
+                *unsaid += 1;
+                return;
+            }
+            Some((_, unsaid)) => *unsaid,
+            None => 0,
+        };
+        *last = Some((Instant::now(), 0));
+        let column = bad.column.as_deref().unwrap_or_default();
+        tracing::warn!(table = object, place, column, reason = bad.reason, skipped_before = unsaid, "bad message skipped");
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Slot {
+    Value(usize),
+    Key(usize),
+    Metadata(usize),
+}
+
+/// Builds the rows of one partition.
+#[derive(Debug)]
+pub(super) struct RowBuilder {
+    format: Arc<RowFormat>,
+    topic: String,
+    partition: i32,
+    schema: SchemaRef,
+    slots: Vec<Slot>,
+    value: Box<dyn Decoder>,
+    key: Option<Box<dyn Decoder>>,
+    metadata: Vec<MetadataColumn>,
+    offsets: Vec<i64>,
+    // Rows of the value whose key gave none.
+    keyless: Vec<usize>,
+    next: Option<i64>,
+    bytes: usize,
+}
+
+impl RowBuilder {
+    /// A builder of the columns `projection` for one partition.
+    pub(super) fn new(format: &Arc<RowFormat>, projection: &[usize], topic: &str, partition: i32) -> Result<Self, ArrowError> {
+        let schema = Arc::new(format.schema.project(projection)?);
+        let (mut value, mut key, mut metadata, mut slots) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (field, source) in schema.fields().iter().zip(projection.iter().filter_map(|index| format.sources.get(*index))) {
+            slots.push(match source {
+                ColumnSource::Value => {
+                    value.push(Arc::clone(field));
+                    Slot::Value(value.len() - 1)
+                }
+                ColumnSource::Key(name) => {
+                    key.push(Arc::new(Field::clone(field).with_name(name)));
+                    Slot::Key(key.len() - 1)
+                }
+                ColumnSource::Metadata(kind) => {
+                    metadata.push(MetadataColumn::new(*kind, field));
+                    Slot::Metadata(metadata.len() - 1)
+                }
+            });
+        }
+        let key_schema: SchemaRef = Arc::new(Schema::new(key));
+        let key = format.key.as_ref().filter(|_| !key_schema.fields().is_empty()).map(|key| key.decoder(&key_schema));
+        Ok(Self {
+            format: Arc::clone(format),
+            topic: topic.to_owned(),
+            partition,
+            schema,
+            slots,
+            value: format.value.decoder(&Arc::new(Schema::new(value))),
+            key,
+            metadata,
+            offsets: Vec::new(),
+            keyless: Vec::new(),
+            next: None,
+            bytes: 0,
+        })
+    }
+
+    /// Decodes `messages`. Those after a bad one that may not be skipped are left out: the job ends there.
+    pub(super) fn decode(&mut self, messages: &Messages) -> Result<Decode, ConnectorError> {
+        let mut items = Vec::new();
+        let mut taken = 0;
+        for message in messages.iter() {
+            taken += 1;
+            if let Some(fault) = message.fault() {
+                if fault.code == RDKafkaErrorCode::PartitionEOF {
+                    self.next = self.next.max(Some(message.offset()));
+                } else {
+                    self.flush(&mut items)?;
+                    items.push(Item::Fault(fault));
+                }
+                continue;
+            }
+            let offset = message.offset();
+            if let Some(bad) = self.push(message) {
+                self.next = self.next.max(Some(offset));
+                self.flush(&mut items)?;
+                items.push(Item::Bad { offset, message: self.explain(offset, &bad) });
+                break;
+            }
+            self.next = self.next.max(Some(offset + 1));
+        }
+        self.flush(&mut items)?;
+        let bytes = std::mem::take(&mut self.bytes);
+        add(self.format.counters.bytes.as_ref(), bytes);
+        Ok(Decode { items, messages: taken, bytes })
+    }
+
+    /// Appends the row of `message`, if it gives one; a message that may not be skipped is given back.
+    fn push(&mut self, message: Message<'_>) -> Option<BadMessage> {
+        let payload = message.payload()?;
+        let key = message.key();
+        self.bytes += payload.len() + key.map_or(0, <[u8]>::len);
+        match self.value.push(payload) {
+            Decoded::Row => {}
+            Decoded::Nothing => return None,
+            Decoded::Skipped(bad) => {
+                self.skip(message.offset(), &bad);
+                return None;
+            }
+            Decoded::Failed(bad) => return Some(bad),
+        }
+        let mut failed = None;
+        if let Some(decoder) = &mut self.key {
+            match key.map_or(Decoded::Nothing, |key| decoder.push(key)) {
+                Decoded::Row => {}
+                other => {
+                    self.keyless.push(self.value.rows() - 1);
+                    match other {
+                        Decoded::Skipped(bad) => self.skip(message.offset(), &bad),
+                        Decoded::Failed(bad) => failed = Some(bad),
+                        Decoded::Row | Decoded::Nothing => {}
+                    }
+                }
+            }
+        }
+        self.offsets.push(message.offset());
+        for column in &mut self.metadata {
+            column.push(message);
+        }
+        failed
+    }
+
+    fn skip(&self, offset: i64, bad: &BadMessage) {
+        add(self.format.counters.skipped.as_ref(), 1);
+        self.format.skips.note(&self.format.object, &self.place(offset), bad);
+    }
+
+    fn place(&self, offset: i64) -> String {
+        format!("topic '{}' partition {} offset {offset}", self.topic, self.partition)
+    }
+
+    fn explain(&self, offset: i64, bad: &BadMessage) -> String {
+        let column = bad.column.as_ref().map(|column| format!("column '{column}': ")).unwrap_or_default();
+        let remedy = bad.tolerated_by.as_ref().map(|option| format!(" '{option}' = 'true' tolerates such messages.")).unwrap_or_default();
+        format!("{}: bad message at {}: {column}{}.{remedy}", self.format.object, self.place(offset), bad.reason)
+    }
+
+    /// Puts the appended rows, and how far they reach, behind `items`.
+    fn flush(&mut self, items: &mut Vec<Item>) -> Result<(), ConnectorError> {
+        let Some(next) = self.next.take() else { return Ok(()) };
+        let (batch, offsets) = self.batch().map_err(|error| {
+            let place = format!("topic '{}' partition {}", self.topic, self.partition);
+            ConnectorError::user(format!("{}: {place}: a batch could not be built: {error}.", self.format.object)).with_source(error)
+        })?;
+        items.push(Item::Rows { batch, offsets, next });
+        Ok(())
+    }
+
+    /// The appended rows with their offsets; rows whose key gave none are taken out.
+    fn batch(&mut self) -> Result<(RecordBatch, Vec<i64>), ArrowError> {
+        let mut offsets = std::mem::take(&mut self.offsets);
+        let mut value = self.value.take()?.columns().to_vec();
+        let mut metadata = Vec::with_capacity(self.metadata.len());
+        for column in &mut self.metadata {
+            metadata.push(column.finish(&self.topic, self.partition, &offsets)?);
+        }
+        let key = match &mut self.key {
+            Some(decoder) => decoder.take()?.columns().to_vec(),
+            None => Vec::new(),
+        };
+        let keyless = std::mem::take(&mut self.keyless);
+        if !keyless.is_empty() {
+            let keep: Vec<bool> = (0..offsets.len()).map(|row| keyless.binary_search(&row).is_err()).collect();
+            let mut kept = keep.iter();
+            offsets.retain(|_| kept.next().copied().unwrap_or(true));
+            let keep = BooleanArray::from(keep);
+            for column in value.iter_mut().chain(&mut metadata) {
+                *column = arrow_select::filter::filter(column, &keep)?;
+            }
+        }
+        let pick = |slot: &Slot| match slot {
+            Slot::Value(index) => value.get(*index),
+            Slot::Key(index) => key.get(*index),
+            Slot::Metadata(index) => metadata.get(*index),
+        };
+        let columns: Vec<ArrayRef> = self.slots.iter().filter_map(|slot| pick(slot).cloned()).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(offsets.len()));
+        Ok((RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?, offsets))
+    }
+}
+
+/// What one drain of a partition's queue gave.
+#[derive(Debug)]
+pub(super) struct Decode {
+    /// Rows and events in order.
+    pub(super) items: Vec<Item>,
+    /// Messages looked at.
+    pub(super) messages: usize,
+    /// Bytes of their keys and values.
+    pub(super) bytes: usize,
+}

@@ -1,0 +1,49 @@
+//! Counters of kafka sources.
+
+use std::sync::OnceLock;
+
+use prometheus::{IntCounter, IntCounterVec};
+use weir_base::metrics::counters;
+
+/// The counters of one table.
+#[derive(Debug, Clone)]
+pub(super) struct SourceCounters {
+    /// Rows given to the job.
+    pub(super) rows: Option<IntCounter>,
+    /// Bytes of keys and values decoded.
+    pub(super) bytes: Option<IntCounter>,
+    /// Bad messages that the format's options say to skip.
+    pub(super) skipped: Option<IntCounter>,
+    /// Offsets that the topic had deleted before they were read, where the options accept that.
+    pub(super) lost: Option<IntCounter>,
+}
+
+#[derive(Debug)]
+struct Families {
+    rows: Option<IntCounterVec>,
+    bytes: Option<IntCounterVec>,
+    skipped: Option<IntCounterVec>,
+    lost: Option<IntCounterVec>,
+}
+
+impl SourceCounters {
+    /// The counters of the table `path`.
+    pub(super) fn new(path: &str) -> Self {
+        static FAMILIES: OnceLock<Families> = OnceLock::new();
+        let families = FAMILIES.get_or_init(|| Families {
+            rows: counters("weir_connectors_kafka_rows_total", "Rows read from Kafka.", &["table"]),
+            bytes: counters("weir_connectors_kafka_bytes_total", "Bytes of keys and values read from Kafka.", &["table"]),
+            skipped: counters("weir_connectors_kafka_skipped_messages_total", "Bad messages skipped because options say so.", &["table"]),
+            lost: counters("weir_connectors_kafka_lost_offsets_total", "Offsets that were gone before they were read.", &["table"]),
+        });
+        let of = |family: &Option<IntCounterVec>| family.as_ref().map(|family| family.with_label_values(&[path]));
+        Self { rows: of(&families.rows), bytes: of(&families.bytes), skipped: of(&families.skipped), lost: of(&families.lost) }
+    }
+}
+
+/// Adds to a counter that may be missing.
+pub(super) fn add(counter: Option<&IntCounter>, count: usize) {
+    if let Some(counter) = counter {
+        counter.inc_by(count as u64);
+    }
+}

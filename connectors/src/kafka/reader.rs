@@ -129,9 +129,9 @@ impl PartitionReader {
             self.begin_job();
         }
         let Decode { items, messages, bytes } = self.finish_job().await?;
-        if messages > 0 {
+        if let Some(average) = bytes.checked_div(messages) {
             self.reading.client().answered();
-            self.batch_messages = batch_messages(bytes / messages);
+            self.batch_messages = batch_messages(average);
         }
         self.backlog.extend(items);
         self.held.resize(self.backlog.bytes() as u64);

@@ -42,12 +42,12 @@ impl Limits {
 /// there is room and they are large enough to keep an encoder busy. `counts` are rows by partition; the rest waits in runs.
 pub(super) fn choose_hot(counts: &[(u32, usize)], is_open: impl Fn(u32) -> bool, limits: &Limits, open: usize) -> Vec<u32> {
     let total: usize = counts.iter().map(|(_, rows)| rows).sum();
-    let (mut hot, mut others): (Vec<(u32, usize)>, Vec<(u32, usize)>) = counts.iter().partition(|(number, _)| is_open(*number));
-    others.retain(|(_, rows)| rows.saturating_mul(4 * limits.files) >= total);
+    let mut hot: Vec<u32> = counts.iter().map(|(number, _)| *number).filter(|number| is_open(*number)).collect();
+    let large = |(number, rows): &&(u32, usize)| !is_open(*number) && rows.saturating_mul(4 * limits.files) >= total;
+    let mut others: Vec<&(u32, usize)> = counts.iter().filter(large).collect();
     others.sort_by_key(|(number, rows)| (std::cmp::Reverse(*rows), *number));
-    others.truncate(limits.files.saturating_sub(open));
-    hot.extend(others);
-    hot.into_iter().map(|(number, _)| number).collect()
+    hot.extend(others.iter().take(limits.files.saturating_sub(open)).map(|(number, _)| *number));
+    hot
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ mod committer;
 mod leaves;
 mod properties;
 mod read;
+#[cfg(test)]
+mod tests;
 mod types;
 mod write;
 

@@ -64,7 +64,10 @@ impl Lake {
         let key: Vec<String> = key.iter().map(|name| (*name).to_owned()).collect();
         let spec = TableSpec {
             schema: weir_catalog::lake_schema(&columns(), &key).expect("schema"),
-            partitioned_by: partitioned_by.iter().map(|(source, transform)| PartitionColumn { source: (*source).to_owned(), transform: *transform }).collect(),
+            partitioned_by: partitioned_by
+                .iter()
+                .map(|(source, transform)| PartitionColumn { source: (*source).to_owned(), transform: *transform })
+                .collect(),
             properties: HashMap::new(),
             location: None,
         };
@@ -162,7 +165,7 @@ async fn epochs_become_snapshots_once_and_are_read_back() {
     assert!(again.already);
     assert_eq!(lake.number("SELECT count(*) FROM orders").await, 250);
     assert_eq!(lake.number("SELECT sum(id) FROM orders").await, 249 * 250 / 2);
-    assert_eq!(lake.number("SELECT count(*) FROM orders WHERE props['pos'] = 7 AND kind = 'kind-1'").await, 8);
+    assert_eq!(lake.number("SELECT count(*) FROM orders WHERE props['pos'] = 7 AND kind = 'kind-1'").await, 9);
     assert_eq!(lake.query("SELECT kind FROM orders LIMIT 7").await.iter().map(RecordBatch::num_rows).sum::<usize>(), 7);
     let state = sink.committer().expect("committer").state("job", "s").await.expect("state");
     assert_eq!(state.marker.map(|marker| (marker.epoch, marker.cuts)), Some((2, cut(250))));

@@ -7,6 +7,7 @@ use weir_base::Secret;
 use weir_base::options::{OptionBag, OptionDecl, Problem, Problems, ValueType};
 use weir_fs::FileSystems;
 
+use crate::backoff::CALL_TIMEOUT;
 use crate::lake::LakeCatalog;
 use crate::memory::MemoryPointers;
 use crate::pointer_catalog::PointerCatalog;
@@ -149,6 +150,7 @@ impl Pulled {
             oauth2_server_uri: bag.string(&OAUTH2),
             prefix: bag.string(&PREFIX),
             headers: bag.prefixed("header.").into_iter().map(|(key, value)| (key, Secret::new(value))).collect(),
+            timeout: CALL_TIMEOUT,
         };
         Self {
             kind,

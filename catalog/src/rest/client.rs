@@ -14,7 +14,7 @@ use weir_base::{ErrorKind, Secret};
 
 use super::RestConfig;
 use super::auth::{Auth, Credentials};
-use crate::backoff::{Backoff, CALL_TIMEOUT};
+use crate::backoff::Backoff;
 use crate::error::CatalogError;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -109,7 +109,7 @@ impl Client {
         let http = reqwest::Client::builder()
             .user_agent(concat!("weir/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(CALL_TIMEOUT)
+            .timeout(config.timeout)
             .default_headers(headers(&config.headers)?)
             .build()
             .map_err(|error| error.to_string())?;
@@ -126,14 +126,22 @@ impl Client {
     /// # Errors
     /// As [`Self::send`]; an answer that is not what was asked for counts as a lost one.
     pub(super) async fn json<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, CatalogError> {
-        let body = self.send(call).await?;
-        serde_json::from_slice(&body).map_err(|error| {
+        let mut backoff = Backoff::reads();
+        loop {
+            let body = self.send(call).await?;
+            let error = match serde_json::from_slice(&body) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
             let message = format!("catalog server `{}` answered {} {} with something else: {error}", self.base, call.method, call.path.join("/"));
-            match call.repeat {
-                Repeat::Freely => CatalogError::caused(ErrorKind::Transient, message, error),
-                Repeat::Never => CatalogError::unknown(message, error),
+            if call.repeat == Repeat::Never {
+                return Err(CatalogError::unknown(message, error));
             }
-        })
+            // A proxy's error page, or an answer that was cut.
+            if !backoff.wait().await {
+                return Err(CatalogError::caused(ErrorKind::Transient, message, error));
+            }
+        }
     }
 
     /// Sends a call; the body of the answer.

@@ -8,6 +8,7 @@ mod client;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use iceberg::io::FileIO;
@@ -16,7 +17,7 @@ use iceberg::{TableRequirement, TableUpdate};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
-use weir_base::Secret;
+use weir_base::{ErrorKind, Secret};
 use weir_fs::FileSystems;
 
 use crate::error::CatalogError;
@@ -31,7 +32,7 @@ const STORAGE: [&str; 5] = ["s3.", "fs.", "gcs.", "adls.", "client.region"];
 const UNIT_SEPARATOR: &str = "\u{1f}";
 
 /// Options of a REST catalog.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct RestConfig {
     pub(crate) uri: String,
     pub(crate) warehouse: Option<String>,
@@ -41,6 +42,8 @@ pub(crate) struct RestConfig {
     pub(crate) oauth2_server_uri: Option<String>,
     pub(crate) prefix: Option<String>,
     pub(crate) headers: BTreeMap<String, Secret<String>>,
+    /// After so long an answer counts as lost.
+    pub(crate) timeout: Duration,
 }
 
 /// A REST catalog.
@@ -80,7 +83,7 @@ struct Identifier {
 struct Loaded {
     #[serde(default, rename = "metadata-location")]
     metadata_location: Option<String>,
-    metadata: TableMetadata,
+    metadata: serde_json::Value,
     #[serde(default)]
     config: Option<BTreeMap<String, String>>,
 }
@@ -99,7 +102,10 @@ impl RestCatalog {
         settings.extend(storage_of(&loaded.config.unwrap_or_default()));
         let file_io = self.file_io(id, settings);
         let metadata_location = loaded.metadata_location.unwrap_or_default();
-        Ok(LakeTable { id: id.clone(), metadata: Arc::new(loaded.metadata), metadata_location, file_io })
+        let metadata = read_metadata(loaded.metadata).map_err(|what| {
+            CatalogError::other(ErrorKind::Corrupt, format!("metadata of table `{id}` in catalog `{}` cannot be used: {what}", self.name))
+        })?;
+        Ok(LakeTable { id: id.clone(), metadata: Arc::new(metadata), metadata_location, file_io })
     }
 
     fn file_io(&self, id: &TableId, settings: Settings) -> FileIO {
@@ -124,6 +130,20 @@ impl RestCatalog {
             error => self.named(error),
         }
     }
+}
+
+/// Table metadata from a server. The crate checks most of it, but panics on some that no server should send.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn read_metadata(json: serde_json::Value) -> Result<TableMetadata, String> {
+    let read = || -> Result<TableMetadata, String> {
+        let metadata: TableMetadata = serde_json::from_value(json).map_err(|error| error.to_string())?;
+        // What the commit path asks of it, while a panic can still be caught.
+        let _ = (metadata.current_schema(), metadata.default_partition_spec(), metadata.current_snapshot());
+        Ok(metadata)
+    };
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).unwrap_or_else(|payload| Err(weir_base::task::panic_message(&*payload)))
 }
 
 fn storage_of(properties: &BTreeMap<String, String>) -> Settings {
@@ -237,7 +257,8 @@ impl LakeCatalog for RestCatalog {
         let mut body = json!({
             "name": id.table,
             "schema": new.schema,
-            "partition-spec": new.partition_spec,
+            // Servers on Iceberg's Java library refuse a spec without an id.
+            "partition-spec": new.partition_spec.with_spec_id(0),
             "stage-create": false,
             "properties": properties,
         });
@@ -268,6 +289,11 @@ impl LakeCatalog for RestCatalog {
         let call = Call { method: Method::POST, path: &path, query: &[], body: Some(&body), repeat: Repeat::Never };
         let loaded: Loaded = self.client.json(&call).await?;
         let metadata_location = loaded.metadata_location.unwrap_or_default();
-        Ok(LakeTable { id: id.clone(), metadata: Arc::new(loaded.metadata), metadata_location, file_io: base.file_io.clone() })
+        // It says that it has committed; what it answers besides may be looked at again.
+        let metadata = read_metadata(loaded.metadata).map_err(|what| CatalogError::OutcomeUnknown {
+            message: format!("answer to a commit to table `{id}` cannot be used: {what}"),
+            source: None,
+        })?;
+        Ok(LakeTable { id: id.clone(), metadata: Arc::new(metadata), metadata_location, file_io: base.file_io.clone() })
     }
 }

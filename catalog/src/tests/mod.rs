@@ -3,5 +3,7 @@
 mod append;
 mod faults;
 mod model;
+mod rest;
+mod rest_server;
 pub(crate) mod support;
 mod verify;

@@ -1,0 +1,4 @@
+//! What benchmarks share.
+
+pub mod cpu;
+pub mod datasets;

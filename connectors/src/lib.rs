@@ -15,3 +15,4 @@ pub mod source;
 pub mod table;
 
 pub use error::ConnectorError;
+pub use registry::registry;

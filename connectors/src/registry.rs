@@ -2,13 +2,37 @@
 
 use std::sync::Arc;
 
-use weir_base::options::{OptionDecl, Problem, Problems, closest};
+use weir_base::options::{OptionDecl, Problem, Problems, ValueType, closest};
 use weir_fs::FileSystems;
 
 use crate::batch::BatchTable;
+use crate::blackhole::BlackholeConnector;
+use crate::datagen::DatagenConnector;
+use crate::print::PrintConnector;
 use crate::sink::StreamSink;
 use crate::source::StreamSource;
 use crate::table::TableDef;
+
+/// The option that names the connector; every connector declares it and pulls it.
+pub const CONNECTOR: OptionDecl = OptionDecl::new("connector", ValueType::String, "The name of the connector.").required();
+
+/// Every connector there is.
+#[must_use]
+pub fn registry() -> Registry {
+    // In the order of `DESCRIBE` and the book.
+    Registry::new(vec![Arc::new(BlackholeConnector), Arc::new(DatagenConnector), Arc::new(PrintConnector)])
+}
+
+/// That `connector` cannot be opened for `role`.
+#[must_use]
+pub fn cannot_be(connector: &dyn Connector, table: &TableDef, role: Role) -> Problems {
+    let (can, cannot) = match role {
+        Role::Source | Role::Scan => ("sink", "source"),
+        Role::Sink => ("source", "sink"),
+    };
+    let what = format!("Connector '{}' can only be used as a {can}. It cannot be used as a {cannot}.", connector.name());
+    Problem::new("CON-002", table.options.object(), what).at(table.options.position("connector")).into()
+}
 
 /// What a table is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,12 +150,7 @@ impl Registry {
         if connector.supports(role) {
             return Ok(connector);
         }
-        let (can, cannot) = match role {
-            Role::Source | Role::Scan => ("sink", "source"),
-            Role::Sink => ("source", "sink"),
-        };
-        let what = format!("Connector '{}' can only be used as a {can}. It cannot be used as a {cannot}.", connector.name());
-        Err(Problem::new("CON-002", table.options.object(), what).at(table.options.position("connector")).into())
+        Err(cannot_be(connector.as_ref(), table, role))
     }
 
     /// Declarations of every connector, for the `belongs to` note of [`weir_base::options::OptionBag::finish`].

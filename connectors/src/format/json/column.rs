@@ -4,7 +4,7 @@
 //! The buffers are those of Arrow, so [`Column::take`] moves them.
 
 use arrow_array::ArrayRef;
-use arrow_buffer::NullBufferBuilder;
+use arrow_buffer::{NullBuffer, NullBufferBuilder};
 use arrow_schema::{ArrowError, DataType, Field};
 
 use super::cursor::Cursor;
@@ -34,14 +34,14 @@ pub(super) struct Context {
 pub(super) struct Column {
     name: String,
     nullable: bool,
-    validity: NullBufferBuilder,
+    validity: Validity,
     values: Values,
 }
 
 impl Column {
     pub(super) fn new(field: &Field) -> Self {
         let values = Values::new(field.data_type());
-        Self { name: field.name().clone(), nullable: field.is_nullable(), validity: NullBufferBuilder::new(0), values }
+        Self { name: field.name().clone(), nullable: field.is_nullable(), validity: Validity::default(), values }
     }
 
     /// Whether its type, or one in it, is one that no JSON value can fill.
@@ -56,7 +56,7 @@ impl Column {
     /// Slots filled.
     #[inline]
     pub(super) fn len(&self) -> usize {
-        self.validity.len()
+        self.validity.len
     }
 
     /// Reads the value at the cursor into the next slot. On a fault the column is left dirty: truncate it.
@@ -69,7 +69,7 @@ impl Column {
         let start = cursor.pos();
         match self.values.read(cursor, context) {
             Ok(()) => {
-                self.validity.append_non_null();
+                self.validity.valid();
                 Ok(())
             }
             Err(fault) => self.tolerate(fault, start, cursor, context),
@@ -79,7 +79,7 @@ impl Column {
     /// Reads a value that is given as text (the key of a map) into the next slot.
     pub(super) fn read_text(&mut self, text: &[u8], context: &mut Context) -> Result<(), Fault> {
         self.values.read_text(text, context)?;
-        self.validity.append_non_null();
+        self.validity.valid();
         Ok(())
     }
 
@@ -91,7 +91,7 @@ impl Column {
         }
         cursor.rewind(start);
         cursor.skip_value()?;
-        self.values.truncate(self.validity.len());
+        self.values.truncate(self.validity.len);
         context.field_errors += 1;
         self.null()
     }
@@ -108,18 +108,18 @@ impl Column {
     /// Fills the next slot with NULL, even in a column that is NOT NULL: it stands below a NULL row.
     pub(super) fn blank(&mut self) {
         self.values.blank();
-        self.validity.append_null();
+        self.validity.null();
     }
 
     /// Empties all slots from `len` on.
     pub(super) fn truncate(&mut self, len: usize) {
         self.values.truncate(len);
-        self.validity.truncate(len.min(self.validity.len()));
+        self.validity.truncate(len);
     }
 
     /// Bytes held, about.
     pub(super) fn bytes(&self) -> usize {
-        self.values.bytes() + self.validity.len() / 8
+        self.values.bytes() + self.validity.len / 8
     }
 
     /// What makes the value of a slot equal to another's, for map keys.
@@ -130,7 +130,40 @@ impl Column {
     /// The array of all slots; the column is empty again, with room for as many.
     pub(super) fn take(&mut self, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
         let len = self.len();
-        let validity = std::mem::replace(&mut self.validity, NullBufferBuilder::new(len));
-        self.values.take(data_type, len, validity.build())
+        let nulls = std::mem::take(&mut self.validity).build();
+        self.values.take(data_type, len, nulls)
+    }
+}
+
+/// Which slots have a value. Bits exist from the first NULL on; without one it is a count.
+#[derive(Debug, Default)]
+struct Validity {
+    len: usize,
+    bits: Option<NullBufferBuilder>,
+}
+
+impl Validity {
+    #[inline]
+    fn valid(&mut self) {
+        if let Some(bits) = &mut self.bits {
+            bits.append_non_null();
+        }
+        self.len += 1;
+    }
+
+    fn null(&mut self) {
+        self.bits.get_or_insert_with(|| NullBufferBuilder::new_with_len(self.len)).append_null();
+        self.len += 1;
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+        if let Some(bits) = &mut self.bits {
+            bits.truncate(self.len);
+        }
+    }
+
+    fn build(self) -> Option<NullBuffer> {
+        self.bits.and_then(NullBufferBuilder::build)
     }
 }

@@ -4,7 +4,7 @@
 //! that is not ASCII: the cursor remembers that.
 
 use super::fault::Fault;
-use super::text::{compact, stops};
+use super::text::{compact, stops, words};
 
 /// Deepest nesting of a value that is passed over.
 const MAX_DEPTH: usize = 1_000;
@@ -63,6 +63,13 @@ impl<'a> Cursor<'a> {
     /// Passes blanks.
     #[inline]
     pub(super) fn blanks(&mut self) {
+        if self.peek() <= b' ' {
+            self.rare_blanks();
+        }
+    }
+
+    #[cold]
+    fn rare_blanks(&mut self) {
         while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
             self.pos += 1;
         }
@@ -119,25 +126,55 @@ impl<'a> Cursor<'a> {
     }
 
     /// Passes the rest of a string, whose opening quote has been passed, and appends it to `out`.
+    ///
+    /// Bytes are looked at and copied together, and the place is kept in a local: the cursor itself is written once.
     #[inline]
     pub(super) fn copy_string(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let rest = self.rest();
+        // Most strings end within the first sixteen bytes.
+        if let Some(chunk) = rest.first_chunk::<16>() {
+            let [low, high] = words(*chunk);
+            let (low_stop, high_stop) = (stops(low), stops(high));
+            if low_stop | high_stop != 0 {
+                self.seen |= low | high;
+                let before = if low_stop != 0 { low_stop.trailing_zeros() / 8 } else { 8 + high_stop.trailing_zeros() / 8 } as usize;
+                let start = out.len();
+                out.extend_from_slice(chunk);
+                out.truncate(start + before);
+                self.pos += before + 1;
+                if chunk.get(before) == Some(&b'"') {
+                    return Ok(());
+                }
+                self.pos -= 1;
+                self.copy_escape(out)?;
+            }
+        }
+        self.copy_long_string(out)
+    }
+
+    fn copy_long_string(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let (bytes, mut pos, mut seen) = (self.bytes, self.pos, self.seen);
         loop {
-            let Some(chunk) = self.rest().first_chunk::<8>() else { return self.copy_string_end(out) };
+            let Some(chunk) = bytes.get(pos..).and_then(|rest| rest.first_chunk::<8>()) else {
+                (self.pos, self.seen) = (pos, seen);
+                return self.copy_string_end(out);
+            };
             let word = u64::from_le_bytes(*chunk);
-            self.seen |= word;
+            seen |= word;
             out.extend_from_slice(chunk);
             let stop = stops(word);
             if stop == 0 {
-                self.pos += 8;
+                pos += 8;
                 continue;
             }
             let before = (stop.trailing_zeros() / 8) as usize;
             out.truncate(out.len() - 8 + before);
-            self.pos += before;
+            (self.pos, self.seen) = (pos + before, seen);
             if self.eat(b'"') {
                 return Ok(());
             }
             self.copy_escape(out)?;
+            pos = self.pos;
         }
     }
 
@@ -170,16 +207,7 @@ impl<'a> Cursor<'a> {
     #[inline]
     fn skip_string(&mut self) -> Result<(), Fault> {
         loop {
-            while let Some(chunk) = self.rest().first_chunk::<8>() {
-                let word = u64::from_le_bytes(*chunk);
-                self.seen |= word;
-                let stop = stops(word);
-                if stop != 0 {
-                    self.pos += (stop.trailing_zeros() / 8) as usize;
-                    break;
-                }
-                self.pos += 8;
-            }
+            self.skip_plain();
             match self.peek() {
                 b'"' => {
                     self.pos += 1;
@@ -196,6 +224,23 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Passes plain bytes of a string, eight at a time while there are as many.
+    #[inline]
+    fn skip_plain(&mut self) {
+        let (bytes, mut pos, mut seen) = (self.bytes, self.pos, self.seen);
+        while let Some(chunk) = bytes.get(pos..).and_then(|rest| rest.first_chunk::<8>()) {
+            let word = u64::from_le_bytes(*chunk);
+            seen |= word;
+            let stop = stops(word);
+            if stop != 0 {
+                pos += (stop.trailing_zeros() / 8) as usize;
+                break;
+            }
+            pos += 8;
+        }
+        (self.pos, self.seen) = (pos, seen);
+    }
+
     /// The content of a string, whose opening quote has been passed: a slice of the message if it has no escapes, else built in `scratch`.
     #[inline]
     pub(super) fn string<'s>(&mut self, scratch: &'s mut Vec<u8>) -> Result<&'s [u8], Fault>
@@ -203,9 +248,10 @@ impl<'a> Cursor<'a> {
         'a: 's,
     {
         let start = self.pos;
-        self.skip_string()?;
-        let raw = self.bytes.get(start..self.pos - 1).unwrap_or_default();
-        if !raw.contains(&b'\\') {
+        self.skip_plain();
+        if self.peek() == b'"' {
+            let raw = self.since(start);
+            self.pos += 1;
             return Ok(raw);
         }
         self.pos = start;

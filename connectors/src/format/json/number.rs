@@ -5,7 +5,7 @@ use super::fault::Fault;
 use super::text::quoted;
 
 /// Digits that always fit into the mantissa.
-const EXACT_DIGITS: u32 = 19;
+const EXACT_DIGITS: usize = 19;
 /// Exponents beyond this make zero or overflow whatever the digits are; it keeps the sums small.
 const EXPONENT_LIMIT: i64 = 1_000_000_000;
 
@@ -48,22 +48,10 @@ impl<'a> Number<'a> {
     fn scan<const STRICT: bool>(text: &'a [u8]) -> Result<Self, usize> {
         let at = |pos: usize| text.get(pos).copied().unwrap_or(0);
         let negative = at(0) == b'-';
-        let mut pos = usize::from(negative || (!STRICT && at(0) == b'+'));
-        let first = pos;
-        let (mut mantissa, mut significant) = (0_u64, 0_u32);
-        let mut digits = |pos: &mut usize| {
-            loop {
-                let digit = at(*pos).wrapping_sub(b'0');
-                if digit > 9 {
-                    return;
-                }
-                mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit));
-                significant += u32::from(significant > 0 || digit > 0);
-                *pos += 1;
-            }
-        };
-        digits(&mut pos);
-        let whole = pos - first;
+        let first = usize::from(negative || (!STRICT && at(0) == b'+'));
+        let (mut pos, mut mantissa) = digits(text, first, 0);
+        let mut count = pos - first;
+        let whole = count;
         if STRICT && (whole == 0 || (whole > 1 && at(first) == b'0')) {
             return Err(if whole == 0 { pos } else { first + 1 });
         }
@@ -71,8 +59,9 @@ impl<'a> Number<'a> {
         if at(pos) == b'.' {
             pos += 1;
             let point = pos;
-            digits(&mut pos);
+            (pos, mantissa) = digits(text, point, mantissa);
             let fraction = pos - point;
+            count += fraction;
             if if STRICT { fraction == 0 } else { fraction + whole == 0 } {
                 return Err(pos);
             }
@@ -83,7 +72,8 @@ impl<'a> Number<'a> {
         if matches!(at(pos), b'e' | b'E') {
             exponent += exponent_at(text, &mut pos)?;
         }
-        Ok(Self { text: text.get(..pos).unwrap_or_default(), negative, mantissa, exponent, exact: significant <= EXACT_DIGITS })
+        let text = text.get(..pos).unwrap_or_default();
+        Ok(Self { text, negative, mantissa, exponent, exact: count <= EXACT_DIGITS || significant_digits(text) <= EXACT_DIGITS })
     }
 
     /// The number as a whole one, if it is one that `T` holds. `1.0` and `1e3` are whole.
@@ -179,6 +169,23 @@ impl<'a> Number<'a> {
         let value = value + i128::from(after.first().is_some_and(|digit| *digit >= 5));
         (Some(if self.negative { -value } else { value }), after.iter().any(|digit| *digit != 0))
     }
+}
+
+/// Reads the digits at `pos`: where they end, and `mantissa` with them behind it (which wraps around where there are too many).
+#[inline]
+fn digits(text: &[u8], mut pos: usize, mut mantissa: u64) -> (usize, u64) {
+    while let Some(digit) = text.get(pos).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit <= 9) {
+        mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit));
+        pos += 1;
+    }
+    (pos, mantissa)
+}
+
+/// Digits from the first that is not 0.
+#[cold]
+fn significant_digits(text: &[u8]) -> usize {
+    let digits = text.iter().take_while(|byte| !matches!(byte, b'e' | b'E')).filter(|byte| byte.is_ascii_digit());
+    digits.skip_while(|digit| **digit == b'0').count()
 }
 
 #[inline]

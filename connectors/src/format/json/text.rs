@@ -16,6 +16,13 @@ pub(super) fn stops(word: u64) -> u64 {
     (quotes | backslashes | controls) & HIGH_BITS
 }
 
+/// Sixteen bytes as two words.
+#[inline]
+pub(super) fn words(chunk: [u8; 16]) -> [u64; 2] {
+    let both = u128::from_le_bytes(chunk);
+    [both as u64, (both >> 64) as u64]
+}
+
 /// Appends the JSON text `value`, known to be well formed, without the blanks between its tokens.
 pub(super) fn compact(value: &[u8], out: &mut Vec<u8>) {
     let mut in_string = false;

@@ -25,7 +25,8 @@ fn main() {
         let messages = dataset.messages(if dataset == Dataset::Small { 200_000 } else { 40_000 });
         let format = format(dataset);
         check(dataset, &*format, &messages);
-        let mut pairs: Vec<(f64, f64)> = (0..PAIRS).map(|_| (rate(&messages, || ours(dataset, &*format, &messages)), rate(&messages, || theirs(dataset, &messages)))).collect();
+        let mut pairs: Vec<(f64, f64)> =
+            (0..PAIRS).map(|_| (rate(&messages, || ours(dataset, &*format, &messages)), rate(&messages, || theirs(dataset, &messages)))).collect();
         pairs.sort_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)));
         let (ours, theirs) = pairs[PAIRS / 2];
         let width = messages.iter().map(Vec::len).sum::<usize>() as f64 / messages.len() as f64;

@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
-const CATEGORIES: [&str; 12] =
-    ["books", "garden", "toys", "music", "kitchen", "sports", "shoes", "phones", "travel", "games", "health", "office"];
+const CATEGORIES: [&str; 12] = ["books", "garden", "toys", "music", "kitchen", "sports", "shoes", "phones", "travel", "games", "health", "office"];
 const EVENTS: [&str; 4] = ["view", "cart", "order", "return"];
 const AGENTS: [&str; 5] = ["Mozilla/5.0 (X11)", "curl/8.5", "okhttp/4.12", "Safari/17.4", "Edge/124.0"];
 const SITES: [&str; 6] = ["search", "mail", "news", "social", "direct", "partner"];

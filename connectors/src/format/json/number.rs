@@ -20,8 +20,25 @@ pub(super) struct Number<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    /// Passes a number, in the grammar of JSON.
+    /// Passes a whole number that has no fraction or exponent and certainly fits; else stays.
     #[inline]
+    pub(super) fn plain_integer(&mut self) -> Option<i64> {
+        let rest = self.rest();
+        let negative = rest.first() == Some(&b'-');
+        let first = usize::from(negative);
+        let (end, magnitude) = digits(rest, first, 0);
+        let count = end - first;
+        let canonical = count == 1 || rest.get(first) != Some(&b'0');
+        if !(1..EXACT_DIGITS).contains(&count) || !canonical || matches!(rest.get(end), Some(b'.' | b'e' | b'E')) {
+            return None;
+        }
+        self.advance(end);
+        signed(magnitude, negative)
+    }
+
+    /// Passes a number, in the grammar of JSON.
+    // Always inlined: through memory, the parts of the result are written singly and read at once, which stalls.
+    #[inline(always)]
     pub(super) fn number(&mut self) -> Result<Number<'a>, Fault> {
         match Number::scan::<true>(self.rest()) {
             Ok(number) => {
@@ -44,7 +61,7 @@ impl<'a> Number<'a> {
     }
 
     /// Reads a number at the beginning of `text`; else says how far it got.
-    #[inline]
+    #[inline(always)]
     fn scan<const STRICT: bool>(text: &'a [u8]) -> Result<Self, usize> {
         let at = |pos: usize| text.get(pos).copied().unwrap_or(0);
         let negative = at(0) == b'-';
@@ -120,10 +137,10 @@ impl<'a> Number<'a> {
     /// The number as an unscaled DECIMAL(`precision`, `scale`), rounded half up (away from zero at a tie), as Java's `BigDecimal` does.
     #[inline]
     pub(super) fn decimal(&self, precision: u8, scale: i8) -> Result<i128, Fault> {
-        let limit = 10_i128.checked_pow(u32::from(precision)).unwrap_or(i128::MAX);
+        let limit = TENS.get(usize::from(precision)).copied().unwrap_or(i128::MAX);
         let (value, _) = self.scaled(scale);
         value
-            .filter(|value| value.unsigned_abs() < limit.unsigned_abs())
+            .filter(|value| (-limit < *value) && (*value < limit))
             .ok_or_else(|| Fault::field(format!("{} does not fit into DECIMAL({precision}, {scale})", quoted(self.text))))
     }
 
@@ -134,12 +151,11 @@ impl<'a> Number<'a> {
         if !self.exact {
             return self.scaled_digits(shift);
         }
-        if self.mantissa == 0 {
-            return (Some(0), false);
-        }
-        let (value, cut) = if shift >= 0 {
-            let power = u32::try_from(shift).ok().and_then(|shift| 10_i128.checked_pow(shift));
-            (power.and_then(|power| i128::from(self.mantissa).checked_mul(power)), false)
+        let (value, cut) = if shift == 0 || self.mantissa == 0 {
+            (Some(i128::from(self.mantissa)), false)
+        } else if shift > 0 {
+            let power = usize::try_from(shift).ok().and_then(|shift| TENS.get(shift));
+            (power.and_then(|power| i128::from(self.mantissa).checked_mul(*power)), false)
         } else {
             // 10^20 is more than twice any mantissa.
             match u32::try_from(-shift).ok().and_then(|shift| 10_u64.checked_pow(shift)) {
@@ -211,6 +227,17 @@ fn exponent_at(text: &[u8], pos: &mut usize) -> Result<i64, usize> {
     }
     Ok(if negative { -exponent } else { exponent })
 }
+
+/// Powers of ten, as far as a decimal goes.
+const TENS: [i128; 39] = {
+    let mut powers = [1; 39];
+    let mut index = 1;
+    while index < powers.len() {
+        powers[index] = powers[index - 1] * 10;
+        index += 1;
+    }
+    powers
+};
 
 const POWERS_OF_TEN: [f64; 23] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22];

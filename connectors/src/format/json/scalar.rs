@@ -29,6 +29,13 @@ macro_rules! number {
 
 #[inline]
 pub(super) fn integer<T: TryFrom<i64>>(cursor: &mut Cursor<'_>, context: &mut Context) -> Result<T, Fault> {
+    let start = cursor.pos();
+    if let Some(value) = cursor.plain_integer() {
+        match T::try_from(value) {
+            Ok(value) => return Ok(value),
+            Err(_) => cursor.rewind(start),
+        }
+    }
     number!(cursor, context, |number: Number<'_>| number.integer(), |text| number_text(text)?.integer())
 }
 

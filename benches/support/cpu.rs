@@ -7,7 +7,7 @@ use std::time::Duration;
 /// # Panics
 /// Where there is no `/proc`.
 #[must_use]
-pub fn of_thread() -> Duration {
+pub(crate) fn of_thread() -> Duration {
     let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     match statistics.split_whitespace().next().and_then(|nanos| nanos.parse().ok()) {
         Some(nanos) if nanos > 0 => Duration::from_nanos(nanos),

@@ -14,7 +14,7 @@ const SITES: [&str; 6] = ["search", "mail", "news", "social", "direct", "partner
 
 /// A data set: messages and their schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dataset {
+pub(crate) enum Dataset {
     /// Orders: 8 columns, one of them a row in a row.
     Small,
     /// Readings of a machine: 40 columns.
@@ -23,11 +23,11 @@ pub enum Dataset {
 
 impl Dataset {
     /// Both.
-    pub const ALL: [Self; 2] = [Self::Small, Self::Wide];
+    pub(crate) const ALL: [Self; 2] = [Self::Small, Self::Wide];
 
     /// The name in tables of results.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Small => "small",
             Self::Wide => "wide",
@@ -36,7 +36,7 @@ impl Dataset {
 
     /// The columns.
     #[must_use]
-    pub fn schema(self) -> SchemaRef {
+    pub(crate) fn schema(self) -> SchemaRef {
         Arc::new(Schema::new(match self {
             Self::Small => small_fields(),
             Self::Wide => wide_fields(),
@@ -44,7 +44,7 @@ impl Dataset {
     }
 
     /// Appends message `number` to `out`.
-    pub fn write(self, number: u64, out: &mut String) {
+    pub(crate) fn write(self, number: u64, out: &mut String) {
         match self {
             Self::Small => write_small(number, out),
             Self::Wide => write_wide(number, out),
@@ -53,7 +53,7 @@ impl Dataset {
 
     /// The first `count` messages.
     #[must_use]
-    pub fn messages(self, count: u64) -> Vec<Vec<u8>> {
+    pub(crate) fn messages(self, count: u64) -> Vec<Vec<u8>> {
         let message = |number| {
             let mut text = String::new();
             self.write(number, &mut text);
@@ -121,7 +121,7 @@ fn write_wide(number: u64, out: &mut String) {
             0 => put(out, format_args!(r#","count_{index:02}":{}"#, dice.below(1 << 40))),
             1 => put(out, format_args!(r#","value_{index:02}":{}.{:04}"#, dice.below(10_000), dice.below(10_000))),
             2 => put(out, format_args!(r#","state_{index:02}":"{}""#, dice.pick(&CATEGORIES))),
-            _ => put(out, format_args!(r#","label_{index:02}":"{:016x}""#, dice.roll())),
+            _ => put(out, format_args!(r#","label_{index:02}":"{:016x}{:016x}""#, dice.roll(), dice.roll())),
         }
     }
     out.push('}');

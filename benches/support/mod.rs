@@ -1,4 +1,4 @@
 //! What benchmarks share.
 
-pub mod cpu;
-pub mod datasets;
+pub(crate) mod cpu;
+pub(crate) mod datasets;

@@ -204,7 +204,8 @@ impl Generator {
                 draw = mix(draw);
                 values.extend(draw.to_le_bytes().into_iter().take(end - values.len()).map(&letter));
             }
-            ends.push(i32::try_from(end).map_err(|_| ArrowError::OffsetOverflowError(end))?);
+            let Ok(offset) = i32::try_from(end) else { return Err(ArrowError::OffsetOverflowError(end)) };
+            ends.push(offset);
         }
         Ok((OffsetBuffer::new(ends.into()), Buffer::from_vec(values)))
     }

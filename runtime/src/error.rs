@@ -233,14 +233,13 @@ fn plan_kind(error: &DataFusionError) -> ErrorKind {
     }
 }
 
+/// What lies under a name may change between two requests of ours: then the requests are made again.
 fn store_kind(error: &object_store::Error) -> ErrorKind {
     match error {
-        object_store::Error::Generic { source, .. } => source.downcast_ref::<FsError>().map_or(ErrorKind::Transient, Classified::kind),
-        object_store::Error::PermissionDenied { .. }
-        | object_store::Error::Unauthenticated { .. }
-        | object_store::Error::NotSupported { .. }
-        | object_store::Error::NotImplemented { .. }
-        | object_store::Error::InvalidPath { .. } => ErrorKind::User,
-        _ => ErrorKind::Transient,
+        object_store::Error::NotFound { .. } => ErrorKind::Transient,
+        other => match weir_fs::kind_of(other) {
+            ErrorKind::Conflict => ErrorKind::Transient,
+            kind => kind,
+        },
     }
 }

@@ -28,4 +28,6 @@ pub use status::{JobState, JobStatus, MemoryStatus, SinkStatus, SourceStatus, Sp
 #[cfg(test)]
 mod exactly_once_tests;
 #[cfg(test)]
+mod surface_tests;
+#[cfg(test)]
 mod testing;

@@ -274,3 +274,20 @@ impl Listing {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retention_keeps_the_newest_committed_checkpoints_what_is_not_committed_and_the_claims() {
+        let mut listing = Listing { entries: (1..=9).collect(), marks: [2, 3, 5, 6, 7].into(), intents: Vec::new() };
+        let old = obsolete(&listing, 2);
+        assert_eq!(old, Obsolete { entries: vec![2, 3, 5], marks: vec![2, 3, 5] });
+        listing.forget(&old);
+        assert_eq!(listing.entries, [1, 4, 6, 7, 8, 9].into());
+        assert_eq!(obsolete(&listing, 2), Obsolete::default());
+        let many = Listing { entries: (1..=300).collect(), marks: [300].into(), intents: Vec::new() };
+        assert_eq!(obsolete(&many, 1).entries, (1..=199).collect::<Vec<_>>());
+    }
+}

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use weir_base::memory::MemoryBudget;
 use weir_connectors::table::TablePath;
 use weir_fs::Location;
-use weir_sql::plan::{JobPlan, JobSettings, PlannedInsert, StreamTable};
+use weir_sql::plan::{JobPlan, JobSettings, PlannedInsert, QueryPlan, StreamTable};
 
 pub(crate) use sink::{FakeSink, FakeTable, Files};
 pub(crate) use source::{FakeLog, FakeSource};
@@ -83,12 +83,23 @@ impl Rig {
         Location { uri: "memory:///checkpoints".to_owned(), store, path: Path::from("checkpoints") }
     }
 
-    async fn plan(&self) -> JobPlan {
+    fn context(&self) -> (SessionContext, StreamTable) {
         let source = Arc::new(FakeSource::new(&self.log, &self.world, self.bounded));
-        let path = |table: &str| TablePath { catalog: "c".into(), database: "d".into(), table: table.into() };
         let table = StreamTable { id: "src".to_owned(), path: path("src"), source };
         let context = SessionContext::new_with_config(SessionConfig::new());
         context.register_table("src", Arc::new(source::FakeProvider(table.clone()))).expect("registered");
+        (context, table)
+    }
+
+    /// A batch query over the log.
+    pub(crate) async fn query(&self, sql: &str) -> QueryPlan {
+        let state = self.context().0.state();
+        let plan = state.optimize(&state.create_logical_plan(sql).await.expect("planned")).expect("optimised");
+        QueryPlan { schema: Arc::new(plan.schema().as_arrow().clone()), plan, state }
+    }
+
+    pub(crate) async fn plan(&self) -> JobPlan {
+        let (context, table) = self.context();
         let mut inserts = Vec::new();
         for (id, query) in &self.inserts {
             let logical = context.state().create_logical_plan(query).await.expect("planned");
@@ -156,4 +167,8 @@ impl Rig {
         held.sort_unstable();
         assert_eq!(self.files.names(), held);
     }
+}
+
+fn path(table: &str) -> TablePath {
+    TablePath { catalog: "c".into(), database: "d".into(), table: table.into() }
 }

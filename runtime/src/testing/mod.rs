@@ -155,7 +155,7 @@ impl Rig {
         let mut found = self.table(id).rows();
         found.sort_unstable();
         let doubled: Vec<_> = found.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0].clone()).collect();
-        assert!(doubled.is_empty(), "{id}: rows twice: {doubled:?}");
+        assert!(doubled.is_empty(), "{id}: {} rows twice, such as {:?}", doubled.len(), doubled.first());
         let lost: Vec<_> = expected.iter().filter(|row| found.binary_search(row).is_err()).collect();
         assert!(lost.is_empty(), "{id}: {} rows of {} lost, such as {:?}", lost.len(), expected.len(), lost.first());
         assert_eq!(found.len(), expected.len(), "{id}: rows that nobody sent");

@@ -1,0 +1,320 @@
+//! The stores of weir-fs on a real HDFS and a real S3 server: the promises every store makes, and what happens when servers are silent,
+//! die, or lose their answers.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::http::Method;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use weir_base::ErrorKind;
+use weir_base::task::Task;
+use weir_fs::{FileSystems, Location, conformance, kind_of};
+
+use crate::support::{Fault, NameNodeCalls, Proxy, Servers, until};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn file_systems(properties: &[(&str, &str)]) -> FileSystems {
+    FileSystems::new(properties.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+}
+
+/// Limits under which a dead server is reported while a test waits.
+const IMPATIENT: [(&str, &str); 2] = [("fs.request.deadline", "8 s"), ("fs.request.timeout", "3 s")];
+
+fn s3_at(endpoint: &str) -> Location {
+    let s3 = Servers::shared().s3();
+    let properties = [
+        ("s3.endpoint", endpoint),
+        ("s3.access-key-id", &s3.access_key),
+        ("s3.secret-access-key", &s3.secret_key),
+        ("s3.region", &s3.region),
+        ("s3.path-style-access", "true"),
+    ];
+    file_systems(&properties).resolve(&format!("s3://{}/fs-{}", s3.bucket, uuid::Uuid::new_v4().simple())).unwrap()
+}
+
+/// A folder of the test's own at `base`, an `hdfs://host:port`.
+fn hdfs_at(base: &str, properties: &[(&str, &str)]) -> Location {
+    file_systems(properties).resolve(&format!("{base}/fs-{}", uuid::Uuid::new_v4().simple())).unwrap()
+}
+
+/// All names in an HDFS folder, also those that a store hides, by a client of its own.
+async fn raw_names(base: &str, folder: &Path) -> Vec<String> {
+    let client = hdfs_native::ClientBuilder::new().with_url(base).with_config_dir("/nonexistent").build().unwrap();
+    let listed = client.list_status(&format!("/{folder}"), true).await.unwrap();
+    listed.into_iter().filter_map(|status| status.path.rsplit('/').next().map(str::to_owned)).collect()
+}
+
+async fn content(at: &Location, path: &Path) -> bytes::Bytes {
+    at.store.get(path).await.unwrap().bytes().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hdfs_keeps_the_promises_of_a_store() {
+    let hdfs = Servers::shared().hdfs();
+    let configured = file_systems(&[("hadoop-conf-dir", &hdfs.conf.display().to_string())]);
+    let nameservice = configured.resolve(&format!("hdfs:///conformance {}/ä%20", uuid::Uuid::new_v4().simple())).unwrap();
+    conformance::check_all(&nameservice).await;
+    until("nothing hidden is left", LIMIT, async || {
+        let names = raw_names(&hdfs.uri, &nameservice.path).await;
+        names.iter().all(|name| !name.ends_with(".tmp")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s3_keeps_the_promises_of_a_store() {
+    conformance::check_all(&s3_at(&Servers::shared().s3().endpoint)).await;
+}
+
+#[tokio::test]
+async fn hdfs_asks_the_name_node_no_more_than_it_must() {
+    let servers = Servers::own();
+    let hdfs = servers.hdfs();
+    let at = hdfs_at(&hdfs.uri, &[]);
+    let path = at.path.clone().join("file");
+    at.store.put(&at.path.clone().join("warm"), "x".into()).await.unwrap();
+
+    let before = NameNodeCalls::read(&hdfs).await;
+    at.store.put(&path, vec![7; 1_000_000].into()).await.unwrap();
+    let mut calls = NameNodeCalls::read(&hdfs).await.since(&before);
+    assert!(matches!(calls.remove("Complete"), Some(1..=3)), "{calls:?}");
+    assert_eq!(calls, [("AddBlock", 1), ("Create", 1), ("Rename2", 1)].map(|(name, count)| (name.to_owned(), count)).into());
+
+    let before = NameNodeCalls::read(&hdfs).await;
+    for start in 0..10 {
+        assert_eq!(at.store.get_range(&path, start * 100_000..start * 100_000 + 10).await.unwrap().as_ref(), [7; 10]);
+    }
+    at.store.get_ranges(&path, &[0..1, 999_999..1_000_000]).await.unwrap();
+    let calls = NameNodeCalls::read(&hdfs).await.since(&before);
+    assert_eq!(calls, [("GetBlockLocations", 1), ("GetFileInfo", 1)].map(|(name, count)| (name.to_owned(), count)).into());
+}
+
+#[tokio::test]
+async fn hdfs_knows_its_own_file_when_the_answer_of_the_rename_is_lost() {
+    let hdfs = Servers::shared().hdfs();
+    let wire = Wire::before(hdfs.uri.strip_prefix("hdfs://").unwrap()).await;
+    let at = hdfs_at(&wire.uri, &[]);
+    let path = at.path.clone().join("claim");
+    wire.lose("rename2", 1);
+    at.store.put_opts(&path, "mine".into(), PutMode::Create.into()).await.unwrap();
+    assert_eq!(wire.left(), 0);
+    let late = at.store.put_opts(&path, "mine".into(), PutMode::Create.into()).await;
+    assert!(matches!(late, Err(object_store::Error::AlreadyExists { .. })), "{late:?}");
+
+    wire.lose("rename2", 1);
+    let lost = at.store.put_opts(&path, "other".into(), PutMode::Create.into()).await;
+    assert!(matches!(lost, Err(object_store::Error::AlreadyExists { .. })), "{lost:?}");
+    assert_eq!(content(&at, &path).await, "mine");
+
+    wire.lose("rename2", 1);
+    let mut upload = at.store.put_multipart(&path).await.unwrap();
+    upload.put_part("parts".into()).await.unwrap();
+    upload.complete().await.unwrap();
+    assert_eq!(content(&at, &path).await, "parts");
+
+    wire.lose("rename2", 1);
+    at.store.rename(&path, &at.path.clone().join("moved")).await.unwrap();
+    wire.lose("delete", 1);
+    at.store.delete(&at.path.clone().join("moved")).await.unwrap();
+    for operation in ["create", "addBlock", "complete"] {
+        wire.lose(operation, 1);
+        at.store.put(&at.path.clone().join(operation), operation.into()).await.unwrap();
+        assert_eq!(content(&at, &at.path.clone().join(operation)).await, operation);
+    }
+    assert_eq!(wire.left(), 0, "every answer that was to be lost was lost");
+    until("nothing else is left", LIMIT, async || {
+        let mut names = raw_names(&hdfs.uri, &at.path).await;
+        names.sort();
+        (names == ["addBlock", "complete", "create"]).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_hdfs_is_reported_in_time_and_used_again_afterwards() {
+    let servers = Servers::own();
+    let hdfs = servers.hdfs();
+    let at = hdfs_at(&hdfs.uri, &IMPATIENT);
+    let path = at.path.clone().join("file");
+    at.store.put(&path, "before".into()).await.unwrap();
+    for process in ["hdfs.namenode", "hdfs.datanode"] {
+        servers.pause(process);
+        let begun = Instant::now();
+        let error = at.store.put(&path, "during".into()).await.unwrap_err();
+        assert!(begun.elapsed() < Duration::from_secs(20), "{process}: {:?}", begun.elapsed());
+        assert_eq!(kind_of(&error), ErrorKind::Transient);
+        assert!(error.to_string().contains(&path.to_string()), "{error}");
+        if process == "hdfs.namenode" {
+            assert!(at.store.head(&path).await.is_err());
+        }
+        servers.resume(process);
+        until("it is used again", LIMIT, async || at.store.put(&path, "after".into()).await.ok()).await;
+        assert_eq!(content(&at, &path).await, "after");
+    }
+    until("nothing hidden is left", LIMIT, async || (raw_names(&hdfs.uri, &at.path).await == ["file"]).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_node_that_dies_is_waited_for() {
+    let servers = Servers::own();
+    let at = hdfs_at(&servers.hdfs().uri, &[]);
+    let path = at.path.clone().join("claim");
+    at.store.put(&at.path.clone().join("before"), "x".into()).await.unwrap();
+    servers.kill("hdfs.namenode");
+    let restart = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::task::block_in_place(|| servers.start("hdfs"));
+    };
+    let put = async { at.store.put_opts(&path, "mine".into(), PutMode::Create.into()).await.unwrap() };
+    futures::join!(restart, put);
+    assert_eq!(content(&at, &path).await, "mine");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_that_stop_half_way_leave_nothing_in_hdfs() {
+    let hdfs = Servers::shared().hdfs();
+    let at = hdfs_at(&hdfs.uri, &[]);
+    let kept = at.path.clone().join("kept");
+    at.store.put(&kept, "x".into()).await.unwrap();
+    for micros in [500, 5_000, 20_000, 100_000] {
+        let path = at.path.clone().join("dropped");
+        let put = at.store.put(&path, vec![0; 3_000_000].into());
+        // Dropped in the middle: if it is quicker than that, the file is there and is none of this test's business.
+        if tokio::time::timeout(Duration::from_micros(micros), put).await.is_ok() {
+            at.store.delete(&path).await.unwrap();
+        }
+    }
+    let mut upload = at.store.put_multipart(&at.path.clone().join("dropped")).await.unwrap();
+    upload.put_part(vec![0; 1_000_000].into()).await.unwrap();
+    drop(upload);
+    until("nothing hidden is left", LIMIT, async || (raw_names(&hdfs.uri, &at.path).await == ["kept"]).then_some(())).await;
+}
+
+#[tokio::test]
+async fn deleting_a_file_that_was_never_finished_removes_what_its_killed_writer_left() {
+    let hdfs = Servers::shared().hdfs();
+    let at = hdfs_at(&hdfs.uri, &[]);
+    let client = hdfs_native::ClientBuilder::new().with_url(&hdfs.uri).with_config_dir("/nonexistent").build().unwrap();
+    for name in ["part-1", "part-2"] {
+        let hidden = format!("/{}/.{name}.{}.tmp", at.path, uuid::Uuid::new_v4().simple());
+        // Dropped without closing, as by a killed process: an open file.
+        drop(client.create(&hidden, hdfs_native::WriteOptions::default()).await.unwrap());
+    }
+    assert_eq!(raw_names(&hdfs.uri, &at.path).await.len(), 2);
+    at.store.delete(&at.path.clone().join("part-1")).await.unwrap();
+    let left = raw_names(&hdfs.uri, &at.path).await;
+    assert!(left.len() == 1 && left[0].starts_with(".part-2."), "{left:?}");
+}
+
+#[tokio::test]
+async fn s3_knows_its_own_object_when_the_answer_is_lost() {
+    let proxy = Proxy::before(&Servers::shared().s3().endpoint).await;
+    let at = s3_at(proxy.uri());
+    let path = at.path.clone().join("claim");
+    proxy.inject(Method::PUT, "claim", Fault::LoseAnswer(503), 1);
+    at.store.put_opts(&path, "mine".into(), PutMode::Create.into()).await.unwrap();
+    let late = at.store.put_opts(&path, "mine".into(), PutMode::Create.into()).await;
+    assert!(matches!(late, Err(object_store::Error::AlreadyExists { .. })), "{late:?}");
+
+    let uploaded = at.path.clone().join("uploaded");
+    let mut upload = at.store.put_multipart(&uploaded).await.unwrap();
+    upload.put_part("parts".into()).await.unwrap();
+    proxy.inject(Method::POST, "uploadId", Fault::LoseAnswer(500), 1);
+    upload.complete().await.unwrap();
+    assert_eq!(content(&at, &uploaded).await, "parts");
+
+    for code in [500, 503, 429] {
+        proxy.inject(Method::GET, "claim", Fault::Answer(code), 2);
+        assert_eq!(content(&at, &path).await, "mine");
+    }
+    assert_eq!(proxy.left(), 0);
+}
+
+#[tokio::test]
+async fn an_s3_server_that_is_not_there_is_reported_in_time() {
+    let mut properties: BTreeMap<String, String> = IMPATIENT.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let unused = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap().local_addr().unwrap();
+    properties.extend(
+        [("s3.endpoint", format!("http://{unused}")), ("s3.access-key-id", "x".to_owned()), ("s3.secret-access-key", "y".to_owned())]
+            .map(|(key, value)| (key.to_owned(), value)),
+    );
+    let at = FileSystems::new(properties).resolve("s3://bucket/nothing").unwrap();
+    let begun = Instant::now();
+    let error = at.store.put(&at.path, "x".into()).await.unwrap_err();
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert!(kind_of(&error) == ErrorKind::Transient && error.to_string().contains("s3://bucket/nothing"), "{error}");
+}
+
+/// A wire to a NameNode that can swallow answers: the call reaches the server, its answer does not come back, and the connection breaks.
+struct Wire {
+    uri: String,
+    plan: Arc<Plan>,
+    _task: Task<()>,
+}
+
+#[derive(Default)]
+struct Plan {
+    call: std::sync::Mutex<Vec<u8>>,
+    left: AtomicU32,
+}
+
+impl Wire {
+    async fn before(target: &str) -> Self {
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let uri = format!("hdfs://{}", listener.local_addr().unwrap());
+        let plan: Arc<Plan> = Arc::default();
+        let (target, of_task) = (target.to_owned(), Arc::clone(&plan));
+        let accepting = async move {
+            let mut wires = Vec::new();
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                let server = TcpStream::connect(&target).await.unwrap();
+                wires.push(weir_base::task::spawn("wire", carry(client, server, Arc::clone(&of_task))));
+            }
+        };
+        Self { uri, plan, _task: weir_base::task::spawn("wires", accepting) }
+    }
+
+    /// Swallows the answers of the next `times` calls named `call`.
+    fn lose(&self, call: &str, times: u32) {
+        assert_eq!(self.left(), 0, "the answers before were lost");
+        *self.plan.call.lock().unwrap() = call.as_bytes().to_vec();
+        self.plan.left.store(times, Ordering::SeqCst);
+    }
+
+    fn left(&self) -> u32 {
+        self.plan.left.load(Ordering::SeqCst)
+    }
+}
+
+async fn carry(mut client: TcpStream, mut server: TcpStream, plan: Arc<Plan>) {
+    let (mut up, mut down) = (vec![0; 65536], vec![0; 65536]);
+    let mut swallow = false;
+    loop {
+        tokio::select! {
+            read = client.read(&mut up) => {
+                let Ok(length @ 1..) = read else { return };
+                let call = plan.call.lock().unwrap().clone();
+                // The name of the method stands in the header of the call, after its length.
+                let named = [&[u8::try_from(call.len()).unwrap()], call.as_slice()].concat();
+                if plan.left.load(Ordering::SeqCst) > 0 && up[..length].windows(named.len()).any(|part| part == named) {
+                    plan.left.fetch_sub(1, Ordering::SeqCst);
+                    swallow = true;
+                }
+                if server.write_all(&up[..length]).await.is_err() { return }
+            }
+            read = server.read(&mut down) => {
+                let Ok(length @ 1..) = read else { return };
+                // The server has done it: now nobody hears of it.
+                if swallow || client.write_all(&down[..length]).await.is_err() { return }
+            }
+        }
+    }
+}

@@ -8,6 +8,8 @@ use weir_fs::FileSystems;
 use crate::batch::BatchTable;
 use crate::blackhole::BlackholeConnector;
 use crate::datagen::DatagenConnector;
+use crate::format::factories;
+use crate::kafka::KafkaConnector;
 use crate::print::PrintConnector;
 use crate::sink::StreamSink;
 use crate::source::StreamSource;
@@ -19,8 +21,8 @@ pub const CONNECTOR: OptionDecl = OptionDecl::new("connector", ValueType::String
 /// Every connector there is.
 #[must_use]
 pub fn registry() -> Registry {
-    // In the order of `DESCRIBE` and the book.
-    Registry::new(vec![Arc::new(BlackholeConnector), Arc::new(DatagenConnector), Arc::new(PrintConnector)])
+    let kafka = KafkaConnector::new(factories());
+    Registry::new(vec![Arc::new(BlackholeConnector), Arc::new(DatagenConnector), Arc::new(kafka), Arc::new(PrintConnector)])
 }
 
 /// That `connector` cannot be opened for `role`.

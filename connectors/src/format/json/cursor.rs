@@ -127,58 +127,31 @@ impl<'a> Cursor<'a> {
 
     /// Passes the rest of a string, whose opening quote has been passed, and appends it to `out`.
     ///
-    /// Bytes are looked at and copied together, and the place is kept in a local: the cursor itself is written once.
+    /// Bytes are looked at and copied together, sixteen at a time.
     #[inline]
     pub(super) fn copy_string(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
-        let rest = self.rest();
-        // Most strings end within the first sixteen bytes.
-        if let Some(chunk) = rest.first_chunk::<16>() {
+        // Most strings end within the first sixteen bytes, the rest within the next.
+        while let Some(chunk) = self.rest().first_chunk::<16>() {
             let [low, high] = words(*chunk);
             let (low_stop, high_stop) = (stops(low), stops(high));
-            if low_stop | high_stop != 0 {
-                self.seen |= low | high;
-                let before = if low_stop != 0 { low_stop.trailing_zeros() / 8 } else { 8 + high_stop.trailing_zeros() / 8 } as usize;
-                let start = out.len();
-                out.extend_from_slice(chunk);
-                out.truncate(start + before);
-                self.pos += before + 1;
-                if chunk.get(before) == Some(&b'"') {
-                    return Ok(());
-                }
-                self.pos -= 1;
-                self.copy_escape(out)?;
-            }
-        }
-        self.copy_long_string(out)
-    }
-
-    fn copy_long_string(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
-        let (bytes, mut pos, mut seen) = (self.bytes, self.pos, self.seen);
-        loop {
-            let Some(chunk) = bytes.get(pos..).and_then(|rest| rest.first_chunk::<8>()) else {
-                (self.pos, self.seen) = (pos, seen);
-                return self.copy_string_end(out);
-            };
-            let word = u64::from_le_bytes(*chunk);
-            seen |= word;
+            self.seen |= low | high;
             out.extend_from_slice(chunk);
-            let stop = stops(word);
-            if stop == 0 {
-                pos += 8;
+            if low_stop | high_stop == 0 {
+                self.pos += 16;
                 continue;
             }
-            let before = (stop.trailing_zeros() / 8) as usize;
-            out.truncate(out.len() - 8 + before);
-            (self.pos, self.seen) = (pos + before, seen);
+            let before = if low_stop != 0 { low_stop.trailing_zeros() / 8 } else { 8 + high_stop.trailing_zeros() / 8 } as usize;
+            out.truncate(out.len() - 16 + before);
+            self.pos += before;
             if self.eat(b'"') {
                 return Ok(());
             }
             self.copy_escape(out)?;
-            pos = self.pos;
         }
+        self.copy_string_end(out)
     }
 
-    /// [`Self::copy_string`] within the last eight bytes of the message.
+    /// [`Self::copy_string`] within the last sixteen bytes of the message.
     fn copy_string_end(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
         loop {
             match self.peek() {

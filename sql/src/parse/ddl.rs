@@ -219,7 +219,7 @@ fn not_enforced(cursor: &mut Cursor<'_>) -> Parsed<()> {
     if cursor.eat(&["NOT", "ENFORCED"]) {
         return Ok(());
     }
-    let problem = syntax("A PRIMARY KEY is not checked against the data.", cursor.position());
+    let problem = syntax("A PRIMARY KEY is not checked against the data, and must say so.", cursor.position());
     Err(problem.hint("Write PRIMARY KEY (…) NOT ENFORCED.").into())
 }
 

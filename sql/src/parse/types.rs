@@ -286,11 +286,24 @@ pub(crate) fn map_of(key: DataType, value: DataType, value_nullable: bool) -> Da
     DataType::Map(Arc::new(Field::new("entries", entries, false)), false)
 }
 
-/// A name as it must be written: in backticks unless it is a plain word that is no keyword of a column definition.
+/// Words that Flink reserves and that are likely as names; SHOW CREATE puts them into backticks.
+const RESERVED: &[&str] = &[
+    "ALL", "AND", "ARRAY", "AS", "AT", "BEGIN", "BETWEEN", "BOTH", "BY", "CASE", "CAST", "CATALOGS", "CHARACTER", "CHECK", "COLUMN", "COMMENT",
+    "COMMIT", "CONSTRAINT", "COUNT", "CREATE", "CROSS", "CUBE", "CURRENT", "CURSOR", "DATE", "DAY", "DEFAULT", "DELETE", "DESCRIBE", "DISTINCT",
+    "DROP", "ELSE", "END", "EXCEPT", "EXISTS", "EXPLAIN", "FALSE", "FILTER", "FIRST_VALUE", "FLOAT", "FOR", "FROM", "FULL", "FUNCTION", "GET",
+    "GRANT", "GROUP", "GROUPING", "HAVING", "HOUR", "IN", "INNER", "INSERT", "INT", "INTERSECT", "INTERVAL", "INTO", "IS", "JOIN", "LANGUAGE",
+    "LATERAL", "LEFT", "LIKE", "LIMIT", "LOCALTIMESTAMP", "MAP", "MATCH", "MAX", "METHOD", "MIN", "MINUTE", "MONTH", "MULTISET", "NATURAL", "NOT",
+    "NULL", "OF", "OFFSET", "ON", "OR", "ORDER", "OUTER", "OVER", "OVERLAPS", "PARTITION", "POSITION", "PRECISION", "PRIMARY", "RANGE", "RANK",
+    "REFERENCES", "RESULT", "RIGHT", "ROW", "ROWS", "SECOND", "SELECT", "SESSION", "SET", "START", "STATEMENT", "STATIC", "SUM", "SYMMETRIC",
+    "SYSTEM", "TABLE", "THEN", "TIME", "TIMESTAMP", "TO", "TRUE", "TRUNCATE", "UNION", "UNIQUE", "UNNEST", "UPDATE", "USER", "USING", "VALUE",
+    "VALUES", "WATERMARK", "WHEN", "WHERE", "WINDOW", "WITH", "YEAR",
+];
+
+/// A name as it must be written: in backticks unless it is a plain word that is not reserved.
 pub(crate) fn quote_identifier(name: &str) -> String {
     let plain = name.chars().next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-        && datafusion::sql::sqlparser::keywords::ALL_KEYWORDS.binary_search(&name.to_ascii_uppercase().as_str()).is_err();
+        && !RESERVED.contains(&name.to_ascii_uppercase().as_str());
     if plain { name.to_owned() } else { format!("`{}`", name.replace('`', "``")) }
 }
 

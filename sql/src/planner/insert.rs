@@ -96,13 +96,12 @@ fn fit(planning: &Planning<'_>, query: LogicalPlan, insert: &Insert, target: &Ta
     let mut builder = LogicalPlanBuilder::from(query);
     for index in never_null {
         let (Some(value), Some(field)) = (columns.get_mut(index), sink.fields().get(index)) else { continue };
-        match planning.session.settings.not_null() {
-            NotNull::Drop => {
-                let filtered = builder.filter(value.clone().is_not_null());
-                builder = filtered.map_err(|error| plan_error(&error, &object, at))?;
-            }
-            NotNull::Error => *value = not_null(value.clone(), &target.to_string(), field.name()),
+        if planning.session.settings.not_null() == NotNull::Drop {
+            let filtered = builder.filter(value.clone().is_not_null());
+            builder = filtered.map_err(|error| plan_error(&error, &object, at))?;
         }
+        // Behind the filter it only says that the column is never NULL.
+        *value = not_null(value.clone(), &target.to_string(), field.name());
     }
     let named = columns.into_iter().zip(sink.fields()).map(|(value, field)| value.alias(field.name()));
     let plan = builder.project(named.collect::<Vec<_>>()).and_then(LogicalPlanBuilder::build);

@@ -9,7 +9,7 @@ use iceberg::spec::{TableMetadata, Transform};
 use weir_base::options::{OptionBag, Problem, Problems, closest};
 use weir_base::secret::{MASK, is_sensitive_key};
 use weir_catalog::{CatalogError, LakeTable, PartitionColumn, TableId, TableSpec, lake_schema};
-use weir_connectors::iceberg::check_table_properties;
+use weir_connectors::iceberg::{TABLE_PROPERTIES, check_table_properties};
 use weir_connectors::table::{ColumnDef, ColumnKind, TableDef, TablePath};
 
 use super::create::bag_of;
@@ -153,9 +153,9 @@ impl Session {
         }
         check_table_properties(&mut bag);
         let properties: HashMap<String, String> = bag.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        match bag.finish("iceberg", &[], &[]) {
+        match bag.finish("iceberg", &TABLE_PROPERTIES.iter().collect::<Vec<_>>(), &[]) {
             Ok(found) => warnings.extend(found),
-            Err(found) => problems.extend(found.as_slice().iter().filter(|problem| !is_left_over(problem)).cloned()),
+            Err(found) => problems.extend(found.as_slice().to_vec()),
         }
         if !problems.is_empty() {
             return Err(Problems::new(problems).into());
@@ -165,11 +165,6 @@ impl Session {
         let partitioned_by = table.partitioned_by.iter().map(|part| PartitionColumn { source: part.column.clone(), transform: part.transform }).collect();
         Ok(TableSpec { schema, partitioned_by, properties, location })
     }
-}
-
-/// Properties of a table are free: those that the check did not pull are no problem.
-fn is_left_over(problem: &Problem) -> bool {
-    problem.what.starts_with("Unsupported options found for 'iceberg'")
 }
 
 fn not_created(object: String) -> Problem {

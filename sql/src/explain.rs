@@ -12,8 +12,8 @@ use weir_connectors::sink::Distribution;
 use crate::error::SqlError;
 use crate::parse::ast::Insert;
 use crate::plan::{JobSettings, PlannedInsert};
-use crate::planner::resolve::Planning;
 use crate::planner::Planned;
+use crate::planner::resolve::Planning;
 use crate::session::table_of;
 
 /// The explanation of a query.
@@ -52,7 +52,10 @@ pub(crate) fn job<'a>(
     let defaulted = |flag: bool| if flag { " (default)" } else { "" };
     line(&mut text, format_args!("name: {}{}", settings.name, defaulted(settings.name_defaulted)));
     line(&mut text, format_args!("parallelism: {}", settings.parallelism));
-    line(&mut text, format_args!("checkpoint: every {:?} into {}{}", settings.interval, settings.checkpoint_dir, defaulted(settings.checkpoint_dir_defaulted)));
+    line(
+        &mut text,
+        format_args!("checkpoint: every {:?} into {}{}", settings.interval, settings.checkpoint_dir, defaulted(settings.checkpoint_dir_defaulted)),
+    );
     push_sources(&mut text, planning);
     for (insert, statement) in inserts.iter().zip(statements) {
         let distribution = match insert.sink.distribution() {

@@ -15,13 +15,11 @@ use crate::plan::JobSettings;
 const POSITIVE: ValueType = ValueType::Integer { min: 1, max: i32::MAX as i64 };
 const COUNT: ValueType = ValueType::Integer { min: 0, max: i64::MAX };
 
-const NAME: OptionDecl = OptionDecl::new("pipeline.name", ValueType::String, "Name of the job, its identity across runs. Default: the stem of the job file's name.");
-const INTERVAL: OptionDecl = OptionDecl::new(
-    "execution.checkpointing.interval",
-    ValueType::Duration,
-    "Length of an epoch: how often a checkpoint is made and sinks commit.",
-)
-.default("10 s");
+const NAME: OptionDecl =
+    OptionDecl::new("pipeline.name", ValueType::String, "Name of the job, its identity across runs. Default: the stem of the job file's name.");
+const INTERVAL: OptionDecl =
+    OptionDecl::new("execution.checkpointing.interval", ValueType::Duration, "Length of an epoch: how often a checkpoint is made and sinks commit.")
+        .default("10 s");
 const DIR: OptionDecl = OptionDecl::new(
     "execution.checkpointing.dir",
     ValueType::String,
@@ -29,7 +27,8 @@ const DIR: OptionDecl = OptionDecl::new(
 )
 .deprecated(&["state.checkpoints.dir"]);
 const TIMEOUT: OptionDecl =
-    OptionDecl::new("execution.checkpointing.timeout", ValueType::Duration, "Deadline of the checkpoint and the commit of an epoch.").default("10 min");
+    OptionDecl::new("execution.checkpointing.timeout", ValueType::Duration, "Deadline of the checkpoint and the commit of an epoch.")
+        .default("10 min");
 const RETAINED: OptionDecl = OptionDecl::new("execution.checkpointing.num-retained", POSITIVE, "How many checkpoints are kept.")
     .default("3")
     .deprecated(&["state.checkpoints.num-retained"]);
@@ -53,8 +52,7 @@ const RUNTIME_MODE: OptionDecl = OptionDecl::new(
     "Planning mode of INSERTs; only STREAMING has an effect yet.",
 )
 .default("STREAMING");
-const ZONE: OptionDecl =
-    OptionDecl::new("table.local-time-zone", ValueType::String, "Session time zone. Only UTC has an effect yet.").default("UTC");
+const ZONE: OptionDecl = OptionDecl::new("table.local-time-zone", ValueType::String, "Session time zone. Only UTC has an effect yet.").default("UTC");
 const RESTART: OptionDecl = OptionDecl::new(
     "restart-strategy.type",
     ValueType::Enum(&["none", "off", "disable", "fixed-delay", "failure-rate", "exponential-delay"]),
@@ -70,8 +68,12 @@ pub const SETTINGS: &[OptionDecl] = &[
     DIR,
     TIMEOUT,
     RETAINED,
-    OptionDecl::new("execution.checkpointing.mode", ValueType::Enum(&["EXACTLY_ONCE", "AT_LEAST_ONCE"]), "Guarantee of the job; always exactly once.")
-        .default("EXACTLY_ONCE"),
+    OptionDecl::new(
+        "execution.checkpointing.mode",
+        ValueType::Enum(&["EXACTLY_ONCE", "AT_LEAST_ONCE"]),
+        "Guarantee of the job; always exactly once.",
+    )
+    .default("EXACTLY_ONCE"),
     RUNTIME_MODE,
     PARALLELISM,
     VALIDATION,
@@ -85,7 +87,11 @@ pub const SETTINGS: &[OptionDecl] = &[
     OptionDecl::new("restart-strategy.exponential-delay.reset-backoff-threshold", ValueType::Duration, "Calm after which the wait starts over.")
         .default("1 h"),
     OptionDecl::new("restart-strategy.exponential-delay.jitter-factor", ValueType::Double, "Share of the wait that is random.").default("0.1"),
-    OptionDecl::new("restart-strategy.exponential-delay.attempts-before-reset-backoff", COUNT, "Restarts after which the job ends. Default: no limit."),
+    OptionDecl::new(
+        "restart-strategy.exponential-delay.attempts-before-reset-backoff",
+        COUNT,
+        "Restarts after which the job ends. Default: no limit.",
+    ),
     OptionDecl::new("restart-strategy.fixed-delay.attempts", COUNT, "Restarts after which the job ends.").default("1"),
     OptionDecl::new("restart-strategy.fixed-delay.delay", ValueType::Duration, "Wait before a restart.").default("1 s"),
     OptionDecl::new("fs.*", ValueType::String, "Configuration of file systems."),
@@ -169,7 +175,19 @@ const NO_EFFECT: &[&str] = &[
 /// Name spaces in which an unknown key is an error.
 const OWNED: &[&str] = &["execution.", "table.", "pipeline.", "restart-strategy", "state.", "parallelism."];
 /// Name spaces of Flink's processes, which Weir does not have.
-const FOREIGN: &[&str] = &["taskmanager.", "jobmanager.", "sql-client.", "rest.", "kubernetes.", "high-availability", "yarn.", "metrics.", "classloader.", "akka.", "pekko."];
+const FOREIGN: &[&str] = &[
+    "taskmanager.",
+    "jobmanager.",
+    "sql-client.",
+    "rest.",
+    "kubernetes.",
+    "high-availability",
+    "yarn.",
+    "metrics.",
+    "classloader.",
+    "akka.",
+    "pekko.",
+];
 
 /// What CREATE TABLE does about wrong options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

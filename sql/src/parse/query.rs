@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, Ident, ObjectNamePart, TableAlias, TableFactor, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{AccessExpr, Expr, Ident, ObjectNamePart, Subscript, TableAlias, TableFactor, Value, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use weir_base::options::{Position, Problem, Problems, closest};
@@ -62,8 +62,10 @@ pub(crate) fn check_expression(source: &Source, start: usize, end: usize) -> Par
 fn expression_of(source: &Source, start: usize, end: usize) -> Parsed<ExpressionText> {
     let rewritten = rewrite(source, start, end)?;
     let mut parser = Parser::new(&WeirDialect).with_tokens_with_locations(rewritten.tokens);
-    let expression = parser.parse_expr().map_err(|error| parser_error(&error, source, end))?;
+    let mut expression = parser.parse_expr().map_err(|error| parser_error(&error, source, end))?;
     expect_end(&parser)?;
+    // Without a break value, the visitor always goes to the end.
+    let _: ControlFlow<()> = expression.visit(&mut HintedNames { seen: 0 });
     Ok(ExpressionText { expression, types: rewritten.types })
 }
 
@@ -98,7 +100,8 @@ struct Rewritten {
 }
 
 fn rewrite(source: &Source, start: usize, end: usize) -> Parsed<Rewritten> {
-    let mut out = Rewritten { tokens: Vec::with_capacity(end.saturating_sub(start)), hints: Vec::new(), first_hint: None, idle: Vec::new(), types: Vec::new() };
+    let mut out =
+        Rewritten { tokens: Vec::with_capacity(end.saturating_sub(start)), hints: Vec::new(), first_hint: None, idle: Vec::new(), types: Vec::new() };
     let mut depth = 0_usize;
     // Depth of the parentheses of each CAST that is open.
     let mut casts: Vec<usize> = Vec::new();
@@ -241,13 +244,25 @@ fn parse_place(place: &str) -> Option<Position> {
     Some(Position { line: line.trim().parse().ok()?, column: column.trim().parse().ok()? })
 }
 
-/// Gives a table with a marked name its own name as alias, so that `t.c` still finds it.
+/// Gives a table with a marked name its own name as alias, so that `t.c` still finds it; writes `a[1].b` as `a[1]['b']`.
 struct HintedNames {
     seen: usize,
 }
 
 impl VisitorMut for HintedNames {
     type Break = ();
+
+    fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<()> {
+        if let Expr::CompoundFieldAccess { access_chain, .. } = expression {
+            for access in access_chain {
+                if let AccessExpr::Dot(Expr::Identifier(field)) = access {
+                    let index = Expr::value(Value::SingleQuotedString(field.value.clone()));
+                    *access = AccessExpr::Subscript(Subscript::Index { index });
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
         if let TableFactor::Table { name, alias, .. } = factor

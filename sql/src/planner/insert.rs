@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, SchemaRef};
 use datafusion::common::{DFSchemaRef, ScalarValue};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
+use datafusion::sql::sqlparser::ast::{Ident, SelectItem, SetExpr};
 use weir_base::options::{Problem, closest};
 use weir_connectors::iceberg::IcebergSink;
 use weir_connectors::registry::{Opened, Role};
@@ -31,7 +32,9 @@ pub(crate) async fn plan_insert(
 ) -> Result<(PlannedInsert, Planned), SqlError> {
     let target = scope.table(&insert.target);
     let sink = open_sink(planning, insert, &target).await?;
-    let mut planned = plan_query(planning, &insert.query, scope).await?;
+    let mut query = insert.query.clone();
+    unique_names(&mut query.query.body);
+    let mut planned = plan_query(planning, &query, scope).await?;
     if let Some(what) = streaming::first_unsupported(&planned.plan) {
         let problem = Problem::new(NOT_YET, format!("INSERT INTO '{target}'"), format!("{what} over a stream is not supported yet."));
         let hint = "A streaming INSERT can project, filter, cast, call scalar functions and UNNEST.";
@@ -42,6 +45,29 @@ pub(crate) async fn plan_insert(
     let same_name = before.iter().filter(|other| other.target.table == target.table).count();
     let sink_id = if same_name == 0 { target.table.clone() } else { format!("{}-{}", target.table, same_name + 1) };
     Ok((PlannedInsert { sink_id, target, sink, query }, planned))
+}
+
+/// Gives an expression that occurs again another name: columns go by position, and DataFusion wants names to differ.
+fn unique_names(body: &mut SetExpr) {
+    match body {
+        SetExpr::Select(select) => {
+            let mut seen: Vec<String> = Vec::new();
+            for item in &mut select.projection {
+                let SelectItem::UnnamedExpr(expression) = item else { continue };
+                let text = expression.to_string();
+                if seen.contains(&text) {
+                    let alias = Ident::with_quote('`', format!("{text}#{}", seen.len()));
+                    *item = SelectItem::ExprWithAlias { expr: expression.clone(), alias };
+                }
+                seen.push(text);
+            }
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            unique_names(left);
+            unique_names(right);
+        }
+        _ => {}
+    }
 }
 
 async fn open_sink(planning: &mut Planning<'_>, insert: &Insert, target: &TablePath) -> Result<Arc<dyn StreamSink>, SqlError> {
@@ -153,9 +179,7 @@ fn column(query: &LogicalPlan, source: Option<usize>, field: &Field, object: &st
         LogicalPlan::Projection(projection) => {
             projection.expr.get(source).is_some_and(|expression| fits_as_flink_types(expression, projection.input.schema(), to))
         }
-        LogicalPlan::Values(values) => {
-            values.values.iter().all(|row| row.get(source).is_some_and(|value| fits_as_flink_types(value, schema, to)))
-        }
+        LogicalPlan::Values(values) => values.values.iter().all(|row| row.get(source).is_some_and(|value| fits_as_flink_types(value, schema, to))),
         _ => false,
     };
     if !is_implicit(from.data_type(), to) && !literal_fits() {

@@ -42,12 +42,15 @@ pub(crate) fn statement_state(base: &SessionState, tables: StatementTables, type
     let catalog = &mut config.options_mut().catalog;
     current.0.clone_into(&mut catalog.default_catalog);
     current.1.clone_into(&mut catalog.default_schema);
-    SessionStateBuilder::new_from_existing(base.clone())
+    let mut state = SessionStateBuilder::new_from_existing(base.clone())
         .with_config(config)
         .with_catalog_list(Arc::new(Tables { tables: Arc::new(tables), catalog: None, database: None }))
         .with_type_planner(Arc::new(CastTypes(types.iter().map(|ty| ty.data_type.clone()).collect())))
         .with_relation_planners(vec![Arc::new(UnnestPlanner)])
-        .build()
+        .build();
+    // Building registers every function with its aliases in no order, and an alias of DataFusion's may then hide a function of ours.
+    functions::register(&mut state);
+    state
 }
 
 /// The catalogs, one catalog or one database of a statement's tables.

@@ -11,7 +11,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, UnnestOptions, internal_err, plan_err};
+use datafusion::common::{Column, DFSchema, RecursionUnnestOption, UnnestOptions, internal_err, plan_err};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::functions::core::expr_fn::get_field;
@@ -22,7 +22,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast::{Expr as AstExpr, TableFactor};
 
 /// Name of the column that is unnested, while a plan is being built.
-const ELEMENTS: &str = "__weir_unnest";
+const ARRAY: &str = "__weir_array";
+/// Name of what it is unnested to.
+const ELEMENT: &str = "__weir_element";
 
 /// Plans UNNEST in FROM.
 #[derive(Debug)]
@@ -30,7 +32,7 @@ pub(crate) struct UnnestPlanner;
 
 impl RelationPlanner for UnnestPlanner {
     fn plan_relation(&self, relation: TableFactor, context: &mut dyn RelationPlannerContext) -> DataFusionResult<RelationPlanning> {
-        let TableFactor::UNNEST { alias, mut array_exprs, with_offset: false, with_ordinality, .. } = relation else {
+        let TableFactor::UNNEST { mut alias, mut array_exprs, with_offset: false, with_ordinality, .. } = relation else {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
         if with_ordinality {
@@ -41,7 +43,16 @@ impl RelationPlanner for UnnestPlanner {
         };
         let expression = outer_expression(array, context)?;
         let element = Element::of(&expression.get_type(&DFSchema::empty())?)?;
-        let marker = Marker { schema: Arc::new(Schema::new(element.columns())), expression, element };
+        // DataFusion would give the columns their new names itself, but looks for the old ones in lower case.
+        let names: Vec<String> = alias.iter_mut().flat_map(|alias| alias.columns.drain(..)).map(|column| column.name.value).collect();
+        let mut columns = element.columns();
+        if !names.is_empty() && names.len() != columns.len() {
+            return plan_err!("UNNEST gives {} columns here, but {} are named", columns.len(), names.len());
+        }
+        for (column, name) in columns.iter_mut().zip(names) {
+            column.set_name(name);
+        }
+        let marker = Marker { schema: Arc::new(Schema::new(columns)), expression, element };
         let plan = LogicalPlanBuilder::scan("UNNEST", provider_as_source(Arc::new(marker)), None)?.build()?;
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
     }
@@ -209,11 +220,13 @@ fn expand(input: LogicalPlan, marker: &Marker, names: &DFSchema, kept: &[Expr]) 
         other => Ok(Transformed::no(other)),
     })?;
     let array = if matches!(marker.element, Element::Entry(_)) { map_entries(array.data) } else { array.data };
-    let with_array: Vec<Expr> = kept.iter().cloned().chain([array.alias(ELEMENTS)]).collect();
-    let elements = Column::from_name(ELEMENTS);
-    let options = UnnestOptions::new().with_preserve_nulls(false);
-    let unnested = LogicalPlanBuilder::from(input).project(with_array)?.unnest_column_with_options(elements.clone(), options)?;
-    let element_fields = unnested.schema().field_with_unqualified_name(ELEMENTS)?.data_type().clone();
+    let with_array: Vec<Expr> = kept.iter().cloned().chain([array.alias(ARRAY)]).collect();
+    let elements = Column::from_name(ELEMENT);
+    // A name of its own for the element keeps the optimiser from taking an access to it for one to the array, below the unnest.
+    let recursion = RecursionUnnestOption { input_column: Column::from_name(ARRAY), output_column: elements.clone(), depth: 1 };
+    let options = UnnestOptions::new().with_preserve_nulls(false).with_recursions(recursion);
+    let unnested = LogicalPlanBuilder::from(input).project(with_array)?.unnest_column_with_options(Column::from_name(ARRAY), options)?;
+    let element_fields = unnested.schema().field_with_unqualified_name(ELEMENT)?.data_type().clone();
     let values: Vec<Expr> = match (&marker.element, &element_fields) {
         (Element::Value(_), _) => vec![Expr::Column(elements)],
         (Element::Row(_) | Element::Entry(_), DataType::Struct(fields)) => {

@@ -90,7 +90,12 @@ impl Session {
     async fn declare(&self, table: &CreateTable, path: &TablePath) -> Result<Declared, SqlError> {
         let object = format!("Table '{path}'");
         let mut declared = Declared {
-            def: TableDef { path: path.clone(), columns: Vec::new(), primary_key: table.primary_key.clone(), options: bag_of(&object, &table.options) },
+            def: TableDef {
+                path: path.clone(),
+                columns: Vec::new(),
+                primary_key: table.primary_key.clone(),
+                options: bag_of(&object, &table.options),
+            },
             comment: table.comment.clone(),
             watermark: table.watermark.clone(),
             partitioned_by: table.partitioned_by.clone(),
@@ -280,7 +285,9 @@ impl Session {
                     return Err(unsupported(format!("Catalog '{catalog}' is in use: USE another one first."), name.position).into());
                 }
                 if self.parts.objects.lakes.remove(&catalog).is_none() && !if_exists {
-                    return Err(missing("Catalog", &catalog, "it does not exist.", self.parts.objects.catalog_names()).at(Some(name.position)).into());
+                    return Err(missing("Catalog", &catalog, "it does not exist.", self.parts.objects.catalog_names())
+                        .at(Some(name.position))
+                        .into());
                 }
                 Ok(Some(format!("Catalog '{catalog}' dropped from the session; what it holds stays.")))
             }

@@ -84,10 +84,8 @@ pub(super) fn partition(column: &str, transform: Transform) -> String {
 }
 
 fn with(options: &OptionBag) -> String {
-    let lines: Vec<String> = options
-        .iter()
-        .map(|(key, value)| format!("  {} = {}", literal(key), literal(if is_sensitive_key(key) { MASK } else { value })))
-        .collect();
+    let lines: Vec<String> =
+        options.iter().map(|(key, value)| format!("  {} = {}", literal(key), literal(if is_sensitive_key(key) { MASK } else { value }))).collect();
     if lines.is_empty() { String::new() } else { format!("\nWITH (\n{}\n)", lines.join(",\n")) }
 }
 

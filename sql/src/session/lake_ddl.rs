@@ -162,7 +162,8 @@ impl Session {
         }
         let schema = lake_schema(&Schema::new(fields), &table.primary_key);
         let schema = schema.map_err(|error| Problem::new(crate::error::TYPES, object, format!("{error}.")).at(at))?;
-        let partitioned_by = table.partitioned_by.iter().map(|part| PartitionColumn { source: part.column.clone(), transform: part.transform }).collect();
+        let partitioned_by =
+            table.partitioned_by.iter().map(|part| PartitionColumn { source: part.column.clone(), transform: part.transform }).collect();
         Ok(TableSpec { schema, partitioned_by, properties, location })
     }
 }

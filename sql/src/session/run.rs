@@ -143,7 +143,8 @@ impl Session {
                 .map_err(|source| SqlError::Catalog { what: format!("database '{catalog}.{database}' cannot be looked up"), source })?,
         };
         if !exists {
-            let known: Vec<&str> = if catalog == DEFAULT_CATALOG { self.parts.objects.databases.iter().map(String::as_str).collect() } else { Vec::new() };
+            let known: Vec<&str> =
+                if catalog == DEFAULT_CATALOG { self.parts.objects.databases.iter().map(String::as_str).collect() } else { Vec::new() };
             let problem = missing("Database", &format!("{catalog}.{database}"), "it does not exist.", known);
             return Err(Problem { code: NOT_FOUND, ..problem }.at(Some(name.position)).into());
         }

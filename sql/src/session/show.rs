@@ -182,7 +182,8 @@ fn column_rows(table: &Declared) -> Vec<Vec<Option<String>>> {
                 }
                 ColumnKind::Computed(expression) => Some(format!("AS {expression}")),
             };
-            let watermark = table.watermark.as_ref().filter(|watermark| watermark.column == column.name).map(|watermark| watermark.expression.clone());
+            let watermark =
+                table.watermark.as_ref().filter(|watermark| watermark.column == column.name).map(|watermark| watermark.expression.clone());
             vec![
                 Some(column.name.clone()),
                 Some(column.sql_type.clone()),

@@ -79,7 +79,8 @@ pub(super) fn shown(outcome: &Outcome) -> String {
 fn rows(batch: &RecordBatch) -> String {
     let mut text = String::new();
     for row in 0..batch.num_rows() {
-        let cells: Vec<&str> = batch.columns().iter().map(|column| column.as_string::<i32>()).map(|column| column.iter().nth(row).flatten().unwrap_or("")).collect();
+        let cells: Vec<&str> =
+            batch.columns().iter().map(|column| column.as_string::<i32>()).map(|column| column.iter().nth(row).flatten().unwrap_or("")).collect();
         writeln!(text, "{}", cells.join(" | ").trim_end()).expect("string");
     }
     text

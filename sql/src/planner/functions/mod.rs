@@ -16,10 +16,7 @@ pub(crate) use nested_cast::nested_cast;
 pub(crate) use not_null::not_null;
 
 /// Names that Flink has for functions of DataFusion.
-const ALIASES: &[(&str, &[&str])] = &[
-    ("random", &["rand"]),
-    ("character_length", &["char_length"]),
-];
+const ALIASES: &[(&str, &[&str])] = &[("random", &["rand"]), ("character_length", &["char_length"])];
 
 /// Adds them to a session.
 pub(crate) fn register(state: &mut SessionState) {

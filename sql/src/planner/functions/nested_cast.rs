@@ -64,7 +64,8 @@ fn convert(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, ArrowError> 
     match (array.data_type(), target) {
         (DataType::Struct(from), DataType::Struct(to)) if from.len() == to.len() => {
             let rows = array.as_struct();
-            let children: Vec<ArrayRef> = rows.columns().iter().zip(to).map(|(child, field)| convert(child, field.data_type())).collect::<Result<_, _>>()?;
+            let children: Vec<ArrayRef> =
+                rows.columns().iter().zip(to).map(|(child, field)| convert(child, field.data_type())).collect::<Result<_, _>>()?;
             Ok(Arc::new(StructArray::try_new_with_length(to.clone(), children, rows.nulls().cloned(), rows.len())?))
         }
         (DataType::List(_), DataType::List(field)) => {
@@ -122,7 +123,8 @@ mod tests {
 
     #[test]
     fn a_null_where_the_target_allows_none_is_an_error() {
-        let rows = StructArray::from(vec![(Arc::new(Field::new("a", DataType::Int32, true)), Arc::new(Int32Array::from(vec![None, Some(1)])) as ArrayRef)]);
+        let rows =
+            StructArray::from(vec![(Arc::new(Field::new("a", DataType::Int32, true)), Arc::new(Int32Array::from(vec![None, Some(1)])) as ArrayRef)]);
         let target = DataType::Struct(Fields::from(vec![Field::new("a", DataType::Int32, false)]));
         assert!(convert(&(Arc::new(rows) as ArrayRef), &target).is_err());
     }

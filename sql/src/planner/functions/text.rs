@@ -39,7 +39,8 @@ impl ScalarUDFImpl for SplitIndex {
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
         let [texts, delimiters, indexes] = arrays.as_slice() else { return exec_err!("SPLIT_INDEX takes a text, a delimiter and an index") };
         let mut out = StringBuilder::new();
-        for ((text, delimiter), index) in texts.as_string::<i32>().iter().zip(delimiters.as_string::<i32>()).zip(indexes.as_primitive::<Int64Type>()) {
+        for ((text, delimiter), index) in texts.as_string::<i32>().iter().zip(delimiters.as_string::<i32>()).zip(indexes.as_primitive::<Int64Type>())
+        {
             let part = match (text, delimiter, index.map(usize::try_from)) {
                 (Some(text), Some(delimiter), Some(Ok(index))) if !delimiter.is_empty() => text.split(delimiter).nth(index),
                 _ => None,

@@ -29,7 +29,9 @@ fn utc_micros() -> DataType {
 fn pattern(function: &str, argument: Option<&ColumnarValue>) -> DataFusionResult<String> {
     let pattern = match argument {
         None => DEFAULT_PATTERN.to_owned(),
-        Some(ColumnarValue::Scalar(ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text)))) => text.clone(),
+        Some(ColumnarValue::Scalar(ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text)))) => {
+            text.clone()
+        }
         Some(_) => return exec_err!("the pattern of {function} must be a constant"),
     };
     to_chrono(&pattern).or_else(|letter| exec_err!("the pattern '{pattern}' of {function} has {letter}, which is not supported"))

@@ -1,1 +1,40 @@
-fn main() {}
+//! The command line of Weir: arguments in, exit code out. Everything it does is in the crates below.
+
+mod cli;
+mod commands;
+mod failure;
+mod logging;
+mod output;
+mod quickstart;
+mod status_line;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Only a job tells its story in the log; the other commands print results, and log what is wrong.
+    logging::init(&cli.global, !matches!(cli.command, Command::Run(_)));
+    let outcome = match &cli.command {
+        Command::Quickstart(arguments) => quickstart::run(arguments),
+        Command::Run(arguments) => commands::block_on(commands::run::run(&cli.global, arguments)),
+        Command::Sql(arguments) => commands::block_on(commands::sql::run(&cli.global, arguments)),
+        Command::Explain(arguments) => commands::block_on(commands::explain::run(arguments)),
+        Command::Verify(arguments) => commands::block_on(commands::verify::run(arguments)),
+    };
+    status_line::clear();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { message, exit_code }) => {
+            if writeln!(std::io::stderr(), "{message}").is_err() {
+                return ExitCode::from(70);
+            }
+            ExitCode::from(exit_code)
+        }
+    }
+}

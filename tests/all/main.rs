@@ -4,8 +4,14 @@
 //! process. `support` is what tests are written with; each other module holds the tests of one subject.
 
 #[cfg(test)]
+mod exactly_once;
+#[cfg(test)]
 mod fs_stores;
 #[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod orders;
+#[cfg(test)]
+mod pairs;
 #[cfg(test)]
 mod support;

@@ -1,0 +1,98 @@
+//! A Kafka with the data sets in it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+use crate::Outcome;
+use crate::datasets::Dataset;
+
+/// Partitions of each topic.
+pub const PARTITIONS: i32 = 4;
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/servers");
+
+/// The name of a data set's topic.
+pub fn name(set: Dataset) -> String {
+    format!("ingest-{}", set.name())
+}
+
+/// Brokers: somebody's, or started here and stopped when this is dropped.
+#[derive(Debug)]
+pub struct Kafka {
+    brokers: String,
+    own: Option<PathBuf>,
+}
+
+impl Kafka {
+    /// Uses `brokers`, or starts a server in `folder`.
+    pub fn start(brokers: Option<String>, folder: &Path) -> Outcome<Self> {
+        if let Some(brokers) = brokers {
+            return Ok(Self { brokers, own: None });
+        }
+        let folder = folder.join("servers");
+        let parent = std::process::id().to_string();
+        let started = Command::new(SCRIPT).args(["start", "kafka", "--parent", &parent, "--dir"]).arg(&folder).output()?;
+        if !started.status.success() {
+            return Err(format!("scripts/servers start kafka: {}", String::from_utf8_lossy(&started.stderr)).into());
+        }
+        let status = Command::new(SCRIPT).args(["status", "--json", "--dir"]).arg(&folder).output()?;
+        let record: serde_json::Value = serde_json::from_slice(&status.stdout)?;
+        let brokers = record["servers"]["kafka"]["addresses"]["bootstrap"].as_str().ok_or("no address of kafka")?.to_owned();
+        Ok(Self { brokers, own: Some(folder) })
+    }
+
+    /// `host:port`.
+    pub fn brokers(&self) -> &str {
+        &self.brokers
+    }
+
+    /// Makes the topic of a data set with `rows` messages; gives their bytes together.
+    pub fn fill(&self, set: Dataset, rows: u64) -> Outcome<u64> {
+        let topic = name(set);
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers);
+        let admin: AdminClient<DefaultClientContext> = config.create()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let wanted = NewTopic::new(&topic, PARTITIONS, TopicReplication::Fixed(1));
+        let made = runtime.block_on(admin.create_topics([&wanted], &AdminOptions::new()))?;
+        match made.into_iter().next() {
+            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => return Err(format!("topic {topic} exists already: use fresh brokers").into()),
+            Some(Err((_, code))) => return Err(format!("topic {topic}: {code}").into()),
+            _ => {}
+        }
+        config.set("compression.type", "lz4").set("linger.ms", "50").set("batch.num.messages", "10000").set("queue.buffering.max.kbytes", "262144");
+        let producer: BaseProducer = config.create()?;
+        let (mut bytes, mut text) = (0, String::new());
+        for number in 0..rows {
+            text.clear();
+            set.write(number, &mut text);
+            bytes += text.len() as u64;
+            let partition = i32::try_from(number % u64::from(PARTITIONS.unsigned_abs()))?;
+            while let Err((error, _)) = producer.send(BaseRecord::<(), str>::to(&topic).partition(partition).payload(&text)) {
+                if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
+                    return Err(error.into());
+                }
+                producer.poll(Duration::from_millis(5));
+            }
+        }
+        producer.flush(Duration::from_secs(60))?;
+        Ok(bytes)
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        if let Some(folder) = &self.own {
+            let stopped = Command::new(SCRIPT).args(["stop", "--kill", "--dir"]).arg(folder).output();
+            if stopped.is_err() {
+                crate::report::line("ingest: kafka could not be stopped; it ends with this process");
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What can be said on the command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use weir_base::options::parse_memory_size;
+
+/// Weir takes streams into lake tables: Flink-style SQL from Kafka to Iceberg, exactly once, in one process.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, propagate_version = true, max_term_width = 110, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    #[command(flatten)]
+    pub(crate) global: Global,
+}
+
+const AFTER_HELP: &str = "\
+Start here:
+  weir quickstart                            see it work, with a kill in the middle; needs nothing
+  weir explain job.sql                       check a job file and show what would run
+  weir run job.sql                           run it until its sources end or you press ctrl-C
+  weir sql --init job.sql -e 'SELECT …'      query the tables that the job writes
+  weir verify --init job.sql lake.db.table   prove from metadata that nothing is lost or doubled
+
+Exit codes: 0 done or stopped, 2 usage or SQL, 3 data or configuration, 4 gave up on a server, 5 fenced by a newer process,
+6 stored data is wrong, 70 a defect.";
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Memory the engine may hold, such as `2gb`. Default: half of the machine's or the control group's
+    #[arg(long, global = true, value_parser = memory, value_name = "SIZE")]
+    pub(crate) memory: Option<u64>,
+
+    /// How log lines look
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+
+    /// What is logged: error, warn, info, debug, trace, or a filter such as `info,weir_fs=debug`
+    #[arg(long, global = true, env = "WEIR_LOG", value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+}
+
+/// Form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a job file until its sources end or it is told to stop
+    #[command(long_about = "Run a job file: SET, CREATE and INSERT statements. All INSERTs are one job. SIGTERM and ctrl-C finish the epoch, commit and \
+                            end with 0; a second one stops at once. Started again, the job goes on where it was.")]
+    Run(Run),
+    /// Run statements and queries, or a prompt
+    Sql(Sql),
+    /// Check a job file and show what would run; changes nothing
+    Explain(Explain),
+    /// Prove from a table's metadata that nothing is lost or doubled
+    Verify(Verify),
+    /// See it work: Kafka to Iceberg with kills in the middle, on an embedded broker
+    Quickstart(Quickstart),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The job file
+    pub(crate) file: PathBuf,
+    /// Address of /metrics, /status and /healthz [default: 127.0.0.1 and a free port]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) http: Option<SocketAddr>,
+    /// Accept a table that carries another job's marker for the same source (after a job was renamed on purpose)
+    #[arg(long)]
+    pub(crate) confirm_shared_source: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sql {
+    /// Take CREATE, SET and USE statements from this file first; its INSERTs are left out and nothing is created in a lake
+    #[arg(long, value_name = "FILE")]
+    pub(crate) init: Vec<PathBuf>,
+    /// Statements to run; without -e and -f they are read from standard input
+    #[arg(short = 'e', long = "execute", value_name = "SQL")]
+    pub(crate) execute: Vec<String>,
+    /// A file of statements to run
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub(crate) file: Vec<PathBuf>,
+    /// How results look
+    #[arg(long, value_enum, default_value_t = ResultFormat::Table)]
+    pub(crate) format: ResultFormat,
+}
+
+/// Form of query results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ResultFormat {
+    /// Aligned columns.
+    Table,
+    /// Comma-separated values with a header.
+    Csv,
+    /// One JSON object a row.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The job file
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// The table, as `catalog.database.table`
+    pub(crate) table: String,
+    /// Take CREATE, SET and USE statements from this file first
+    #[arg(long, value_name = "FILE")]
+    pub(crate) init: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Quickstart {
+    /// Where the job file, the catalog and the warehouse go; an earlier quick start there is replaced
+    #[arg(long, default_value = "weir-quickstart", value_name = "FOLDER")]
+    pub(crate) dir: PathBuf,
+    /// Orders to send
+    #[arg(long, default_value_t = 600_000, value_parser = clap::value_parser!(u64).range(1_000..=1_000_000))]
+    pub(crate) rows: u64,
+    /// Times to kill the job
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=10))]
+    pub(crate) kills: u32,
+}
+
+fn memory(text: &str) -> Result<u64, String> {
+    match parse_memory_size(text) {
+        Some(bytes) if bytes >= 64 << 20 => Ok(bytes),
+        Some(_) => Err("the least is 64mb".to_owned()),
+        None => Err("expected a size such as 512mb or 2gb".to_owned()),
+    }
+}

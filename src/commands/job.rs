@@ -1,0 +1,91 @@
+//! The running of a job: stop signals, the endpoint, the status line.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use weir_base::memory::MemoryBudget;
+use weir_base::task::{Task, spawn};
+use weir_fs::FileSystems;
+use weir_runtime::{HttpEndpoint, Job, JobEnvironment, JobOptions, JobStatus, StatusBoard};
+use weir_sql::plan::JobPlan;
+
+use crate::failure::Failure;
+use crate::status_line;
+
+/// Exit code of a process that was told twice to stop: 128 and the number of SIGINT.
+const STOPPED_AT_ONCE: i32 = 130;
+const REFRESH: Duration = Duration::from_millis(500);
+
+/// How a job is run.
+pub(super) struct Running {
+    pub(super) file_systems: FileSystems,
+    pub(super) budget: MemoryBudget,
+    pub(super) options: JobOptions,
+    pub(super) http: Option<SocketAddr>,
+}
+
+/// Runs a job until its sources end or a signal asks it to stop.
+pub(super) async fn run(plan: JobPlan, running: Running) -> Result<(), Failure> {
+    let environment = JobEnvironment { file_systems: running.file_systems, budget: running.budget, options: running.options };
+    let name = plan.settings.name.clone();
+    let job = Job::new(plan, environment).map_err(|error| Failure::of(&error))?;
+    let board = job.status();
+    let endpoint = HttpEndpoint::open(running.http, board.clone()).await.map_err(|error| Failure::of(&error))?;
+    tracing::info!(job = name, status = format!("http://{}/status", endpoint.address()), "job starts");
+    let stop = CancellationToken::new();
+    let _signals = stop_on_signals(stop.clone())?;
+    status_line::show();
+    let _line = spawn("status line", show_status(board));
+    let report = job.run(stop).await;
+    status_line::clear();
+    let report = report.map_err(|error| Failure::of(&error))?;
+    let end = if report.stopped { "job stopped" } else { "job finished: its sources have ended" };
+    tracing::info!(job = name, rows = report.rows, commits = report.commits, restarts = report.restarts, "{end}");
+    Ok(())
+}
+
+fn stop_on_signals(stop: CancellationToken) -> Result<Task<()>, Failure> {
+    let failed = |error: std::io::Error| Failure::internal(format!("signals cannot be received: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    Ok(spawn("stop signals", async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if stop.is_cancelled() {
+                status_line::clear();
+                tracing::warn!("stopped at once; the next start goes on from the last checkpoint");
+                std::process::exit(STOPPED_AT_ONCE);
+            }
+            tracing::info!("stopping: the epoch is finished and committed; a second signal stops at once");
+            stop.cancel();
+        }
+    }))
+}
+
+async fn show_status(board: StatusBoard) {
+    let mut ticks = tokio::time::interval(REFRESH);
+    loop {
+        ticks.tick().await;
+        status_line::set(describe(&board.snapshot()));
+    }
+}
+
+fn describe(status: &JobStatus) -> String {
+    let rate: f64 = status.sources.values().map(|source| source.rows_per_second).sum();
+    let lag: i64 = status.sources.values().map(|source| source.lag).sum();
+    let epoch = status.epoch.map_or_else(|| "-".to_owned(), |epoch| epoch.to_string());
+    let commit = status.sinks.values().filter_map(|sink| sink.last_commit).max();
+    let commit = commit.map_or_else(|| "none yet".to_owned(), |time| format!("{} s ago", (chrono::Utc::now() - time).num_seconds().max(0)));
+    format!(
+        "{} {:?}  {rate:.0} rows/s  lag {lag}  epoch {epoch}  last commit {commit}  memory {} of {} MB",
+        status.job,
+        status.state,
+        status.memory.used >> 20,
+        status.memory.limit >> 20
+    )
+}

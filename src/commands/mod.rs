@@ -1,0 +1,76 @@
+//! The commands, and what they share: a session, its scripts, and the runtime that they run on.
+
+pub(crate) mod explain;
+mod job;
+mod results;
+pub(crate) mod run;
+pub(crate) mod sql;
+mod targets;
+pub(crate) mod verify;
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use weir_base::memory::MemoryBudget;
+use weir_fs::FileSystems;
+use weir_sql::{BeforeCreate, Mode, Outcome, Script, Session, SessionOptions, SqlError};
+
+use crate::cli::Global;
+use crate::failure::Failure;
+
+/// Runs a command on a runtime of its own.
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("weir").build();
+    let runtime = runtime.map_err(|error| Failure::internal(format!("the runtime does not start: {error}")))?;
+    let outcome = runtime.block_on(work);
+    // A blocking call into a dead server must not hold the process back.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// A session for a job file, or for none.
+fn session(file_systems: FileSystems, job_file: Option<PathBuf>, before_create: Option<Arc<dyn BeforeCreate>>) -> Session {
+    Session::new(SessionOptions {
+        registry: Arc::new(weir_connectors::registry()),
+        file_systems,
+        job_file,
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        before_create,
+    })
+}
+
+/// Runs SQL text in a session and shows its warnings.
+async fn run_text(session: &mut Session, text: &str, mode: Mode) -> Result<Outcome, Failure> {
+    let script = Script::parse(text).map_err(|problems| Failure::usage(problems.to_string()))?;
+    let outcome = session.run(&script, mode).await.map_err(|error| sql_failure(&error))?;
+    for warning in &outcome.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(outcome)
+}
+
+/// Runs files for `--init`.
+async fn init(session: &mut Session, files: &[PathBuf]) -> Result<(), Failure> {
+    for file in files {
+        let text = read(file)?;
+        run_text(session, &text, Mode::Init).await?;
+    }
+    Ok(())
+}
+
+fn read(file: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(file).map_err(|error| Failure::usage(format!("the file '{}' cannot be read: {error}", file.display())))
+}
+
+fn budget(global: &Global) -> MemoryBudget {
+    MemoryBudget::new(global.memory.unwrap_or_else(MemoryBudget::default_limit))
+}
+
+/// Problems of the SQL end with 2, what a server or the data says with the code of its kind.
+fn sql_failure(error: &SqlError) -> Failure {
+    match error {
+        SqlError::Problems(problems) => Failure::usage(problems.to_string()),
+        other => Failure::of(other),
+    }
+}

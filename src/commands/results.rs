@@ -1,0 +1,117 @@
+//! Results of statements and queries as text.
+
+use std::io::Write;
+
+use arrow_array::RecordBatch;
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use arrow_cast::pretty::pretty_format_batches_with_options;
+use arrow_schema::SchemaRef;
+use weir_sql::StatementResult;
+
+use crate::cli::ResultFormat;
+use crate::failure::Failure;
+use crate::output::line;
+
+/// Prints messages and tables; queries are not run here.
+pub(super) fn print_results(results: Vec<StatementResult>, format: ResultFormat) -> Result<(), Failure> {
+    for result in results {
+        match result {
+            StatementResult::Message(text) => line(&text)?,
+            // A plan is read as text, not in a frame.
+            StatementResult::Table(batch) if batch.num_columns() == 1 && batch.num_rows() == 1 && format == ResultFormat::Table => {
+                line(&cell(&batch)?)?;
+            }
+            StatementResult::Table(batch) => {
+                let mut printer = ResultPrinter::new(batch.schema(), format);
+                printer.batch(batch)?;
+                printer.finish()?;
+            }
+            StatementResult::Query(_) => return Err(Failure::internal("a query came where only a table can be printed")),
+        }
+    }
+    Ok(())
+}
+
+fn cell(batch: &RecordBatch) -> Result<String, Failure> {
+    let formatter = ArrayFormatter::try_new(batch.column(0), &options()).map_err(|error| unprintable(&error))?;
+    formatter.value(0).try_to_string().map_err(|error| unprintable(&error))
+}
+
+/// Prints the batches of one result. Aligned columns need all rows first; the other forms print as rows come.
+pub(super) struct ResultPrinter {
+    schema: SchemaRef,
+    format: ResultFormat,
+    kept: Vec<RecordBatch>,
+    begun: bool,
+}
+
+impl ResultPrinter {
+    /// A printer for rows of `schema`.
+    pub(super) fn new(schema: SchemaRef, format: ResultFormat) -> Self {
+        Self { schema, format, kept: Vec::new(), begun: false }
+    }
+
+    /// Takes rows.
+    pub(super) fn batch(&mut self, batch: RecordBatch) -> Result<(), Failure> {
+        match self.format {
+            ResultFormat::Table => {
+                self.kept.push(batch);
+                Ok(())
+            }
+            ResultFormat::Csv => self.csv(&batch),
+            ResultFormat::Json => json(&batch),
+        }
+    }
+
+    /// Ends the result.
+    pub(super) fn finish(mut self) -> Result<(), Failure> {
+        match self.format {
+            ResultFormat::Table => {
+                if self.kept.is_empty() {
+                    self.kept.push(RecordBatch::new_empty(self.schema));
+                }
+                let rows: usize = self.kept.iter().map(RecordBatch::num_rows).sum();
+                let table = pretty_format_batches_with_options(&self.kept, &options()).map_err(|error| unprintable(&error))?;
+                line(&format!("{table}\n{rows} row{}", if rows == 1 { "" } else { "s" }))
+            }
+            ResultFormat::Csv => self.csv(&RecordBatch::new_empty(self.schema.clone())),
+            ResultFormat::Json => Ok(()),
+        }
+    }
+
+    fn csv(&mut self, batch: &RecordBatch) -> Result<(), Failure> {
+        if !self.begun {
+            self.begun = true;
+            let names: Vec<String> = self.schema.fields().iter().map(|field| quoted(field.name())).collect();
+            line(&names.join(","))?;
+        }
+        let formatters: Result<Vec<_>, _> = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options())).collect();
+        let formatters = formatters.map_err(|error| unprintable(&error))?;
+        for row in 0..batch.num_rows() {
+            let cells: Vec<String> = formatters.iter().map(|formatter| quoted(&formatter.value(row).to_string())).collect();
+            line(&cells.join(","))?;
+        }
+        Ok(())
+    }
+}
+
+fn json(batch: &RecordBatch) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let mut writer = arrow_json::WriterBuilder::new().with_explicit_nulls(true).build::<_, arrow_json::writer::LineDelimited>(&mut out);
+    writer.write(batch).and_then(|()| writer.finish()).map_err(|error| unprintable(&error))?;
+    drop(writer);
+    out.flush().map_err(|error| Failure::internal(format!("standard output: {error}")))
+}
+
+fn options() -> FormatOptions<'static> {
+    FormatOptions::default().with_null("NULL").with_display_error(true)
+}
+
+/// RFC 4180: quotes around what holds a comma, a quote or a line break.
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+}
+
+fn unprintable(error: &arrow_schema::ArrowError) -> Failure {
+    Failure::internal(format!("a result cannot be printed: {error}"))
+}

@@ -1,0 +1,39 @@
+//! `weir run`: a job file as a job.
+
+use std::sync::Arc;
+
+use weir_fs::FileSystems;
+use weir_runtime::JobOptions;
+use weir_sql::Mode;
+
+use super::job::{self, Running};
+use super::results::print_results;
+use super::targets::TargetCheck;
+use crate::cli::{Global, ResultFormat, Run};
+use crate::failure::Failure;
+
+/// Runs a job file.
+pub(crate) async fn run(global: &Global, arguments: &Run) -> Result<(), Failure> {
+    let text = super::read(&arguments.file)?;
+    let file_systems = FileSystems::default();
+    let check = Arc::new(TargetCheck { file_systems: file_systems.clone() });
+    let mut session = super::session(file_systems, Some(arguments.file.clone()), Some(check));
+    let outcome = super::run_text(&mut session, &text, Mode::Run).await?;
+    let budget = super::budget(global);
+    let Some(plan) = outcome.job else {
+        if outcome.results.is_empty() {
+            return Err(Failure::usage(format!("'{}' has no INSERT statement, so there is nothing to run", arguments.file.display())));
+        }
+        return super::sql::show(outcome.results, ResultFormat::Table, &budget).await;
+    };
+    print_results(outcome.results, ResultFormat::Table)?;
+    let settings = &plan.settings;
+    if settings.name_defaulted {
+        tracing::warn!(name = settings.name, "the job's name is taken from its file; SET 'pipeline.name' so that it survives a renamed file");
+    }
+    if settings.checkpoint_dir_defaulted {
+        tracing::warn!(dir = settings.checkpoint_dir, "checkpoints go beside the job file; a deployment should SET 'execution.checkpointing.dir'");
+    }
+    let options = JobOptions { allow_shared_source: arguments.confirm_shared_source, ..JobOptions::default() };
+    job::run(plan, Running { file_systems: session.file_systems().clone(), budget, options, http: arguments.http }).await
+}

@@ -1,0 +1,89 @@
+//! `weir sql`: statements and queries from the command line, files, standard input or a prompt.
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use weir_base::memory::MemoryBudget;
+use weir_fs::FileSystems;
+use weir_runtime::{JobOptions, run_query};
+use weir_sql::{Mode, Session, StatementResult, is_incomplete};
+
+use super::job::{self, Running};
+use super::results::{ResultPrinter, print_results};
+use crate::cli::{Global, ResultFormat, Sql};
+use crate::failure::Failure;
+
+/// Runs statements.
+pub(crate) async fn run(global: &Global, arguments: &Sql) -> Result<(), Failure> {
+    let budget = super::budget(global);
+    let mut session = super::session(FileSystems::default(), arguments.init.first().cloned(), None);
+    super::init(&mut session, &arguments.init).await?;
+    let mut texts = Vec::new();
+    for file in &arguments.file {
+        texts.push(super::read(file)?);
+    }
+    texts.extend(arguments.execute.iter().cloned());
+    if texts.is_empty() && std::io::stdin().is_terminal() {
+        return prompt(&mut session, arguments.format, &budget).await;
+    }
+    if texts.is_empty() {
+        let text = std::io::read_to_string(std::io::stdin()).map_err(|error| Failure::usage(format!("standard input: {error}")))?;
+        texts.push(text);
+    }
+    for text in texts {
+        execute(&mut session, &text, arguments.format, &budget).await?;
+    }
+    Ok(())
+}
+
+async fn execute(session: &mut Session, text: &str, format: ResultFormat, budget: &MemoryBudget) -> Result<(), Failure> {
+    let outcome = super::run_text(session, text, Mode::Run).await?;
+    show(outcome.results, format, budget).await?;
+    let Some(plan) = outcome.job else { return Ok(()) };
+    let file_systems = session.file_systems().clone();
+    job::run(plan, Running { file_systems, budget: budget.clone(), options: JobOptions::default(), http: None }).await
+}
+
+/// Prints results in order, running the queries among them.
+pub(super) async fn show(results: Vec<StatementResult>, format: ResultFormat, budget: &MemoryBudget) -> Result<(), Failure> {
+    for result in results {
+        let query = match result {
+            StatementResult::Query(query) => query,
+            other => {
+                print_results(vec![other], format)?;
+                continue;
+            }
+        };
+        let schema = query.schema.clone();
+        let mut stream = run_query(*query, budget).await.map_err(|error| Failure::of(&error))?;
+        let mut printer = ResultPrinter::new(schema, format);
+        while let Some(batch) = futures::StreamExt::next(&mut stream).await {
+            let batch = batch.map_err(|error| Failure::of(&weir_runtime::RuntimeError::from(error)))?;
+            printer.batch(batch)?;
+        }
+        printer.finish()?;
+    }
+    Ok(())
+}
+
+/// Reads statements from a terminal until its end; an error ends the statement, not the session.
+async fn prompt(session: &mut Session, format: ResultFormat, budget: &MemoryBudget) -> Result<(), Failure> {
+    let mut text = String::new();
+    loop {
+        let sign = if text.is_empty() { "weir> " } else { "  ... " };
+        write!(std::io::stdout(), "{sign}")
+            .and_then(|()| std::io::stdout().flush())
+            .map_err(|error| Failure::internal(format!("standard output: {error}")))?;
+        let read = std::io::stdin().lock().read_line(&mut text).map_err(|error| Failure::usage(format!("standard input: {error}")))?;
+        if read == 0 || matches!(text.trim(), "exit;" | "quit;" | "exit" | "quit") {
+            return Ok(());
+        }
+        if text.trim().is_empty() {
+            text.clear();
+        } else if !is_incomplete(&text) {
+            if let Err(failure) = execute(session, &text, format, budget).await {
+                writeln!(std::io::stderr(), "{}", failure.message).map_err(|error| Failure::internal(format!("standard error: {error}")))?;
+            }
+            text.clear();
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The main job as tests run it: orders from a topic into an Iceberg table, wherever catalog and warehouse are.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::{Row, Table, Topic, Workdir};
+
+/// How long a job of a test may take for anything, on a busy machine.
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
+
+/// Columns that every orders table has.
+pub(crate) const COLUMNS: &str = "id BIGINT, user_id BIGINT, item_id BIGINT, category STRING, event_type STRING, amount DECIMAL(10, 2), ts TIMESTAMP(6),
+  props ROW<ip STRING, ua STRING, ref ROW<site STRING, pos INT>>, p INT, o BIGINT";
+
+/// A job file to be written: what differs between tests, with defaults for the rest.
+#[derive(Debug, Clone)]
+pub(crate) struct OrdersJob {
+    /// `pipeline.name`.
+    pub(crate) name: String,
+    /// Topic and brokers.
+    pub(crate) topic: String,
+    pub(crate) brokers: String,
+    /// `WITH` of the catalog, without `type`.
+    pub(crate) catalog: String,
+    /// Checkpoint directory as a URI.
+    pub(crate) checkpoints: String,
+    /// Whether the source ends at the log ends of its first start.
+    pub(crate) bounded: bool,
+    /// More SET statements.
+    pub(crate) settings: String,
+    /// More options of the source, each with a comma before it.
+    pub(crate) source_options: String,
+    /// PARTITIONED BY clause of the target.
+    pub(crate) partitioned_by: String,
+    /// WITH of the target.
+    pub(crate) table_options: String,
+    /// The statements after the CREATEs.
+    pub(crate) inserts: String,
+}
+
+impl OrdersJob {
+    /// The job on a SQLite catalog and a warehouse in `folder`.
+    pub(crate) fn on_disk(folder: &Workdir, topic: &Topic, brokers: &str) -> Self {
+        Self {
+            name: "orders".to_owned(),
+            topic: topic.name().to_owned(),
+            brokers: brokers.to_owned(),
+            catalog: format!("'catalog-type' = 'sql', 'uri' = '{}', 'warehouse' = '{}'", sqlite(folder), folder.uri("warehouse")),
+            checkpoints: folder.uri("checkpoints"),
+            bounded: true,
+            settings: String::new(),
+            source_options: String::new(),
+            partitioned_by: "PARTITIONED BY (event_type, days(ts))".to_owned(),
+            table_options: "WITH ('write.parquet.compression-codec' = 'zstd', 'distribution-mode' = 'none')".to_owned(),
+            inserts: "INSERT INTO lake.shop.orders SELECT * FROM orders;".to_owned(),
+        }
+    }
+
+    /// The text of the job file.
+    pub(crate) fn sql(&self) -> String {
+        let Self { name, topic, brokers, catalog, checkpoints, settings, source_options, partitioned_by, table_options, inserts, .. } = self;
+        let bounded = if self.bounded { ", 'scan.bounded.mode' = 'latest-offset'" } else { "" };
+        format!(
+            "SET 'pipeline.name' = '{name}';
+SET 'execution.checkpointing.interval' = '1 s';
+SET 'execution.checkpointing.dir' = '{checkpoints}';
+{settings}
+CREATE TABLE orders (
+  id BIGINT, user_id BIGINT, item_id BIGINT, category STRING, event_type STRING, amount DECIMAL(10, 2), ts TIMESTAMP(3),
+  props ROW<ip STRING, ua STRING, ref ROW<site STRING, pos INT>>,
+  p INT METADATA FROM 'partition' VIRTUAL, o BIGINT METADATA FROM 'offset' VIRTUAL
+) WITH ('connector' = 'kafka', 'topic' = '{topic}', 'properties.bootstrap.servers' = '{brokers}',
+        'scan.startup.mode' = 'earliest-offset', 'format' = 'json'{bounded}{source_options});
+CREATE CATALOG lake WITH ('type' = 'iceberg', {catalog});
+CREATE DATABASE IF NOT EXISTS lake.shop;
+CREATE TABLE IF NOT EXISTS lake.shop.orders ({COLUMNS}) {partitioned_by} {table_options};
+{inserts}
+"
+        )
+    }
+
+    /// Writes the job file.
+    pub(crate) fn write(&self, folder: &Workdir) -> PathBuf {
+        folder.write(&format!("{}.sql", self.name), &self.sql())
+    }
+}
+
+/// The SQLite catalog of `folder` as a job file names it.
+pub(crate) fn sqlite(folder: &Workdir) -> String {
+    format!("sqlite:{}", folder.path("catalog.db").display())
+}
+
+/// The orders table on the SQLite catalog of `folder`, for PyIceberg.
+pub(crate) fn table_on_disk(folder: &Workdir) -> Table {
+    Table::of_sql("shop.orders", "lake", &sqlite(folder), &folder.uri("warehouse"))
+}
+
+/// Order `id`: 0.01 times (id mod 1000) for an amount, so that sums are known.
+pub(crate) fn order(id: u64) -> String {
+    let event = ["view", "click", "cart", "buy"][usize::try_from(id % 4).unwrap()];
+    let cents = id % 1000;
+    format!(
+        r#"{{"id":{id},"user_id":{},"item_id":{},"category":"c{}","event_type":"{event}","amount":{}.{:02},"ts":"2026-01-0{} 10:00:00.{:03}","props":{{"ip":"10.0.0.{}","ua":"test","ref":{{"site":"a.example","pos":{}}}}}}}"#,
+        id % 97,
+        id % 53,
+        id % 7,
+        cents / 100,
+        cents % 100,
+        1 + id % 2,
+        id % 1000,
+        id % 200,
+        id % 10,
+    )
+}
+
+/// Sends orders `ids`, order `id` to partition `id % partitions`.
+pub(crate) async fn send(topic: &Topic, partitions: u64, ids: std::ops::Range<u64>) -> Vec<(i32, i64)> {
+    topic.produce(ids.map(|id| Row::new(i32::try_from(id % partitions).unwrap(), order(id)))).await
+}
+
+/// Fails the test unless the table holds exactly these (partition, offset) pairs, each once.
+pub(crate) async fn holds_exactly(table: &Table, sent: &[(i32, i64)]) -> Value {
+    let found = table.check(&["--unique", "p,o", "--ranges", "p,o", "--sum", "id"]).await;
+    assert_eq!(found["rows"], sent.len(), "rows in the table");
+    assert_eq!(found["duplicates"]["groups"], 0, "{}", found["duplicates"]);
+    let mut expected: BTreeMap<i32, (u64, i64, i64)> = BTreeMap::new();
+    for (partition, offset) in sent {
+        let range = expected.entry(*partition).or_insert((0, i64::MAX, i64::MIN));
+        *range = (range.0 + 1, range.1.min(*offset), range.2.max(*offset));
+    }
+    for (partition, (count, least, greatest)) in expected {
+        let range = &found["ranges"][partition.to_string()];
+        assert_eq!(*range, serde_json::json!({"rows": count, "min": least, "max": greatest}), "partition {partition}");
+    }
+    found
+}
+
+/// Runs `weir verify` on the orders table and fails the test unless it is content.
+pub(crate) async fn verified(folder: &Workdir, job: &std::path::Path) {
+    let arguments = ["verify".as_ref(), "--init".as_ref(), job.as_os_str(), "lake.shop.orders".as_ref()];
+    folder.weir::<&std::ffi::OsStr>(arguments).output(LIMIT).await.succeeded();
+}

@@ -94,6 +94,12 @@ pub const SETTINGS: &[OptionDecl] = &[
     ),
     OptionDecl::new("restart-strategy.fixed-delay.attempts", COUNT, "Restarts after which the job ends.").default("1"),
     OptionDecl::new("restart-strategy.fixed-delay.delay", ValueType::Duration, "Wait before a restart.").default("1 s"),
+    OptionDecl::new(
+        "execution.allow-shared-source",
+        ValueType::Boolean,
+        "Whether the job may write into a table that holds rows which a job of another name read from the same splits.",
+    )
+    .default("false"),
     OptionDecl::new("fs.*", ValueType::String, "Configuration of file systems."),
     OptionDecl::new("s3.*", ValueType::String, "Configuration of S3 and stores that speak its protocol."),
     OptionDecl::new("hadoop-conf-dir", ValueType::String, "Folder with `core-site.xml` and `hdfs-site.xml`."),

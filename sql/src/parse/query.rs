@@ -30,9 +30,8 @@ pub(crate) fn parse_query(cursor: &mut Cursor<'_>) -> Parsed<QueryText> {
     let mut query = parser.parse_query().map_err(|error| parser_error(&error, cursor.source(), end))?;
     expect_end(&parser)?;
     let mut names = HintedNames { seen: 0 };
-    // Without a break value, the visitor always goes to the end.
-    let _: ControlFlow<()> = query.visit(&mut names);
-    if names.seen != rewritten.hints.len() {
+    // The visitor never breaks off.
+    if query.visit(&mut names).is_break() || names.seen != rewritten.hints.len() {
         return Err(syntax("The OPTIONS hint must stand right after the name of a table.", rewritten.first_hint.unwrap_or(at)).into());
     }
     cursor.seek(end);
@@ -64,8 +63,11 @@ fn expression_of(source: &Source, start: usize, end: usize) -> Parsed<Expression
     let mut parser = Parser::new(&WeirDialect).with_tokens_with_locations(rewritten.tokens);
     let mut expression = parser.parse_expr().map_err(|error| parser_error(&error, source, end))?;
     expect_end(&parser)?;
-    // Without a break value, the visitor always goes to the end.
-    let _: ControlFlow<()> = expression.visit(&mut HintedNames { seen: 0 });
+    let mut names = HintedNames { seen: 0 };
+    // The visitor never breaks off, and an expression has no table to carry a hint.
+    if expression.visit(&mut names).is_break() || !rewritten.hints.is_empty() {
+        return Err(syntax("An expression takes no hint.", rewritten.first_hint.unwrap_or(Position { line: 1, column: 1 })).into());
+    }
     Ok(ExpressionText { expression, types: rewritten.types })
 }
 

@@ -113,7 +113,7 @@ fn fit(planning: &Planning<'_>, query: LogicalPlan, insert: &Insert, target: &Ta
                 }
                 columns.push(value);
             }
-            Err(problem) => problems.push(problem.at(Some(at))),
+            Err(problem) => problems.push((*problem).at(Some(at))),
         }
     }
     if !problems.is_empty() {
@@ -158,15 +158,15 @@ fn places(insert: &Insert, sink: &SchemaRef, object: &str) -> Result<Vec<usize>,
 }
 
 /// The value of one column of the sink.
-fn column(query: &LogicalPlan, source: Option<usize>, field: &Field, object: &str) -> Result<Expr, Problem> {
+fn column(query: &LogicalPlan, source: Option<usize>, field: &Field, object: &str) -> Result<Expr, Box<Problem>> {
     let schema: &DFSchemaRef = query.schema();
     let Some(source) = source else {
         if !field.is_nullable() {
             let what = format!("Column '{}' is NOT NULL and must be given a value.", field.name());
-            return Err(Problem::new(PLAN, object, what));
+            return Err(Problem::new(PLAN, object, what).into());
         }
         let null = ScalarValue::try_new_null(field.data_type());
-        let null = null.map_err(|error| Problem::new(PLAN, object, format!("{error}.")))?;
+        let null = null.map_err(|error| Box::new(Problem::new(PLAN, object, format!("{error}."))))?;
         return Ok(Expr::Literal(null, None));
     };
     let (qualifier, from) = schema.qualified_field(source);
@@ -185,10 +185,10 @@ fn column(query: &LogicalPlan, source: Option<usize>, field: &Field, object: &st
     if !is_implicit(from.data_type(), to) && !literal_fits() {
         let (from, to) = (sql_type_of(from.data_type()), sql_type_of(to));
         let what = format!("Column '{}' has the type {to}, but the query gives {from} ('{}').", field.name(), schema.field(source).name());
-        return Err(Problem::new(TYPES, object, what).hint(format!("CAST it: CAST(… AS {to}).")));
+        return Err(Problem::new(TYPES, object, what).hint(format!("CAST it: CAST(… AS {to}).")).into());
     }
     let cast = if is_nested(to) { nested_cast(value, to) } else { value.cast_to(to, schema.as_ref()) };
-    cast.map_err(|error| Problem::new(TYPES, object, format!("{}.", error.strip_backtrace())))
+    cast.map_err(|error| Problem::new(TYPES, object, format!("{}.", error.strip_backtrace())).into())
 }
 
 fn is_nested(data_type: &DataType) -> bool {

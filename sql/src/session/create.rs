@@ -77,12 +77,12 @@ impl Session {
     }
 
     /// Whether the name is taken; an error unless that is allowed.
-    fn taken(&self, path: &TablePath, temporary: bool, allowed: bool, at: Position) -> Result<bool, Problem> {
+    fn taken(&self, path: &TablePath, temporary: bool, allowed: bool, at: Position) -> Result<bool, Problems> {
         let map = if temporary { &self.parts.objects.temporary } else { &self.parts.objects.permanent };
         match map.get(path) {
             None => Ok(false),
             Some(_) if allowed => Ok(true),
-            Some(entry) => Err(Problem::new(EXISTS, format!("{} '{path}'", entry.kind()), "it exists already.").at(Some(at))),
+            Some(entry) => Err(Problem::new(EXISTS, format!("{} '{path}'", entry.kind()), "it exists already.").at(Some(at)).into()),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use weir_base::options::{OptionBag, Position, Problem};
+use weir_base::options::{OptionBag, Position, Problem, Problems};
 use weir_catalog::LakeCatalog;
 use weir_connectors::table::{TableDef, TablePath};
 
@@ -137,13 +137,13 @@ impl Objects {
     }
 
     /// The lake of a catalog name, or nothing for the default catalog.
-    pub(crate) fn lake(&self, catalog: &str, at: Position) -> Result<Option<&Lake>, Problem> {
+    pub(crate) fn lake(&self, catalog: &str, at: Position) -> Result<Option<&Lake>, Problems> {
         if catalog == DEFAULT_CATALOG {
             return Ok(None);
         }
         match self.lakes.get(catalog) {
             Some(lake) => Ok(Some(lake)),
-            None => Err(missing("Catalog", catalog, "it does not exist.", self.catalog_names()).at(Some(at))),
+            None => Err(missing("Catalog", catalog, "it does not exist.", self.catalog_names()).at(Some(at)).into()),
         }
     }
 }

@@ -56,8 +56,10 @@ pub(crate) enum LogFormat {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a job file until its sources end or it is told to stop
-    #[command(long_about = "Run a job file: SET, CREATE and INSERT statements. All INSERTs are one job. SIGTERM and ctrl-C finish the epoch, commit and \
-                            end with 0; a second one stops at once. Started again, the job goes on where it was.")]
+    #[command(
+        long_about = "Run a job file: SET, CREATE and INSERT statements. All INSERTs are one job. SIGTERM and ctrl-C finish the epoch, commit and \
+                            end with 0; a second one stops at once. Started again, the job goes on where it was."
+    )]
     Run(Run),
     /// Run statements and queries, or a prompt
     Sql(Sql),

@@ -7,7 +7,8 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::{Global, LogFormat};
 
 /// Quiet libraries; what Weir says.
-const DEFAULT_FILTER: &str = "warn,weir=info,weir_base=info,weir_fs=info,weir_catalog=info,weir_connectors=info,weir_sql=info,weir_runtime=info,librdkafka=off,rdkafka=error";
+const DEFAULT_FILTER: &str =
+    "warn,weir=info,weir_base=info,weir_fs=info,weir_catalog=info,weir_connectors=info,weir_sql=info,weir_runtime=info,librdkafka=off,rdkafka=error";
 
 /// Sets up logging for the process.
 pub(crate) fn init(global: &Global, quiet: bool) {

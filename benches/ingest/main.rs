@@ -5,11 +5,11 @@
 //! believe is the median of the pairs' ratios. `make bench` runs it; `--help` lists the options.
 
 mod by_hand;
+#[path = "../support/datasets.rs"]
+mod datasets;
 mod engine;
 mod measure;
 mod report;
-#[path = "../support/datasets.rs"]
-mod datasets;
 mod topic;
 
 use std::path::{Path, PathBuf};

@@ -98,14 +98,7 @@ fn prove(weir: &Weir, rows: u64) -> Result<(), Failure> {
     let found = answer.get("amount").map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).unwrap_or_default();
     line(&format!("\n{:<24}{:>16}{:>16}{:>22}{:>20}", "", "orders", "distinct ids", "distinct (p, offset)", "sum of amounts"))?;
     line(&format!("{:<24}{:>16}{:>16}{:>22}{:>20}", "sent", grouped(rows), grouped(rows), grouped(rows), amount))?;
-    line(&format!(
-        "{:<24}{:>16}{:>16}{:>22}{:>20}",
-        "in the table",
-        grouped(number("n")),
-        grouped(number("ids")),
-        grouped(number("places")),
-        found
-    ))?;
+    line(&format!("{:<24}{:>16}{:>16}{:>22}{:>20}", "in the table", grouped(number("n")), grouped(number("ids")), grouped(number("places")), found))?;
     if [number("n"), number("ids"), number("places")] != [rows; 3] || found != amount {
         return Err(Failure::internal("the table does not hold what was sent: this is a defect in Weir, please report it"));
     }

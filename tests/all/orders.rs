@@ -12,7 +12,8 @@ use crate::support::{Row, Table, Topic, Workdir};
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
 /// Columns that every orders table has.
-pub(crate) const COLUMNS: &str = "id BIGINT, user_id BIGINT, item_id BIGINT, category STRING, event_type STRING, amount DECIMAL(10, 2), ts TIMESTAMP(6),
+pub(crate) const COLUMNS: &str =
+    "id BIGINT, user_id BIGINT, item_id BIGINT, category STRING, event_type STRING, amount DECIMAL(10, 2), ts TIMESTAMP(6),
   props ROW<ip STRING, ua STRING, ref ROW<site STRING, pos INT>>, p INT, o BIGINT";
 
 /// A job file to be written: what differs between tests, with defaults for the rest.

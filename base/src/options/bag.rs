@@ -193,11 +193,9 @@ impl OptionBag {
 
     /// Pulls a size in bytes.
     pub fn bytes(&mut self, decl: &OptionDecl) -> Option<u64> {
-        self.parse(
-            decl,
-            parse_memory_size,
-            |text| format!("'{text}' is not a size. Expected '<number> <unit>', unit one of b, kb, mb, gb, tb. Example: '64 mb'."),
-        )
+        self.parse(decl, parse_memory_size, |text| {
+            format!("'{text}' is not a size. Expected '<number> <unit>', unit one of b, kb, mb, gb, tb. Example: '64 mb'.")
+        })
     }
 
     /// Pulls one of the declared names, as declared.

@@ -51,7 +51,8 @@ audit: ## Look for advisories against the locked crates (needs a network)
 	command -v cargo-audit >/dev/null || $(CARGO) install --locked cargo-audit
 	$(CARGO) audit
 
-bench: ## Benchmarks in release: needs an hour or more to build on two cores, and the test servers
+bench: ## Benchmarks in release (an hour or more to build on two cores); LEAN=1 takes the lean profile, whose row path is optimised too
 	scripts/setup test
 	@$(MAKE) --no-print-directory test-servers
-	$(CARGO) bench --locked --package weir
+	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench ingest -- --epochs
+	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench decode

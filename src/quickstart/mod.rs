@@ -89,13 +89,13 @@ fn prove(weir: &Weir, rows: u64) -> Result<(), Failure> {
     line(&format!("\n$ weir sql --init {} -e \"{query}\"", weir.file.display()))?;
     weir.shown(&["sql", "--init", &weir.file.display().to_string(), "-e", &query])?;
     let proof = format!(
-        "SELECT count(*) AS n, count(DISTINCT id) AS ids, count(DISTINCT concat(CAST(p AS STRING), '/', CAST(o AS STRING))) AS places, sum(amount) AS amount FROM {TABLE}"
+        "SELECT count(*) AS n, count(DISTINCT id) AS ids, count(DISTINCT concat(CAST(p AS STRING), '/', CAST(o AS STRING))) AS places, CAST(sum(amount) AS STRING) AS amount FROM {TABLE}"
     );
     let answer = weir.answer(&proof)?;
     let number = |name: &str| answer.get(name).and_then(serde_json::Value::as_u64).unwrap_or_default();
     let cents: u64 = (0..rows).map(orders::cents).sum();
     let amount = format!("{}.{:02}", cents / 100, cents % 100);
-    let found = answer.get("amount").map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).unwrap_or_default();
+    let found = answer.get("amount").and_then(serde_json::Value::as_str).unwrap_or_default();
     line(&format!("\n{:<24}{:>16}{:>16}{:>22}{:>20}", "", "orders", "distinct ids", "distinct (p, offset)", "sum of amounts"))?;
     line(&format!("{:<24}{:>16}{:>16}{:>22}{:>20}", "sent", grouped(rows), grouped(rows), grouped(rows), amount))?;
     line(&format!("{:<24}{:>16}{:>16}{:>22}{:>20}", "in the table", grouped(number("n")), grouped(number("ids")), grouped(number("places")), found))?;

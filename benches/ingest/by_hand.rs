@@ -27,7 +27,7 @@ use crate::topic::{PARTITIONS, name};
 const BATCH: usize = 8_192;
 
 /// Runs this program again as a child that does it, and says what the child used.
-pub fn measured(brokers: &str, set: Dataset, rows: u64, scratch: &Path) -> Outcome<Figures> {
+pub(crate) fn measured(brokers: &str, set: Dataset, rows: u64, scratch: &Path) -> Outcome<Figures> {
     let file = tempfile::NamedTempFile::new_in(scratch)?;
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["--brokers", brokers, "--by-hand", set.name()]).arg(file.path()).stdin(Stdio::null());
@@ -36,7 +36,7 @@ pub fn measured(brokers: &str, set: Dataset, rows: u64, scratch: &Path) -> Outco
 }
 
 /// Reads the whole topic into one Parquet file.
-pub fn run(brokers: &str, set: Dataset, file: &Path) -> Outcome<()> {
+pub(crate) fn run(brokers: &str, set: Dataset, file: &Path) -> Outcome<()> {
     let topic = name(set);
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", brokers).set("group.id", "by-hand").set("enable.auto.commit", "false");
@@ -88,7 +88,7 @@ pub fn run(brokers: &str, set: Dataset, file: &Path) -> Outcome<()> {
     // SAFETY: made above, destroyed once, not used after.
     unsafe { sys::rd_kafka_queue_destroy(queue) };
     drop(sender);
-    encoder.join().map_err(|_| "the encoder panicked")??;
+    encoder.join().map_err(|panic| weir_base::task::panic_message(&*panic))??;
     if failed > 0 { Err(format!("{failed} messages could not be decoded").into()) } else { Ok(()) }
 }
 

@@ -12,7 +12,7 @@ use crate::measure::{Figures, parquet_files, watch};
 use crate::topic;
 
 /// Runs a bounded job over the whole topic and says what it used.
-pub fn measured(weir: &Path, brokers: &str, set: Dataset, rows: u64, interval: u64, scratch: &Path) -> Outcome<Figures> {
+pub(crate) fn measured(weir: &Path, brokers: &str, set: Dataset, rows: u64, interval: u64, scratch: &Path) -> Outcome<Figures> {
     let folder = tempfile::tempdir_in(scratch)?;
     let here = folder.path().display();
     let columns: Vec<String> = set.schema().fields().iter().map(|field| format!("{} {}", field.name(), sql_type(field.data_type()))).collect();

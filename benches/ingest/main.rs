@@ -6,6 +6,7 @@
 
 mod by_hand;
 #[path = "../support/datasets.rs"]
+#[expect(dead_code, clippy::expect_used, reason = "shared with other benchmarks; a benchmark stops at the first surprise")]
 mod datasets;
 mod engine;
 mod measure;

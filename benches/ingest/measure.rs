@@ -6,23 +6,23 @@ use std::time::{Duration, Instant};
 
 /// What one run used and made.
 #[derive(Debug, Clone)]
-pub struct Figures {
+pub(crate) struct Figures {
     /// Rows that went through.
-    pub rows: u64,
+    pub(crate) rows: u64,
     /// From the start of the process to its end.
-    pub wall: Duration,
+    pub(crate) wall: Duration,
     /// User and system time of the process.
-    pub cpu: Duration,
+    pub(crate) cpu: Duration,
     /// Peak resident memory in bytes.
-    pub peak: u64,
+    pub(crate) peak: u64,
     /// Files written.
-    pub files: u64,
+    pub(crate) files: u64,
     /// Bytes written.
-    pub written: u64,
+    pub(crate) written: u64,
 }
 
 /// Waits for a child and says what it used. Linux only: the figures come from `/proc`, CPU time from the zombie before it is reaped.
-pub fn watch(mut child: Child, deadline: Duration) -> Result<(Duration, Duration, u64), Box<dyn std::error::Error>> {
+pub(crate) fn watch(mut child: Child, deadline: Duration) -> Result<(Duration, Duration, u64), Box<dyn std::error::Error>> {
     let start = Instant::now();
     let folder = format!("/proc/{}", child.id());
     let mut peak = 0;
@@ -58,7 +58,7 @@ fn high_water(status: &str) -> u64 {
 }
 
 /// Number and total size of the Parquet files below `folder`.
-pub fn parquet_files(folder: &Path) -> std::io::Result<(u64, u64)> {
+pub(crate) fn parquet_files(folder: &Path) -> std::io::Result<(u64, u64)> {
     let (mut files, mut bytes) = (0, 0);
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;

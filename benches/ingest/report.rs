@@ -5,7 +5,7 @@ use std::io::Write;
 use crate::measure::Figures;
 
 /// Prints a line.
-pub fn line(text: &str) {
+pub(crate) fn line(text: &str) {
     let mut out = std::io::stdout().lock();
     if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
         std::process::exit(1);
@@ -17,7 +17,7 @@ fn per_cpu(figures: &Figures) -> f64 {
 }
 
 /// Prints one pair.
-pub fn pair(number: usize, names: [&str; 2], pair: &(Figures, Figures), bytes: u64) {
+pub(crate) fn pair(number: usize, names: [&str; 2], pair: &(Figures, Figures), bytes: u64) {
     line(&format!("  pair {number}: ratio of rows per CPU second {:.3}", per_cpu(&pair.1) / per_cpu(&pair.0)));
     row(names[0], &pair.0, bytes);
     row(names[1], &pair.1, bytes);
@@ -38,7 +38,7 @@ fn row(name: &str, figures: &Figures, bytes: u64) {
 }
 
 /// Prints the medians of all pairs and the spread of their ratios (second over first).
-pub fn summary(names: [&str; 2], pairs: &[(Figures, Figures)], bytes: u64) {
+pub(crate) fn summary(names: [&str; 2], pairs: &[(Figures, Figures)], bytes: u64) {
     let ratios = sorted(pairs.iter().map(|(first, second)| per_cpu(second) / per_cpu(first)));
     let (Some(least), Some(most)) = (ratios.first(), ratios.last()) else { return };
     line(&format!(

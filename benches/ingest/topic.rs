@@ -14,24 +14,24 @@ use crate::Outcome;
 use crate::datasets::Dataset;
 
 /// Partitions of each topic.
-pub const PARTITIONS: i32 = 4;
+pub(crate) const PARTITIONS: i32 = 4;
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/servers");
 
 /// The name of a data set's topic.
-pub fn name(set: Dataset) -> String {
+pub(crate) fn name(set: Dataset) -> String {
     format!("ingest-{}", set.name())
 }
 
 /// Brokers: somebody's, or started here and stopped when this is dropped.
 #[derive(Debug)]
-pub struct Kafka {
+pub(crate) struct Kafka {
     brokers: String,
     own: Option<PathBuf>,
 }
 
 impl Kafka {
     /// Uses `brokers`, or starts a server in `folder`.
-    pub fn start(brokers: Option<String>, folder: &Path) -> Outcome<Self> {
+    pub(crate) fn start(brokers: Option<String>, folder: &Path) -> Outcome<Self> {
         if let Some(brokers) = brokers {
             return Ok(Self { brokers, own: None });
         }
@@ -48,12 +48,12 @@ impl Kafka {
     }
 
     /// `host:port`.
-    pub fn brokers(&self) -> &str {
+    pub(crate) fn brokers(&self) -> &str {
         &self.brokers
     }
 
     /// Makes the topic of a data set with `rows` messages; gives their bytes together.
-    pub fn fill(&self, set: Dataset, rows: u64) -> Outcome<u64> {
+    pub(crate) fn fill(&self, set: Dataset, rows: u64) -> Outcome<u64> {
         let topic = name(set);
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.brokers);

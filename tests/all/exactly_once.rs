@@ -132,7 +132,8 @@ async fn a_gentle_stop_commits_what_was_read_and_ends_well_within_ten_seconds() 
     })
     .await;
     running.terminate();
-    running.wait(Duration::from_secs(10)).await.succeeded();
+    let stopped = running.wait(Duration::from_secs(10)).await.succeeded();
+    assert!(stopped.stderr.contains("rows=5000"), "{}", stopped.stderr);
     holds_exactly(&table_on_disk(&folder), &sent).await;
 }
 

@@ -142,10 +142,17 @@ impl Rig {
     pub(crate) async fn run_or_die(&self) -> Option<Result<JobReport, RuntimeError>> {
         let job = self.job().await;
         let crashed = self.world.crashed();
-        tokio::select! {
+        let tasks = tokio::runtime::Handle::current().metrics();
+        let before = tasks.num_alive_tasks();
+        let ended = tokio::select! {
             () = crashed.cancelled() => None,
             ended = job.run(CancellationToken::new()) => Some(ended),
+        };
+        // An aborted task goes on to its next await. A dead process does not, so its tasks must be gone before the next one starts.
+        while ended.is_none() && tasks.num_alive_tasks() > before {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        ended
     }
 
     /// Checks that every row of the log that `wanted` takes is in the table exactly once.

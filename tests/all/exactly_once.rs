@@ -24,7 +24,7 @@ async fn setting() -> Setting {
     Setting { folder, topic, job }
 }
 
-fn run<'a>(job: &'a Path) -> [&'a std::ffi::OsStr; 2] {
+fn run(job: &Path) -> [&std::ffi::OsStr; 2] {
     ["run".as_ref(), job.as_os_str()]
 }
 

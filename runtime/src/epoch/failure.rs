@@ -77,12 +77,33 @@ impl Failure {
         }
     }
 
-    /// Waits for a task spawned by [`Self::spawn`].
+    /// Waits for a task spawned by [`Self::spawn`]. For the coordinator, which alone takes the error.
     pub(crate) async fn join<T>(&self, task: &mut Task<Option<T>>) -> Result<T, RuntimeError> {
         match task.await {
             Ok(Some(value)) => Ok(value),
             Ok(None) => Err(self.take()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The same inside another task of the attempt: the error stays where the coordinator finds it. What is given instead comes too late to
+    /// be the attempt's failure.
+    pub(crate) async fn join_part<T>(task: &mut Task<Option<T>>) -> Result<T, RuntimeError> {
+        let done = task.await?;
+        done.ok_or_else(|| RuntimeError::Internal("a part of the epoch failed before".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_waits_for_another_leaves_its_error_to_the_coordinator() {
+        let failure = Failure::default();
+        let mut part: Task<Option<()>> = failure.spawn("part", (), async { Err(RuntimeError::Setting("broken".to_owned())) });
+        let mut whole = failure.spawn("whole", (), async move { Failure::join_part(&mut part).await });
+        assert!(matches!((&mut whole).await, Ok(None)));
+        assert!(failure.wait().await.to_string().contains("broken"));
     }
 }

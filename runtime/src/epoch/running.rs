@@ -119,15 +119,15 @@ impl RunningEpoch {
         cuts
     }
 
-    /// Waits until every sink partition has finished, and collects what there is to commit.
+    /// Waits until every sink partition has finished, and collects what there is to commit. Runs while the coordinator reads the next epoch:
+    /// a failure is left to it.
     pub(crate) async fn finish(mut self, limit: Duration) -> Result<Written, RuntimeError> {
-        let failure = self.failure.clone();
         let work = async {
             let mut written = Written::default();
             for sink in &mut self.sinks {
                 let mut committables = Vec::new();
                 for partition in &mut sink.partitions {
-                    committables.extend(failure.join(partition).await?);
+                    committables.extend(Failure::join_part(partition).await?);
                 }
                 if !committables.is_empty() {
                     written.committables.insert(sink.id.clone(), committables);
@@ -137,8 +137,8 @@ impl RunningEpoch {
             Ok::<_, RuntimeError>(written)
         };
         let step = "finishing the files of an epoch";
-        let finished = tokio::time::timeout(limit, failure.or(work)).await;
-        let written = finished.unwrap_or(Err(RuntimeError::Timeout { step, limit }))??;
+        let finished = tokio::time::timeout(limit, work).await;
+        let written = finished.unwrap_or(Err(RuntimeError::Timeout { step, limit }))?;
         if failpoint::fails("epoch-files-closed").await {
             return Err(injected("epoch-files-closed"));
         }

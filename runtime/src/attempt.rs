@@ -144,8 +144,9 @@ impl<'a> Attempt<'a> {
         };
         let enumerator = source.enumerator(restored.as_ref()).await?;
         let mut cut = enumerator.start().clone();
+        // Where they differ, the options accepted that what lay between is lost. Splits that are not read any more keep their place.
         for (split, position) in restored.into_iter().flatten() {
-            cut.entry(split).or_insert_with(|| position.clone()).offset = position.offset;
+            cut.entry(split).or_insert(position);
         }
         Ok((enumerator, cut))
     }

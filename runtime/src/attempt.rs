@@ -188,7 +188,8 @@ impl<'a> Attempt<'a> {
             self.parts.board.update(|status| status.epoch = Some(number));
             let spec = EpochSpec { number, attempt: &self.id, from: &cuts, reached: &reached };
             let mut epoch = self.failure.or(self.timed("planning an epoch", engine.start(&spec))).await??;
-            let cut = epoch.read(&monitors, settings.interval, stop, limit).await?;
+            let held = || ending.as_ref().is_some_and(|before| !before.is_finished());
+            let cut = epoch.read(&monitors, settings.interval, held, stop, limit).await?;
             cuts.extend(cut);
             if let Some(mut before) = ending.take() {
                 progress = self.failure.or(self.failure.join(&mut before)).await??;

@@ -21,6 +21,8 @@ use crate::monitor::Monitors;
 
 /// How often commands are renewed when nobody asks for one.
 const TICK: Duration = Duration::from_millis(50);
+/// The same while the epoch before holds this one open.
+const HELD: Duration = Duration::from_millis(5);
 
 /// One sink of a running epoch.
 #[derive(Debug)]
@@ -52,11 +54,13 @@ pub(crate) struct Written {
 
 impl RunningEpoch {
     /// Commands the reading until `interval` has passed, every bounded source is at its end, or `stop` is asked for. Ends when every split
-    /// has reached the cut, and gives it.
+    /// has reached the cut, and gives it. While the epoch before is `held` up by slow commits, this one stays open: its end would have to
+    /// wait, and nothing would be read.
     pub(crate) async fn read(
         &mut self,
         monitors: &Monitors,
         interval: Duration,
+        held: impl Fn() -> bool,
         stop: &CancellationToken,
         limit: Duration,
     ) -> Result<Cuts, RuntimeError> {
@@ -64,16 +68,17 @@ impl RunningEpoch {
         loop {
             let complete = self.command(monitors);
             let left = interval.saturating_sub(started.elapsed());
-            if complete || left.is_zero() || stop.is_cancelled() {
+            if complete || stop.is_cancelled() || (left.is_zero() && !held()) {
                 break;
             }
+            let pause = if left.is_zero() { HELD } else { left.min(TICK) };
             let failure = self.failure.clone();
             tokio::select! {
                 biased;
                 error = failure.wait() => return Err(error),
                 () = stop.cancelled() => {}
                 () = self.wake.notified() => {}
-                () = tokio::time::sleep(left.min(TICK)) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
         for split in &self.splits {

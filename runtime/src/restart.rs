@@ -32,8 +32,8 @@ impl Restarts {
     /// A value that is malformed, naming the key.
     pub(crate) fn from_settings(properties: &BTreeMap<String, String>) -> Result<Self, RuntimeError> {
         let settings = Settings(properties);
-        let kind = settings.text("restart-strategy.type").or_else(|| settings.text("restart-strategy")).unwrap_or("exponential-delay");
-        let strategy = match kind {
+        let kind = settings.text("restart-strategy.type").unwrap_or("exponential-delay");
+        let strategy = match kind.to_ascii_lowercase().replace('_', "-").as_str() {
             "none" | "off" | "disable" => Strategy::Never,
             "fixed-delay" => Strategy::Fixed {
                 attempts: settings.number("restart-strategy.fixed-delay.attempts", 1)?,
@@ -167,6 +167,7 @@ mod tests {
     #[test]
     fn no_strategy_gives_up_at_once_and_a_wrong_one_is_named() {
         assert_eq!(restarts(&[("type", "off")]).next(Instant::now(), 0.0), None);
+        assert_eq!(restarts(&[("type", "FAILURE_RATE")]).name(), "failure-rate");
         let wrong = [("restart-strategy.type".to_owned(), "sometimes".to_owned())].into();
         assert!(Restarts::from_settings(&wrong).expect_err("unknown").to_string().contains("sometimes"));
     }

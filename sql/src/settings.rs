@@ -94,6 +94,10 @@ pub const SETTINGS: &[OptionDecl] = &[
     ),
     OptionDecl::new("restart-strategy.fixed-delay.attempts", COUNT, "Restarts after which the job ends.").default("1"),
     OptionDecl::new("restart-strategy.fixed-delay.delay", ValueType::Duration, "Wait before a restart.").default("1 s"),
+    OptionDecl::new("restart-strategy.failure-rate.max-failures-per-interval", COUNT, "Failures in an interval after which the job ends.")
+        .default("1"),
+    OptionDecl::new("restart-strategy.failure-rate.failure-rate-interval", ValueType::Duration, "The interval.").default("1 min"),
+    OptionDecl::new("restart-strategy.failure-rate.delay", ValueType::Duration, "Wait before a restart.").default("1 s"),
     OptionDecl::new(
         "execution.allow-shared-source",
         ValueType::Boolean,
@@ -173,9 +177,6 @@ const NO_EFFECT: &[&str] = &[
     "table.sql-dialect",
     "table.display.max-column-width",
     "table.rtas-ctas.atomicity-enabled",
-    "restart-strategy.failure-rate.max-failures-per-interval",
-    "restart-strategy.failure-rate.failure-rate-interval",
-    "restart-strategy.failure-rate.delay",
 ];
 
 /// Name spaces in which an unknown key is an error.

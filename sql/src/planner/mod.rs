@@ -16,6 +16,7 @@ use datafusion::sql::sqlparser::ast::Statement as AstStatement;
 
 pub(crate) use insert::plan_insert;
 pub(crate) use resolve::Planning;
+pub(crate) use streaming::reads_stream;
 
 use crate::error::{SqlError, plan_error};
 use crate::parse::ast::QueryText;

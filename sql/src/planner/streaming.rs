@@ -25,7 +25,8 @@ pub(crate) fn first_unsupported(plan: &LogicalPlan) -> Option<&'static str> {
     }
 }
 
-fn reads_stream(plan: &LogicalPlan) -> bool {
+/// Whether a stream is read anywhere in a plan.
+pub(crate) fn reads_stream(plan: &LogicalPlan) -> bool {
     let walked = plan.exists(|node| Ok(matches!(node, LogicalPlan::TableScan(scan) if is_stream(scan))));
     walked.unwrap_or(true)
 }
@@ -45,6 +46,10 @@ fn operator(plan: &LogicalPlan) -> Option<&'static str> {
         LogicalPlan::Sort(_) => Some("ORDER BY"),
         LogicalPlan::Limit(_) => Some("LIMIT"),
         LogicalPlan::RecursiveQuery(_) => Some("a recursive query"),
+        // Each epoch is a plan of its own: these rows would come again in every one of them.
+        LogicalPlan::Values(_) => Some("a UNION with VALUES"),
+        LogicalPlan::EmptyRelation(empty) if empty.produce_one_row => Some("a UNION with a SELECT without FROM"),
+        LogicalPlan::TableScan(scan) if !is_stream(scan) => Some("a UNION with a table that is no stream"),
         other => subquery(other),
     }
 }

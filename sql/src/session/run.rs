@@ -4,14 +4,14 @@ use weir_base::options::Problem;
 
 use super::objects::DEFAULT_CATALOG;
 use super::{Mode, Outcome, Session, StatementResult, table_of};
-use crate::error::{NOT_FOUND, SqlError};
+use crate::error::{NOT_FOUND, NOT_YET, SqlError};
 use crate::explain;
 use crate::parse::Script;
 use crate::parse::ast::{Insert, Statement, StatementKind};
 use crate::parse::{Name, WrittenOption};
 use crate::plan::{JobPlan, PlannedInsert, QueryPlan};
 use crate::planner::resolve::Purpose;
-use crate::planner::{Planning, optimise, plan_insert, plan_query};
+use crate::planner::{Planned, Planning, optimise, plan_insert, plan_query, reads_stream};
 use crate::session::objects::missing;
 
 /// INSERTs of a run, in order, with the scope in which each stood.
@@ -158,13 +158,8 @@ impl Session {
         let settings = self.job_settings();
         let mut planning = Planning::new(&self.parts, Purpose::Stream);
         planning.base = crate::planner::state::base_state(settings.parallelism);
-        let mut planned: Vec<PlannedInsert> = Vec::with_capacity(inserts.len());
-        let mut state = planning.base.clone();
-        for (insert, scope) in inserts {
-            let (one, with) = plan_insert(&mut planning, insert, scope, &planned).await?;
-            state = with.state;
-            planned.push(one);
-        }
+        let (planned, written) = plan_inserts(&mut planning, inserts).await?;
+        let state = written.into_iter().next_back().map_or_else(|| planning.base.clone(), |last| last.state);
         warnings.append(&mut planning.warnings);
         Ok(JobPlan { settings, sources: planning.stream_tables(), inserts: planned, state })
     }
@@ -190,15 +185,10 @@ impl Session {
 
     async fn explain_inserts(&self, inserts: &Inserts<'_>, warnings: &mut Vec<Problem>) -> Result<StatementResult, SqlError> {
         let mut planning = Planning::new(&self.parts, Purpose::Stream);
-        let mut planned: Vec<PlannedInsert> = Vec::with_capacity(inserts.len());
-        let mut syntax = Vec::with_capacity(inserts.len());
-        for (insert, scope) in inserts {
-            let (one, with) = plan_insert(&mut planning, insert, scope, &planned).await?;
-            planned.push(one);
-            syntax.push(with.plan);
-        }
+        let (planned, written) = plan_inserts(&mut planning, inserts).await?;
+        let written: Vec<_> = written.into_iter().map(|one| one.plan).collect();
         warnings.append(&mut planning.warnings);
-        let table = explain::job(&planning, &self.job_settings(), &syntax, &planned, inserts.iter().map(|(insert, _)| *insert))?;
+        let table = explain::job(&planning, &self.job_settings(), &written, &planned, inserts.iter().map(|(insert, _)| *insert))?;
         Ok(StatementResult::Table(table))
     }
 
@@ -212,6 +202,27 @@ impl Session {
         let catalogs: Vec<_> = self.parts.objects.lakes.values().map(|lake| std::sync::Arc::clone(&lake.catalog)).collect();
         hook.check(&self.job_settings(), &catalogs).await?;
         Ok(())
+    }
+}
+
+/// Plans the INSERTs of one job; gives also what was written, before the optimiser.
+async fn plan_inserts(planning: &mut Planning<'_>, inserts: &Inserts<'_>) -> Result<(Vec<PlannedInsert>, Vec<Planned>), SqlError> {
+    let mut planned: Vec<PlannedInsert> = Vec::with_capacity(inserts.len());
+    let mut written = Vec::with_capacity(inserts.len());
+    for (insert, scope) in inserts {
+        let (one, with) = plan_insert(planning, insert, scope, &planned).await?;
+        planned.push(one);
+        written.push(with);
+    }
+    let streams: Vec<bool> = written.iter().map(|one| reads_stream(&one.plan)).collect();
+    let still = planned.iter().zip(inserts).zip(&streams).find(|(_, reads)| !**reads);
+    match still {
+        Some(((one, (insert, _)), _)) if streams.contains(&true) => {
+            let what = "its query reads no stream, and other INSERTs of the job do: its rows would come again in every epoch.";
+            let problem = Problem::new(NOT_YET, format!("INSERT INTO '{}'", one.target), what);
+            Err(problem.hint("Run it by itself, as a job of its own.").at(Some(insert.query.position)).into())
+        }
+        _ => Ok((planned, written)),
     }
 }
 

@@ -40,7 +40,7 @@ impl fmt::Debug for LeafFactory {
 /// One INSERT: a query whose rows, cast to the sink's schema by position, go to a sink.
 #[derive(Debug, Clone)]
 pub struct PlannedInsert {
-    /// Sink id in the job: the table's last name, with `-2` and so on behind it for a second INSERT into the same.
+    /// Sink id in the job: the table's last name and the option 'uid-suffix', with `-2` and so on behind it for a second INSERT of that id.
     pub sink_id: String,
     /// The target.
     pub target: TablePath,

@@ -31,7 +31,7 @@ pub(crate) async fn plan_insert(
     before: &[PlannedInsert],
 ) -> Result<(PlannedInsert, Planned), SqlError> {
     let target = scope.table(&insert.target);
-    let sink = open_sink(planning, insert, &target).await?;
+    let (sink, suffix) = open_sink(planning, insert, &target).await?;
     let mut query = insert.query.clone();
     unique_names(&mut query.query.body);
     let mut planned = plan_query(planning, &query, scope).await?;
@@ -42,9 +42,15 @@ pub(crate) async fn plan_insert(
     }
     planned.plan = fit(planning, planned.plan, insert, &target, &sink.schema())?;
     let query = optimise(&planned, &format!("INSERT INTO '{target}'"), insert.query.position)?;
-    let same_name = before.iter().filter(|other| other.target.table == target.table).count();
-    let sink_id = if same_name == 0 { target.table.clone() } else { format!("{}-{}", target.table, same_name + 1) };
-    Ok((PlannedInsert { sink_id, target, sink, query }, planned))
+    Ok((PlannedInsert { sink_id: sink_id(&target.table, &suffix, before), target, sink, query }, planned))
+}
+
+/// The table's name, with the suffix that the user gave; `-2` and so on behind it if that is taken.
+fn sink_id(table: &str, suffix: &str, before: &[PlannedInsert]) -> String {
+    let name = if suffix.is_empty() { table.to_owned() } else { format!("{table}-{suffix}") };
+    let is_free = |id: &String| before.iter().all(|other| other.sink_id != *id);
+    let numbered = (2_u64..).map(|number| format!("{name}-{number}"));
+    std::iter::once(name.clone()).chain(numbered).find(is_free).unwrap_or(name)
 }
 
 /// Gives an expression that occurs again another name: columns go by position, and DataFusion wants names to differ.
@@ -70,8 +76,10 @@ fn unique_names(body: &mut SetExpr) {
     }
 }
 
-async fn open_sink(planning: &mut Planning<'_>, insert: &Insert, target: &TablePath) -> Result<Arc<dyn StreamSink>, SqlError> {
+/// The sink, and what its options add to its id.
+async fn open_sink(planning: &mut Planning<'_>, insert: &Insert, target: &TablePath) -> Result<(Arc<dyn StreamSink>, String), SqlError> {
     let session = planning.session;
+    let mut suffix = String::new();
     let opened = match find(session, target, insert.target.position).await? {
         Found::View(_) => {
             let problem = Problem::new(NOT_YET, format!("View '{target}'"), "a view cannot be the target of an INSERT.");
@@ -83,11 +91,12 @@ async fn open_sink(planning: &mut Planning<'_>, insert: &Insert, target: &TableP
         }
         Found::Lake(lake, table) => {
             let opened = IcebergSink::open(&lake.catalog, &table, &hint_bag(target, Some(&insert.hint)))?;
+            opened.value.uid_suffix().clone_into(&mut suffix);
             Opened { value: Arc::new(opened.value) as Arc<dyn StreamSink>, warnings: opened.warnings }
         }
     };
     planning.warnings.extend(opened.warnings);
-    Ok(opened.value)
+    Ok((opened.value, suffix))
 }
 
 /// A projection of `query` to the columns of the sink.

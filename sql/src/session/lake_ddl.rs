@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_schema::{Field, Schema};
 use iceberg::arrow::schema_to_arrow_schema;
 use iceberg::spec::{TableMetadata, Transform};
-use weir_base::options::{OptionBag, Problem, Problems, closest};
+use weir_base::options::{OptionBag, Problem, Problems, ValueType, closest, parse_memory_size};
 use weir_base::secret::{MASK, is_sensitive_key};
 use weir_catalog::{CatalogError, LakeTable, PartitionColumn, TableId, TableSpec, lake_schema};
 use weir_connectors::iceberg::{TABLE_PROPERTIES, check_table_properties};
@@ -152,7 +152,7 @@ impl Session {
             }
         }
         check_table_properties(&mut bag);
-        let properties: HashMap<String, String> = bag.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let properties: HashMap<String, String> = bag.iter().map(|(key, value)| (key.to_owned(), as_stored(key, value))).collect();
         match bag.finish("iceberg", &TABLE_PROPERTIES.iter().collect::<Vec<_>>(), &[]) {
             Ok(found) => warnings.extend(found),
             Err(found) => problems.extend(found.as_slice().to_vec()),
@@ -166,6 +166,13 @@ impl Session {
             table.partitioned_by.iter().map(|part| PartitionColumn { source: part.column.clone(), transform: part.transform }).collect();
         Ok(TableSpec { schema, partitioned_by, properties, location })
     }
+}
+
+/// The value of a property as every engine reads it: sizes are whole numbers of bytes.
+fn as_stored(key: &str, value: &str) -> String {
+    let decl = TABLE_PROPERTIES.iter().find(|decl| decl.matches(key) && decl.ty == ValueType::MemorySize);
+    let bytes = decl.and_then(|_| parse_memory_size(value));
+    bytes.map_or_else(|| value.to_owned(), |bytes| bytes.to_string())
 }
 
 fn not_created(object: String) -> Problem {
@@ -282,5 +289,17 @@ fn plain(data_type: &arrow_schema::DataType) -> arrow_schema::DataType {
         T::List(element) => T::List(Arc::new(field(element))),
         T::Map(entries, sorted) => T::Map(Arc::new(field(entries)), *sorted),
         other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_stored_as_bytes_and_the_rest_as_it_is_written() {
+        assert_eq!(as_stored("write.target-file-size-bytes", "64 mb"), "67108864");
+        assert_eq!(as_stored("read.split.target-size", "134217728"), "134217728");
+        assert_eq!(as_stored("write.parquet.compression-codec", "ZSTD"), "ZSTD");
     }
 }

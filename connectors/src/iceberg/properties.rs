@@ -66,17 +66,18 @@ pub const TABLE_PROPERTIES: &[OptionDecl] = &[
     OptionDecl::new("write.delete.mode", ValueType::String, "For other engines."),
     OptionDecl::new("write.update.mode", ValueType::String, "For other engines."),
     OptionDecl::new("write.merge.mode", ValueType::String, "For other engines."),
-    OptionDecl::new("write.metadata.delete-after-commit.enabled", ValueType::Boolean, "Whether old metadata files are removed after a commit."),
-    OptionDecl::new("write.metadata.previous-versions-max", COUNT, "How many old metadata files are kept."),
+    OptionDecl::new("write.metadata.delete-after-commit.enabled", ValueType::Boolean, "Whether old metadata files are removed after a commit.")
+        .default("true"),
+    OptionDecl::new("write.metadata.previous-versions-max", COUNT, "How many old metadata files are kept.").default("20"),
     OptionDecl::new("write.object-storage.enabled", ValueType::Boolean, "For other engines."),
     OptionDecl::new("read.split.target-size", ValueType::MemorySize, "Bytes of one read task.").default("128 mb"),
     OptionDecl::new("read.split.planning-lookback", COUNT, "For other engines.").default("10"),
     OptionDecl::new("read.split.open-file-cost", ValueType::MemorySize, "For other engines.").default("4 mb"),
-    OptionDecl::new("commit.retry.num-retries", COUNT, "Retries of a commit that met another writer's.").default("4"),
-    OptionDecl::new("commit.retry.min-wait-ms", COUNT, "Shortest wait between retries.").default("100"),
-    OptionDecl::new("commit.retry.max-wait-ms", COUNT, "Longest wait between retries.").default("60000"),
-    OptionDecl::new("commit.retry.total-timeout-ms", COUNT, "Deadline of a commit.").default("1800000"),
-    OptionDecl::new("commit.status-check.num-retries", COUNT, "Checks of a commit whose answer was lost.").default("3"),
+    OptionDecl::new("commit.retry.num-retries", COUNT, "Retries of a commit that met another writer's.").default("100"),
+    OptionDecl::new("commit.retry.min-wait-ms", COUNT, "Shortest wait between retries.").default("50"),
+    OptionDecl::new("commit.retry.max-wait-ms", COUNT, "Longest wait between retries.").default("10000"),
+    OptionDecl::new("commit.retry.total-timeout-ms", COUNT, "Deadline of a commit, ten minutes at most.").default("600000"),
+    OptionDecl::new("commit.status-check.num-retries", COUNT, "For other engines: Weir looks for its snapshot until the deadline."),
     OptionDecl::new("commit.manifest.min-count-to-merge", COUNT, "Manifests at which an append merges them.").default("100"),
     OptionDecl::new("commit.manifest.target-size-bytes", ValueType::MemorySize, "Size of merged manifests.").default("8 mb"),
     OptionDecl::new("commit.manifest-merge.enabled", ValueType::Boolean, "Whether appends merge manifests.").default("true"),
@@ -84,6 +85,12 @@ pub const TABLE_PROPERTIES: &[OptionDecl] = &[
     OptionDecl::new("history.expire.min-snapshots-to-keep", COUNT, "Snapshots that are always kept.").default("1"),
     OptionDecl::new("history.expire.max-ref-age-ms", COUNT, "Age at which branches and tags may be expired."),
     OptionDecl::new("gc.enabled", ValueType::Boolean, "Whether files may be deleted when snapshots expire.").default("true"),
+    OptionDecl::new(
+        "weir.expire-snapshots.enabled",
+        ValueType::Boolean,
+        "Whether jobs expire the snapshots that they made themselves, as `history.expire.*` say.",
+    )
+    .default("false"),
 ];
 
 const CHECKED: [&str; 5] = ["write.", "read.", "commit.", "history.", "gc."];

@@ -20,7 +20,9 @@ pub(super) struct TargetCheck {
 #[async_trait]
 impl BeforeCreate for TargetCheck {
     async fn check(&self, settings: &JobSettings, catalogs: &[Arc<dyn LakeCatalog>]) -> Result<(), ConnectorError> {
-        let recorded = recorded_targets(settings, &self.file_systems).await.map_err(classified)?;
+        // What SET says of file systems counts for the checkpoints too.
+        let file_systems = self.file_systems.with_properties(&settings.properties);
+        let recorded = recorded_targets(settings, &file_systems).await.map_err(classified)?;
         for target in recorded {
             let Some((catalog, id)) = locate(&target.target, catalogs) else { continue };
             let found = match catalog.load(&id).await {

@@ -1,8 +1,6 @@
 //! May this append be committed to this table? Decided from the refreshed metadata alone.
 
-use weir_base::ErrorKind;
-
-use super::Append;
+use super::{Append, marker_of};
 use crate::error::CatalogError;
 use crate::lake::LakeTable;
 use crate::marker::{Marker, stored};
@@ -32,10 +30,7 @@ pub(super) fn decide(table: &LakeTable, append: &Append) -> Result<Verdict, Cata
     if table.metadata.snapshot_by_id(append.snapshot_id).is_some() {
         return Ok(Verdict::Already);
     }
-    let marker = stored::read(table.metadata.properties(), &append.job, &append.sink).map_err(|property| {
-        CatalogError::other(ErrorKind::Corrupt, format!("property `{property}` of table `{}` holds no marker that can be read", table.id))
-    })?;
-    match marker {
+    match marker_of(table, &append.job, &append.sink)? {
         // Our snapshot may have been expired by somebody else; the marker stays. Equal cuts say that it is this very epoch and not one
         // of the same number that was made after an older checkpoint had been restored.
         Some(Marker { epoch, ref cuts }) if epoch == append.epoch && *cuts == append.to => Ok(Verdict::Already),

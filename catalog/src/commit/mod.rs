@@ -13,7 +13,9 @@ mod summary;
 use std::collections::BTreeMap;
 
 use iceberg::spec::DataFile;
+use weir_base::ErrorKind;
 
+use crate::error::CatalogError;
 use crate::lake::LakeTable;
 use crate::marker::{Cuts, Marker, stored};
 
@@ -59,16 +61,14 @@ pub struct Appended {
     pub retries: u32,
 }
 
-/// The marker of a job and sink in a table, if it has one that can be read.
-#[must_use]
-pub fn marker_of(table: &LakeTable, job: &str, sink: &str) -> Option<Marker> {
-    match stored::read(table.metadata.properties(), job, sink) {
-        Ok(marker) => marker,
-        Err(property) => {
-            tracing::warn!(table = %table.id, property, "marker cannot be read");
-            None
-        }
-    }
+/// The marker of a job and sink in a table, if it has one.
+///
+/// # Errors
+/// One that cannot be read (corrupt): to go on as if there were none would read, and delete, what the table holds already.
+pub fn marker_of(table: &LakeTable, job: &str, sink: &str) -> Result<Option<Marker>, CatalogError> {
+    stored::read(table.metadata.properties(), job, sink).map_err(|property| {
+        CatalogError::other(ErrorKind::Corrupt, format!("property `{property}` of table `{}` holds no marker that can be read", table.id))
+    })
 }
 
 /// Every job whose marker the table carries, with its sinks.

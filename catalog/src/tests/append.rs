@@ -36,10 +36,10 @@ async fn an_append_leaves_its_rows_its_totals_and_its_marker() {
         assert!(!appended.already);
     }
     let now = committer.refresh().await.expect("loaded");
-    let marker = marker_of(&now, "a.b", "out").expect("marker");
+    let marker = marker_of(&now, "a.b", "out").expect("read").expect("marker");
     assert_eq!((marker.epoch, marker.cuts), (3, cuts(30)));
     assert_eq!(marked_jobs(&now), BTreeMap::from([("a.b".to_owned(), vec!["out".to_owned()])]));
-    assert_eq!(marker_of(&now, "b", "out"), None);
+    assert_eq!(marker_of(&now, "b", "out").expect("read"), None);
     let summary = &now.metadata.current_snapshot().expect("snapshot").summary().additional_properties;
     for (key, value) in [("total-records", "21"), ("total-data-files", "3"), ("added-records", "7"), ("total-files-size", "21"), ("weir.epoch", "3")]
     {
@@ -194,7 +194,7 @@ async fn own_old_snapshots_go_and_heads_and_foreign_ones_stay() {
     assert_eq!(left, [2, 3, 5, 6]);
     assert_eq!((expired.snapshots.len(), expired.files), (2, 2));
     assert_eq!(live(&now).await.1.len(), 6);
-    assert_eq!(marker_of(&now, "job", "out").map(|marker| marker.epoch), Some(6));
+    assert_eq!(marker_of(&now, "job", "out").expect("read").map(|marker| marker.epoch), Some(6));
 }
 
 #[tokio::test]

@@ -88,7 +88,7 @@ async fn run(steps: Vec<Step>) {
             }
         }
         let now = committer.refresh().await.expect("loaded");
-        assert_eq!(marker_of(&now, "own", "out").map(|marker| marker.epoch), model.last());
+        assert_eq!(marker_of(&now, "own", "out").expect("read").map(|marker| marker.epoch), model.last());
         let total = now.metadata.current_snapshot().and_then(|snapshot| snapshot.summary().additional_properties.get("total-data-files").cloned());
         assert_eq!(total.unwrap_or_else(|| "0".to_owned()), model.files.to_string());
     }

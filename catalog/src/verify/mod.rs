@@ -38,7 +38,8 @@ pub async fn verify(catalog: &Arc<dyn LakeCatalog>, id: &TableId) -> Result<Veri
     let metadata = &table.metadata;
     let history = history(metadata)?;
     let mut problems = sequence_problems(&history);
-    let markers = markers(&table);
+    let (markers, unreadable) = markers(&table);
+    problems.extend(unreadable);
     let (facts, unreadable) = facts(metadata, &history);
     problems.extend(unreadable);
     let (sinks, broken) = chains(facts, &markers);
@@ -79,9 +80,16 @@ fn sequence_problems(history: &[SnapshotRef]) -> Vec<String> {
         .collect())
 }
 
-fn markers(table: &LakeTable) -> BTreeMap<(String, String), Marker> {
-    let pairs = marked_jobs(table).into_iter().flat_map(|(job, sinks)| sinks.into_iter().map(move |sink| (job.clone(), sink)));
-    pairs.filter_map(|(job, sink)| marker_of(table, &job, &sink).map(|marker| ((job, sink), marker))).collect()
+/// The markers in the table's properties, and those that cannot be read.
+fn markers(table: &LakeTable) -> (BTreeMap<(String, String), Marker>, Vec<String>) {
+    let (mut markers, mut problems) = (BTreeMap::new(), Vec::new());
+    for (job, sink) in marked_jobs(table).into_iter().flat_map(|(job, sinks)| sinks.into_iter().map(move |sink| (job.clone(), sink))) {
+        match marker_of(table, &job, &sink) {
+            Ok(marker) => markers.extend(marker.map(|marker| ((job, sink), marker))),
+            Err(error) => problems.push(error.to_string()),
+        }
+    }
+    (markers, problems)
 }
 
 /// The commits of Weir among the snapshots, and those whose summaries cannot be read.

@@ -64,19 +64,21 @@ impl SinkCommitter for IcebergCommitter {
         Ok(TargetState {
             name: self.name.clone(),
             incarnation: table.metadata.uuid().to_string(),
-            marker: marker_of(&table, job, sink),
+            marker: marker_of(&table, job, sink).map_err(catalog_error)?,
             other_jobs: marked_jobs(&table).into_keys().filter(|other| other != job).collect(),
         })
     }
 
     async fn other_markers(&self, job: &str) -> Result<Vec<(String, Marker)>, ConnectorError> {
         let table = self.table.refresh().await.map_err(catalog_error)?;
-        let others = marked_jobs(&table).into_iter().filter(|(other, _)| other != job);
-        let markers = others.flat_map(|(other, sinks)| {
-            let of = |sink: &String| marker_of(&table, &other, sink).map(|marker| (other.clone(), marker));
-            sinks.iter().filter_map(of).collect::<Vec<_>>()
-        });
-        Ok(markers.collect())
+        let mut markers = Vec::new();
+        for (other, sinks) in marked_jobs(&table).into_iter().filter(|(other, _)| other != job) {
+            for sink in &sinks {
+                let marker = marker_of(&table, &other, sink).map_err(catalog_error)?;
+                markers.extend(marker.map(|marker| (other.clone(), marker)));
+            }
+        }
+        Ok(markers)
     }
 
     fn next_commit_id(&self) -> i64 {

@@ -1,7 +1,9 @@
 //! The one committer of a table: refresh, decide, stage, swap; again after a conflict or a lost answer, until a deadline.
 //!
-//! Nothing is deleted on doubt. Manifests and lists of a try are deleted by name once it is certain that they are in no table state: the
-//! swap was refused, or another try of the same append is known to have won (both bear the same snapshot id, so only one can).
+//! Nothing is deleted on doubt. Manifests and lists of the tries are deleted by name at the end, once it is certain that they are in no table
+//! state: another try of the same append is known to have won (all bear the same snapshot id, so only one can), or every swap was refused
+//! and the table has no such snapshot. A refusal alone proves nothing: a proxy that sends a request twice answers with the refusal of the
+//! second to a first that was carried out.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -48,11 +50,13 @@ struct Pace {
     conflicts_left: u32,
 }
 
-/// A try whose outcome is not known.
+/// A try that did not succeed, as far as the answers say.
 #[derive(Debug)]
-struct Doubt {
+struct Tried {
     manifest_list: String,
     used: Vec<String>,
+    /// The catalog said no; if not, nothing is known.
+    refused: bool,
 }
 
 impl TableCommitter {
@@ -91,13 +95,13 @@ impl TableCommitter {
     pub async fn append(&self, append: &Append) -> Result<Appended, CatalogError> {
         let mut turn = self.turn.lock().await;
         let mut stager = Stager::new(append);
-        let mut doubts = Vec::new();
-        let ended = Box::pin(self.try_append(append, &mut stager, &mut doubts)).await;
+        let mut tried = Vec::new();
+        let ended = Box::pin(self.try_append(append, &mut stager, &mut tried)).await;
         let (table, used, appended) = match ended {
             Ok(ended) => ended,
             Err(error) => {
-                if doubts.is_empty() {
-                    self.discard(&stager.written).await;
+                if tried.iter().all(|tried| tried.refused) {
+                    self.discard(&stager.written, append.snapshot_id).await;
                 }
                 return Err(error.with_note(format_args!("(catalog `{}`, table `{}`)", self.catalog.name(), self.id)));
             }
@@ -125,23 +129,23 @@ impl TableCommitter {
         &self,
         append: &Append,
         stager: &mut Stager<'_>,
-        doubts: &mut Vec<Doubt>,
+        tried: &mut Vec<Tried>,
     ) -> Result<(LakeTable, Option<Vec<String>>, Appended), CatalogError> {
         let mut base = self.refresh().await?;
         let mut pace = Pace::of(&base);
         let mut retries = 0;
         loop {
             if decide(&base, append)? == Verdict::Already {
-                let appended = Appended { already: doubts.is_empty(), snapshot_id: append.snapshot_id, retries };
-                let used = winner(&base, append.snapshot_id, doubts);
-                return Ok((base, used, appended));
+                let used = winner(&base, append.snapshot_id, tried);
+                let already = used.as_ref().is_some_and(Vec::is_empty);
+                return Ok((base, used, Appended { already, snapshot_id: append.snapshot_id, retries }));
             }
             match self.try_once(&base, append, stager).await {
                 Ok((table, staged)) => {
                     return Ok((table, Some(staged.used), Appended { already: false, snapshot_id: append.snapshot_id, retries }));
                 }
                 Err((error, staged)) => {
-                    self.after_failure(&error, staged, stager, doubts).await;
+                    tried.extend(staged.map(|staged| self.failed(&error, staged)));
                     if !pace.may_go_on(&error).await {
                         return Err(error);
                     }
@@ -190,24 +194,21 @@ impl TableCommitter {
         }
     }
 
-    /// Cleans up after a try, or keeps it in mind if it may have succeeded.
-    async fn after_failure(&self, error: &CatalogError, staged: Option<Staged>, stager: &mut Stager<'_>, doubts: &mut Vec<Doubt>) {
-        let Some(staged) = staged else { return };
-        if matches!(error, CatalogError::OutcomeUnknown { .. }) {
+    fn failed(&self, error: &CatalogError, staged: Staged) -> Tried {
+        let refused = !matches!(error, CatalogError::OutcomeUnknown { .. });
+        if !refused {
             tracing::warn!(table = %self.id, %error, "answer of a commit was lost, looking for the snapshot");
-            doubts.push(Doubt { manifest_list: staged.manifest_list, used: staged.used });
-            return;
         }
-        // The list is of no use to another try; manifests may be, and are swept at the end if not.
-        self.discard(std::slice::from_ref(&staged.manifest_list)).await;
-        stager.written.retain(|path| *path != staged.manifest_list);
+        Tried { manifest_list: staged.manifest_list, used: staged.used, refused }
     }
 
-    async fn discard(&self, paths: &[String]) {
+    /// Deletes files of an append that failed, unless the table has its snapshot all the same.
+    async fn discard(&self, paths: &[String], snapshot_id: i64) {
         if paths.is_empty() {
             return;
         }
         match self.refresh().await {
+            Ok(table) if table.metadata.snapshot_by_id(snapshot_id).is_some() => {}
             Ok(table) => delete_files(&table.file_io, paths).await,
             Err(error) => tracing::warn!(table = %self.id, %error, files = paths.len(), "files of a failed commit are left behind"),
         }
@@ -226,13 +227,14 @@ impl TableCommitter {
     }
 }
 
-/// The files of the try that became the snapshot; `None` if the snapshot is gone again or was made by another process.
-fn winner(table: &LakeTable, snapshot_id: i64, doubts: &[Doubt]) -> Option<Vec<String>> {
-    if doubts.is_empty() {
+/// The files of the try that became the snapshot, none if another process made it; `None` if the snapshot is gone again.
+fn winner(table: &LakeTable, snapshot_id: i64, tried: &[Tried]) -> Option<Vec<String>> {
+    if tried.is_empty() {
         return Some(Vec::new());
     }
     let snapshot = table.metadata.snapshot_by_id(snapshot_id)?;
-    doubts.iter().find(|doubt| doubt.manifest_list == snapshot.manifest_list()).map(|doubt| doubt.used.clone())
+    let won = tried.iter().find(|tried| tried.manifest_list == snapshot.manifest_list());
+    Some(won.map(|tried| tried.used.clone()).unwrap_or_default())
 }
 
 impl Pace {

@@ -4,7 +4,7 @@
 //! is stored as it is.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use weir_base::options::{OptionBag, OptionDecl, Position, Problem, Problems, ValueType, closest};
@@ -359,7 +359,19 @@ fn default_checkpoint_dir(job_file: Option<&Path>) -> String {
     let beside = job_file.and_then(Path::parent).map(Path::to_path_buf).unwrap_or_default();
     let folder = beside.join(".weir").join("checkpoints");
     let absolute: PathBuf = std::path::absolute(&folder).unwrap_or(folder);
-    format!("file://{}", absolute.display())
+    format!("file://{}", without_parents(&absolute).display())
+}
+
+/// `/a/b/../c` as `/a/c`, which a URI needs. Links are not followed: a job file may be one to a folder that changes its name.
+fn without_parents(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut clean, part| {
+        if part == Component::ParentDir {
+            clean.pop();
+        } else {
+            clean.push(part);
+        }
+        clean
+    })
 }
 
 #[cfg(test)]
@@ -407,6 +419,8 @@ mod tests {
         let job = Settings::default().job(Some(Path::new("/jobs/orders.sql")), 3);
         assert_eq!((job.name.as_str(), job.name_defaulted), ("orders", true));
         assert_eq!((job.checkpoint_dir.as_str(), job.checkpoint_dir_defaulted), ("file:///jobs/.weir/checkpoints", true));
+        let job = settings.job(Some(Path::new("/jobs/here/../there/o.sql")), 2);
+        assert_eq!(job.checkpoint_dir, "file:///jobs/there/.weir/checkpoints");
         assert_eq!((job.interval, job.timeout, job.retained, job.parallelism), (Duration::from_secs(10), Duration::from_secs(600), 3, 3));
     }
 

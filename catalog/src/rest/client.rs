@@ -240,8 +240,8 @@ impl Client {
             409 => CatalogError::Conflict(message),
             // Iceberg's Java servers check these after the requirements, against a table that has moved on meanwhile.
             400 if said.contains("older than last sequence number") || said.contains("behind table next-row-id") => CatalogError::Conflict(message),
-            429 => CatalogError::other(ErrorKind::Transient, message),
-            408 | 500..=599 => match call.repeat {
+            // Too many requests should mean that nothing was done; but a gateway may say it of an answer.
+            408 | 429 | 500..=599 => match call.repeat {
                 Repeat::Freely => CatalogError::other(ErrorKind::Transient, message),
                 Repeat::Never => CatalogError::OutcomeUnknown { message, source: None },
             },

@@ -75,7 +75,7 @@ pub enum RuntimeError {
     },
     /// Another job wrote the same source into the same target.
     #[error(
-        "{target} holds rows that job '{other}' read from the same splits (such as {split}); this job, '{job}', would write them again. Hint: is 'pipeline.name' right? If this is meant, confirm it with 'execution.allow-shared-source'='true'."
+        "{target} holds rows that job '{other}' read from the same splits (such as {split}); this job, '{job}', would write them again. Hint: is 'pipeline.name' right? If this is meant, confirm it with --confirm-shared-source or 'execution.allow-shared-source'='true'."
     )]
     SharedSource {
         /// Target as messages name it.

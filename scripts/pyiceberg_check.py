@@ -2,7 +2,7 @@
 
 `check` reads a table: row count, schema with field ids, partition spec, metrics of every data file as the manifests tell them, and, where
 asked for, sums, rows, and proof that no row is there twice. `append` makes a table (if there is none) or adds rows to one, as a foreign
-writer would. Catalog properties are PyIceberg's own; the `uri` of a SQL catalog may be written as in a job file.
+writer would; `expire` removes old snapshots, as another engine's upkeep would. Catalog properties are PyIceberg's own; the `uri` of a SQL catalog may be written as in a job file.
 """
 
 import argparse
@@ -14,6 +14,8 @@ import pyarrow
 import pyarrow.compute
 from pyiceberg.catalog import load_catalog
 from pyiceberg.conversions import from_bytes
+from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.io.pyarrow import ArrowScan
 from pyiceberg.types import ListType, MapType, StructType
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))  # for webhdfs_io
@@ -35,7 +37,7 @@ def parser():
     """The command line."""
     top = argparse.ArgumentParser(prog="scripts/reader", description=__doc__.splitlines()[0])
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    for action in (check, append):
+    for action in (check, append, expire):
         one = commands.add_parser(action.__name__, help=action.__doc__.splitlines()[0], description=action.__doc__.splitlines()[0])
         one.set_defaults(action=action)
         one.add_argument("table", help="the table, with its namespace")
@@ -44,11 +46,12 @@ def parser():
         one.add_argument("--hdfs-http", metavar="URL", help="the NameNode's HTTP address, when the warehouse is on HDFS")
         if action is append:
             one.add_argument("rows", help="a file with one JSON object a line")
-        else:
+        elif action is check:
             one.add_argument("--sum", action="append", default=[], metavar="COLUMN", help="add up a column")
             one.add_argument("--unique", metavar="COLUMN,…", help="look for rows that agree in all of these columns")
             one.add_argument("--ranges", metavar="PARTITION,OFFSET", help="for each value of the first, count, least and greatest of the second")
             one.add_argument("--rows", action="store_true", help="give the rows too")
+            one.add_argument("--places", action="store_true", help="apply the partition transforms to every row and compare with its file's partition")
     return top
 
 
@@ -76,8 +79,9 @@ def check(catalog, arguments):
             {"source_id": field.source_id, "field_id": field.field_id, "name": field.name, "transform": str(field.transform)}
             for field in table.spec().fields
         ],
-        "snapshots": [{"id": one.snapshot_id, "summary": summary(one)} for one in table.snapshots()],
+        "snapshots": [{"id": one.snapshot_id, "summary": summary(one)} for one in sorted(table.snapshots(), key=lambda one: one.sequence_number or 0)],
         "files": files(table),
+        "manifests": len(table.current_snapshot().manifests(table.io)) if table.current_snapshot() else 0,
         "sums": {name: str(pyarrow.compute.sum(data[name]).as_py()) for name in arguments.sum},
     }
     if arguments.unique:
@@ -86,6 +90,8 @@ def check(catalog, arguments):
         found["ranges"] = ranges(data, *arguments.ranges.split(","))
     if arguments.rows:
         found["data"] = data.to_pylist()
+    if arguments.places:
+        found["misplaced"] = misplaced(table)
     return found
 
 
@@ -102,6 +108,39 @@ def append(catalog, arguments):
         table = catalog.create_table(arguments.table, schema=data.schema)
         table.append(data)
     return {"snapshot": table.current_snapshot().snapshot_id, "rows": len(rows)}
+
+
+def expire(catalog, arguments):
+    """Expires every snapshot but the current one."""
+    table = catalog.load_table(arguments.table)
+    current = table.current_snapshot().snapshot_id
+    doomed = [one.snapshot_id for one in table.snapshots() if one.snapshot_id != current]
+    table.maintenance.expire_snapshots().by_ids(doomed).commit()
+    return {"expired": doomed, "left": [one.snapshot_id for one in catalog.load_table(arguments.table).snapshots()]}
+
+
+def misplaced(table):
+    """Rows whose partition, by PyIceberg's own transforms, is not that of the file that holds them."""
+    wrong = []
+    for task in table.scan().plan_files():
+        rows = ArrowScan(table.metadata, table.io, table.schema(), AlwaysTrue()).to_table([task])
+        for position, field in enumerate(table.spec().fields):
+            source = table.schema().find_field(field.source_id)
+            apply = field.transform.transform(source.field_type)
+            expected = {apply(value) for value in internal(rows[source.name])}
+            found = task.file.partition[position]
+            if expected != {found}:
+                wrong.append({"field": field.name, "expected": sorted(map(str, expected)), "found": str(found)})
+    return wrong
+
+
+def internal(column):
+    """Values as transforms take them: dates as days and timestamps as microseconds since 1970."""
+    if pyarrow.types.is_date(column.type):
+        column = column.cast(pyarrow.int32())
+    elif pyarrow.types.is_timestamp(column.type):
+        column = column.cast(pyarrow.int64())
+    return column.to_pylist()
 
 
 def describe(field):

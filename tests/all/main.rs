@@ -4,14 +4,22 @@
 //! process. `support` is what tests are written with; each other module holds the tests of one subject.
 
 #[cfg(test)]
+mod commits;
+#[cfg(test)]
 mod exactly_once;
 #[cfg(test)]
 mod fs_stores;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod orders;
 #[cfg(test)]
 mod pairs;
 #[cfg(test)]
+mod quickstart;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod types;

@@ -18,7 +18,7 @@ mod wait;
 
 pub(crate) use kafka::{Ending, Row, Topic};
 pub(crate) use name_node::NameNodeCalls;
-pub(crate) use process::Workdir;
+pub(crate) use process::{Running, Workdir};
 pub(crate) use proxy::{Fault, Proxy};
 pub(crate) use reader::Table;
 pub(crate) use servers::{Servers, Warehouse};

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -141,6 +142,27 @@ impl Running {
             None
         })
         .await;
+    }
+
+    /// The job's HTTP address, as soon as it is printed.
+    pub(crate) async fn address(&mut self, limit: Duration) -> String {
+        self.logged("/status", limit).await;
+        let log = text(&self.stderr);
+        let (_, rest) = log.split_once("http://").unwrap();
+        format!("http://{}", rest.split_once("/status").unwrap().0)
+    }
+
+    /// What `/status` says; none while the endpoint is not up, or no more.
+    pub(crate) async fn status(&self, address: &str) -> Option<Value> {
+        reqwest::get(format!("{address}/status")).await.ok()?.json().await.ok()
+    }
+
+    /// The most memory the process ever held (VmHWM) in bytes; none once it has ended.
+    pub(crate) fn peak_memory(&self) -> Option<u64> {
+        // The test starts `setpriv`, which becomes the program: the pid stays.
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
+        let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?.parse::<u64>().ok()?;
+        Some(kilobytes << 10)
     }
 
     fn signal(&self, signal: Signal) {

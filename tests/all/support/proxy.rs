@@ -13,6 +13,7 @@ use axum::http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use axum::http::{Method, Response, StatusCode};
 use bytes::Bytes;
 use futures::stream;
+use tokio::sync::watch;
 use weir_base::task::Task;
 
 const LARGEST_BODY: usize = 1 << 30;
@@ -30,12 +31,15 @@ pub(crate) enum Fault {
     DelayAnswer(Duration),
     /// It waits before it is passed on.
     Delay(Duration),
+    /// It waits for [`Proxy::release`] before it is passed on.
+    Hold,
 }
 
 /// The proxy; it ends when it is dropped.
 pub(crate) struct Proxy {
     uri: String,
     rules: Arc<Mutex<Vec<Rule>>>,
+    released: watch::Sender<bool>,
     _task: Task<()>,
 }
 
@@ -51,6 +55,7 @@ struct Forwarder {
     target: String,
     client: reqwest::Client,
     rules: Arc<Mutex<Vec<Rule>>>,
+    released: watch::Receiver<bool>,
 }
 
 impl Proxy {
@@ -59,10 +64,11 @@ impl Proxy {
         let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let uri = format!("http://{}", listener.local_addr().unwrap());
         let rules = Arc::default();
-        let forwarder = Forwarder { target: target.to_owned(), client: reqwest::Client::new(), rules: Arc::clone(&rules) };
+        let (released, told) = watch::channel(false);
+        let forwarder = Forwarder { target: target.to_owned(), client: reqwest::Client::new(), rules: Arc::clone(&rules), released: told };
         let router = Router::new().fallback(forward).with_state(forwarder);
         let task = weir_base::task::spawn("test proxy", async move { axum::serve(listener, router).await.unwrap() });
-        Self { uri, rules, _task: task }
+        Self { uri, rules, released, _task: task }
     }
 
     /// The address to give to clients instead of the server's.
@@ -73,6 +79,11 @@ impl Proxy {
     /// Applies `fault` to the next `times` requests with that method whose path and query hold `part`.
     pub(crate) fn inject(&self, method: Method, part: &str, fault: Fault, times: u32) {
         self.rules.lock().unwrap().push(Rule { method, part: part.to_owned(), fault, left: times });
+    }
+
+    /// Lets every held request go on, also those that come later.
+    pub(crate) fn release(&self) {
+        self.released.send_replace(true);
     }
 
     /// How many of the faults that were asked for have not happened yet.
@@ -132,6 +143,10 @@ async fn forward(State(forwarder): State<Forwarder>, request: Request) -> Respon
         }
         Some(Fault::Delay(time)) => {
             tokio::time::sleep(time).await;
+            forwarder.pass_on(request, &path).await
+        }
+        Some(Fault::Hold) => {
+            forwarder.released.clone().wait_for(|released| *released).await.unwrap();
             forwarder.pass_on(request, &path).await
         }
     }

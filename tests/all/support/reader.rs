@@ -60,6 +60,11 @@ impl Table {
         self.call("append", &[rows.to_str().unwrap()]).await
     }
 
+    /// Expires every snapshot but the current one, as another engine's upkeep does.
+    pub(crate) async fn expire(&self) -> Value {
+        self.call("expire", &[]).await
+    }
+
     async fn call(&self, command: &str, more: &[&str]) -> Value {
         let mut arguments = vec![command, &self.name];
         arguments.extend(self.arguments.iter().map(String::as_str));

@@ -100,7 +100,11 @@ impl<'a> Attempt<'a> {
             sink.reached.clone_from(&cuts);
         }
         self.parts.board.durable(&cuts);
-        let once = self.parts.plan.sources.is_empty() && recovered.start == Start::Fresh;
+        let unread = recovered.start == Start::Fresh || (self.parts.options.one_off && recovered.start != Start::Checkpoint);
+        let once = self.parts.plan.sources.is_empty() && unread;
+        if self.parts.plan.sources.is_empty() && !once {
+            tracing::warn!(job = self.parts.plan.settings.name, "this job has no sources and has been done already: it does nothing");
+        }
         Ok(Ready { recovered, cuts, enumerators, once })
     }
 

@@ -1,7 +1,7 @@
 //! A job as the command line runs it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -21,6 +21,9 @@ use crate::status::{JobState, StatusBoard};
 /// The SET key that confirms [`JobOptions::allow_shared_source`].
 const ALLOW_SHARED_SOURCE: &str = "execution.allow-shared-source";
 
+/// How long a stop may take.
+const STOP_PATIENCE: Duration = Duration::from_secs(9);
+
 /// What a job may do beyond its settings.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct JobOptions {
@@ -28,11 +31,14 @@ pub struct JobOptions {
     pub allow_shared_source: bool,
     /// Share of the memory budget above which sources pause.
     pub memory_mark: f64,
+    /// The job is one statement of a session, not a thing with an identity: without sources it runs its one epoch although its targets
+    /// carry the marker of an earlier statement.
+    pub one_off: bool,
 }
 
 impl Default for JobOptions {
     fn default() -> Self {
-        Self { allow_shared_source: false, memory_mark: 0.75 }
+        Self { allow_shared_source: false, memory_mark: 0.75, one_off: false }
     }
 }
 
@@ -126,7 +132,13 @@ impl Job {
         let mut restarts = 0;
         loop {
             let id = attempt_id();
-            let Err(error) = Attempt::new(&self.parts, id).run(stop).await else { return Ok(()) };
+            let attempt = Attempt::new(&self.parts, id);
+            let outcome = tokio::select! {
+                biased;
+                outcome = Box::pin(attempt.run(stop)) => outcome,
+                () = patience_ends(stop) => return Err(RuntimeError::Timeout { step: "finishing and committing the epoch after a stop", limit: STOP_PATIENCE }),
+            };
+            let Err(error) = outcome else { return Ok(()) };
             let kind = error.kind();
             if !matches!(kind, ErrorKind::Transient | ErrorKind::Conflict) {
                 return Err(error);
@@ -150,6 +162,13 @@ impl Job {
             }
         }
     }
+}
+
+/// Returns when a stop has been asked for and should have been done by now. A server that is away must not hold the process: nothing is
+/// lost, the next start goes on from the last checkpoint.
+async fn patience_ends(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(STOP_PATIENCE).await;
 }
 
 /// Twelve letters and digits that no other attempt has.

@@ -1,6 +1,7 @@
 //! `weir sql`: statements and queries from the command line, files, standard input or a prompt.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use weir_base::memory::MemoryBudget;
 use weir_fs::FileSystems;
@@ -11,6 +12,11 @@ use super::job::{self, Running};
 use super::results::{ResultPrinter, print_results};
 use crate::cli::{Global, ResultFormat, Sql};
 use crate::failure::Failure;
+
+/// The name under which INSERTs of a session leave their marker.
+const STATEMENT_JOB: &str = "weir-sql";
+/// INSERTs run so far: each has a checkpoint folder of its own, in memory.
+static STATEMENTS: AtomicU64 = AtomicU64::new(0);
 
 /// Runs statements.
 pub(crate) async fn run(global: &Global, arguments: &Sql) -> Result<(), Failure> {
@@ -38,9 +44,20 @@ pub(crate) async fn run(global: &Global, arguments: &Sql) -> Result<(), Failure>
 async fn execute(session: &mut Session, text: &str, format: ResultFormat, budget: &MemoryBudget) -> Result<(), Failure> {
     let outcome = super::run_text(session, text, Mode::Run).await?;
     show(outcome.results, format, budget).await?;
-    let Some(plan) = outcome.job else { return Ok(()) };
-    let file_systems = session.file_systems().clone();
-    job::run(plan, Running { file_systems, budget: budget.clone(), options: JobOptions::default(), http: None }).await
+    let Some(mut plan) = outcome.job else { return Ok(()) };
+    if let Some(source) = plan.sources.first() {
+        let hint = "Put it in a file and run it with: weir run FILE";
+        return Err(Failure::usage(format!(
+            "An INSERT that reads the stream '{}' is a job with a name and checkpoints of its own.\n  Hint: {hint}",
+            source.path
+        )));
+    }
+    // One statement, done when it returns: it has nothing to go on from, and must not take the name of a job in the `--init` file.
+    plan.settings.name = STATEMENT_JOB.to_owned();
+    plan.settings.checkpoint_dir = format!("memory://{STATEMENT_JOB}-{}/", STATEMENTS.fetch_add(1, Ordering::Relaxed));
+    let options = JobOptions { one_off: true, ..JobOptions::default() };
+    let (file_systems, budget) = (session.file_systems().clone(), budget.clone());
+    job::run(plan, Running { file_systems, budget, options, http: None }).await
 }
 
 /// Prints results in order, running the queries among them.

@@ -25,7 +25,7 @@ use crate::source::{Read, SplitReader};
 /// Messages of one batch at most.
 const BATCH_ROWS: usize = 8192;
 /// Bytes of messages that one batch should hold at most.
-const BATCH_BYTES: usize = 4 << 20;
+const BATCH_BYTES: usize = 2 << 20;
 /// Share of the budget above which nothing is decoded ahead.
 const FULL: f64 = 0.75;
 

@@ -24,7 +24,7 @@ use super::registry::{ReaderRegistry, SplitGauge, SplitGauges, SplitKey};
 use crate::error::RuntimeError;
 
 /// Batches that a leaf partition holds before its split tasks wait.
-const IN_FLIGHT: usize = 4;
+const IN_FLIGHT: usize = 2;
 
 /// What split tasks share.
 #[derive(Debug, Clone)]

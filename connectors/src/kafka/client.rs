@@ -3,6 +3,7 @@
 //! A source has two clients in a process: one reads, one asks. They are apart because a broker answers a connection's requests in order,
 //! and a fetch may wait there for half a second.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -139,6 +140,20 @@ impl Client {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
+        let listed = self.ask_offsets(wanted, committed).await?;
+        let moved = listed.iter().filter(|one| one.offset.as_ref().is_err_and(|fault| leader_has_moved(fault.code))).map(|one| one.topic.clone());
+        let moved: BTreeSet<String> = moved.collect();
+        if moved.is_empty() {
+            return Ok(listed);
+        }
+        // This call never makes the client look for the new leaders: it would be refused until the cached ones expire, after minutes.
+        for topic in moved {
+            self.metadata(Some(topic)).await?;
+        }
+        self.ask_offsets(wanted, committed).await
+    }
+
+    async fn ask_offsets(&self, wanted: &[(String, i32, i64)], committed: bool) -> Result<Vec<Listed>, ConnectorError> {
         let submit = |queue: &Queue| ffi::list_offsets(queue, wanted, committed, timeout_ms(CALL_TIMEOUT));
         self.call("ListOffsets", submit).await.map(|event| event.offsets())
     }
@@ -234,6 +249,12 @@ async fn serve_events(client: Weak<BaseConsumer<Observer>>, ready: Arc<Notify>) 
         }
         drop(woken);
     }
+}
+
+/// Whether a partition has another leader, or its leader another epoch, than the client knows.
+fn leader_has_moved(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(code, Code::NotLeaderForPartition | Code::FencedLeaderEpoch | Code::UnknownLeaderEpoch | Code::LeaderNotAvailable)
 }
 
 fn is_silence(code: RDKafkaErrorCode) -> bool {

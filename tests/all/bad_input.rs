@@ -377,7 +377,9 @@ INSERT INTO nowhere SELECT * FROM orders;
             "Did you mean 'scan.startup.mode'?",
             &format!("[OPT-002] {table}: One or more required options are missing: 'properties.bootstrap.servers'."),
             "'bootstrap.servers'",
-            &format!("[OPT-004] {table}: Invalid value for option 'scan.startup.mode': 'earliest'. Expected one of: [earliest-offset, latest-offset, group-offsets, timestamp, specific-offsets]."),
+            &format!(
+                "[OPT-004] {table}: Invalid value for option 'scan.startup.mode': 'earliest'. Expected one of: [earliest-offset, latest-offset, group-offsets, timestamp, specific-offsets]."
+            ),
             "Did you mean 'earliest-offset'?",
             &format!("[OPT-003] {table}: Invalid value for option 'scan.topic-partition-discovery.interval': '5 mins ago' is not a duration."),
             &format!("[OPT-003] {table}: Invalid value for option 'json.ignore-parse-errors': 'yes' is not a boolean. Expected 'true' or 'false'."),
@@ -387,7 +389,8 @@ INSERT INTO nowhere SELECT * FROM orders;
             "at line 10, column",
         ],
     );
-    let lines: Vec<usize> = told.match_indices("at line ").map(|(at, found)| told[at + found.len()..].split(',').next().unwrap().parse().unwrap()).collect();
+    let lines: Vec<usize> =
+        told.match_indices("at line ").map(|(at, found)| told[at + found.len()..].split(',').next().unwrap().parse().unwrap()).collect();
     assert!(lines.is_sorted(), "problems in the order of their places: {told}");
 }
 

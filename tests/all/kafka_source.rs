@@ -275,7 +275,12 @@ async fn the_group_is_shown_the_progress_and_another_job_begins_there() {
     // The group is shown the progress and never asked again: a checkpoint wins.
     assert_eq!(first.places(&options).await, expected(&sent, 50..80));
     topic.produce((80..90).map(|id| message(0, id))).await;
-    let bounded = [("topic", topic.name()), ("properties.group.id", group.as_str()), ("scan.startup.mode", "earliest-offset"), ("scan.bounded.mode", "group-offsets")];
+    let bounded = [
+        ("topic", topic.name()),
+        ("properties.group.id", group.as_str()),
+        ("scan.startup.mode", "earliest-offset"),
+        ("scan.bounded.mode", "group-offsets"),
+    ];
     assert_eq!(Job::new(&folder, "third", &brokers).places(&bounded).await.len(), 80, "the end is what the group has committed");
 }
 
@@ -288,11 +293,8 @@ async fn topics_of_a_pattern_are_read_and_new_ones_join() {
     let stranger = Topic::create(&brokers, &format!("no-{family}-one"), 1, &[]).await;
     let job = Job { columns: "id BIGINT, topic STRING METADATA VIRTUAL", query: "id, topic", ..Job::new(&folder, "pattern", &brokers) };
     let pattern = format!("{family}-.*");
-    let file = job.write(&[
-        ("topic-pattern", &pattern),
-        ("scan.startup.mode", "earliest-offset"),
-        ("scan.topic-partition-discovery.interval", "100 ms"),
-    ]);
+    let file =
+        job.write(&[("topic-pattern", &pattern), ("scan.startup.mode", "earliest-offset"), ("scan.topic-partition-discovery.interval", "100 ms")]);
     one.produce([message(0, 1)]).await;
     stranger.produce([message(0, 100)]).await;
     let mut running = folder.weir(["run".as_ref(), file.as_os_str()]).start();
@@ -332,10 +334,13 @@ async fn metadata_columns_hold_what_the_broker_tells() {
     };
     let options = [("scan.startup.mode", "earliest-offset"), ("scan.bounded.mode", "latest-offset")];
     let read = job.rows(&[options[0], options[1], ("topic", topic.name())]).await;
-    assert_eq!(read, [
-        format!("{}, 2023, true, CreateTime, 0, last, 3, first", topic.name()),
-        format!("{}, 2023, true, CreateTime, 0, null, 0, null", topic.name()),
-    ]);
+    assert_eq!(
+        read,
+        [
+            format!("{}, 2023, true, CreateTime, 0, last, 3, first", topic.name()),
+            format!("{}, 2023, true, CreateTime, 0, null, 0, null", topic.name()),
+        ]
+    );
     let read = Job { name: "stamped", ..job }.rows(&[options[0], options[1], ("topic", stamped.name())]).await;
     let [row] = read.as_slice() else { panic!("{read:?}") };
     assert!(row.contains("false, LogAppendTime, 0, last, 3, first"), "{row}");

@@ -96,6 +96,8 @@ pub(super) struct Client {
     // The broker that answers questions about topics, and whose turn it is to be that.
     broker: AtomicI32,
     turn: AtomicUsize,
+    // The last admin call got no answer.
+    unanswered: AtomicBool,
     _events: Task<()>,
 }
 
@@ -121,7 +123,14 @@ impl Client {
         consumer.set_nonempty_callback(move || wake.notify_one());
         let native = Arc::new(consumer);
         let events = spawn("kafka client events", serve_events(Arc::downgrade(&native), ready));
-        Ok(Self { native, health: Arc::clone(health), broker: AtomicI32::new(NO_BROKER), turn: AtomicUsize::new(0), _events: events })
+        Ok(Self {
+            native,
+            health: Arc::clone(health),
+            broker: AtomicI32::new(NO_BROKER),
+            turn: AtomicUsize::new(0),
+            unanswered: AtomicBool::new(false),
+            _events: events,
+        })
     }
 
     /// The client itself.
@@ -139,6 +148,12 @@ impl Client {
     pub(super) async fn list_offsets(&self, wanted: &[(String, i32, i64)], committed: bool) -> Result<Vec<Listed>, ConnectorError> {
         if wanted.is_empty() {
             return Ok(Vec::new());
+        }
+        if let Some((topic, _, _)) = wanted.first()
+            && self.unanswered.load(Ordering::Relaxed)
+        {
+            // An admin call that waits for a broker makes librdkafka connect to it over and over without a pause; this one waits in peace.
+            self.metadata(Some(topic.clone())).await?;
         }
         let listed = self.ask_offsets(wanted, committed).await?;
         let moved = listed.iter().filter(|one| one.offset.as_ref().is_err_and(|fault| leader_has_moved(fault.code))).map(|one| one.topic.clone());
@@ -199,6 +214,12 @@ impl Client {
     }
 
     async fn call(&self, name: &'static str, submit: impl FnOnce(&Queue) -> Result<(), Fault>) -> Result<Event, ConnectorError> {
+        let answer = self.call_once(name, submit).await;
+        self.unanswered.store(answer.is_err(), Ordering::Relaxed);
+        answer
+    }
+
+    async fn call_once(&self, name: &'static str, submit: impl FnOnce(&Queue) -> Result<(), Fault>) -> Result<Event, ConnectorError> {
         let queue = Queue::new(&self.native).map_err(|fault| self.error(name, &fault))?;
         submit(&queue).map_err(|fault| self.error(name, &fault))?;
         let answered = async {

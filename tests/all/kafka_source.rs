@@ -17,6 +17,8 @@ struct Job<'a> {
     query: &'a str,
 }
 
+/// For topics with old timestamps, which retention would delete.
+const KEPT: [(&str, &str); 1] = [("retention.ms", "-1")];
 const PLACES: (&str, &str) = ("id BIGINT, p INT METADATA FROM 'partition' VIRTUAL, o BIGINT METADATA FROM 'offset' VIRTUAL", "p, o, id");
 
 impl<'a> Job<'a> {
@@ -214,7 +216,7 @@ async fn a_broker_that_restarts_is_waited_for_at_the_start_and_while_reading() {
 #[tokio::test]
 async fn each_start_and_each_end_is_where_the_options_say() {
     let brokers = Servers::shared().kafka();
-    let (folder, topic) = (Workdir::new(), Topic::create(&brokers, "modes", 2, &[]).await);
+    let (folder, topic) = (Workdir::new(), Topic::create(&brokers, "modes", 2, &KEPT).await);
     let time = 1_700_000_000_000_i64;
     let timed = |id: i64| Row { timestamp: Some(time + id), ..message(i32::try_from(id % 2).unwrap(), id) };
     let sent = topic.produce((0..100).map(timed)).await;
@@ -314,7 +316,7 @@ async fn topics_of_a_pattern_are_read_and_new_ones_join() {
 #[tokio::test]
 async fn metadata_columns_hold_what_the_broker_tells() {
     let brokers = Servers::shared().kafka();
-    let (folder, topic) = (Workdir::new(), Topic::create(&brokers, "metadata", 1, &[]).await);
+    let (folder, topic) = (Workdir::new(), Topic::create(&brokers, "metadata", 1, &KEPT).await);
     let stamped = Topic::create(&brokers, "metadata", 1, &[("message.timestamp.type", "LogAppendTime")]).await;
     let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
     let row = Row {

@@ -24,7 +24,7 @@ use crate::error::ConnectorError;
 /// How long one admin call may take.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is known about the brokers' health, shared by the clients of one source: an outage is logged once, and its end once.
+/// What is known about the brokers' health, shared by the clients of one source. Whoever asks the enumerator tells the user of an outage.
 #[derive(Debug)]
 pub(super) struct Health {
     object: String,
@@ -41,7 +41,7 @@ impl Health {
     /// A broker has answered.
     pub(super) fn answered(&self) {
         if self.away.load(Ordering::Relaxed) && self.away.swap(false, Ordering::Relaxed) {
-            tracing::info!(source = self.object, "brokers are back");
+            tracing::debug!(source = self.object, "brokers are back");
             *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
@@ -50,7 +50,7 @@ impl Health {
         let is_outage = matches!(fault.code, RDKafkaErrorCode::AllBrokersDown);
         if is_outage {
             if !self.away.swap(true, Ordering::Relaxed) {
-                tracing::warn!(source = self.object, reason = self.reason().unwrap_or_default(), "brokers are away");
+                tracing::debug!(source = self.object, reason = self.reason().unwrap_or_default(), "brokers are away");
             }
             return;
         }

@@ -41,7 +41,7 @@ fn data_files(folder: &Path, found: &mut Vec<String>) {
 }
 
 /// Every Parquet file on disk is in the table, and the other way round.
-fn no_orphans(folder: &Workdir, checked: &Value) {
+pub(crate) fn no_orphans(folder: &Workdir, checked: &Value) {
     let mut on_disk = Vec::new();
     data_files(&folder.path("warehouse"), &mut on_disk);
     let mut live: Vec<String> =

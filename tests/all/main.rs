@@ -4,6 +4,8 @@
 //! process. `support` is what tests are written with; each other module holds the tests of one subject.
 
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod commits;
 #[cfg(test)]
 mod exactly_once;
@@ -11,6 +13,8 @@ mod exactly_once;
 mod fs_stores;
 #[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod kafka_source;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{Row, Table, Topic, Workdir};
+use crate::support::{Row, Table, Topic, Workdir, until};
 
 /// How long a job of a test may take for anything, on a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
@@ -137,6 +137,27 @@ pub(crate) async fn holds_exactly(table: &Table, sent: &[(i32, i64)]) -> Value {
         assert_eq!(*range, serde_json::json!({"rows": count, "min": least, "max": greatest}), "partition {partition}");
     }
     found
+}
+
+/// The HTTP address that launch `number` of the folder has printed.
+pub(crate) async fn endpoint(folder: &Workdir, number: u32) -> String {
+    until("the job says where its endpoint is", LIMIT, async || {
+        let log = std::fs::read_to_string(folder.path(&format!("{number}.weir.stderr"))).ok()?;
+        let at = log.find("http://127.0.0.1:")?;
+        let address = log[at..].split_once("/status")?.0;
+        Some(address.to_owned())
+    })
+    .await
+}
+
+/// Waits until the job behind `endpoint` has committed `rows` rows since it started.
+pub(crate) async fn committed(endpoint: &str, rows: usize) {
+    until(&format!("{rows} rows are committed"), LIMIT, async || {
+        let status: Value = reqwest::get(format!("{endpoint}/status")).await.ok()?.json().await.ok()?;
+        let committed: u64 = status["sinks"].as_object()?.values().filter_map(|sink| sink["rows"].as_u64()).sum();
+        (committed == rows as u64).then_some(())
+    })
+    .await;
 }
 
 /// Runs `weir verify` on the orders table and fails the test unless it is content.

@@ -182,7 +182,7 @@ impl Client {
 
     async fn send_to(&self, url: url::Url, call: &Call<'_>) -> Result<Bytes, CatalogError> {
         let mut backoff = Backoff::reads();
-        let mut renewed = false;
+        let (mut renewed, mut told) = (false, false);
         loop {
             let failed = match self.send_once(url.clone(), call).await {
                 Ok(body) => return Ok(body),
@@ -194,6 +194,9 @@ impl Client {
                 continue;
             }
             let again = call.repeat == Repeat::Freely && failed.error.is_transient();
+            if again && !std::mem::replace(&mut told, true) {
+                tracing::warn!(cause = weir_base::error::chain(&failed.error), "catalog request failed, trying again");
+            }
             if !again || !backoff.wait_at_least(failed.retry_after).await {
                 return Err(failed.error);
             }

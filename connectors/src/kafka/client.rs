@@ -3,6 +3,7 @@
 //! A source has two clients in a process: one reads, one asks. They are apart because a broker answers a connection's requests in order,
 //! and a fetch may wait there for half a second.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -23,7 +24,7 @@ use crate::error::ConnectorError;
 /// How long one admin call may take.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is known about the brokers' health, shared by the clients of one source: an outage is logged once, and its end once.
+/// What is known about the brokers' health, shared by the clients of one source. Whoever asks the enumerator tells the user of an outage.
 #[derive(Debug)]
 pub(super) struct Health {
     object: String,
@@ -40,7 +41,7 @@ impl Health {
     /// A broker has answered.
     pub(super) fn answered(&self) {
         if self.away.load(Ordering::Relaxed) && self.away.swap(false, Ordering::Relaxed) {
-            tracing::info!(source = self.object, "brokers are back");
+            tracing::debug!(source = self.object, "brokers are back");
             *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
@@ -49,7 +50,7 @@ impl Health {
         let is_outage = matches!(fault.code, RDKafkaErrorCode::AllBrokersDown);
         if is_outage {
             if !self.away.swap(true, Ordering::Relaxed) {
-                tracing::warn!(source = self.object, reason = self.reason().unwrap_or_default(), "brokers are away");
+                tracing::debug!(source = self.object, reason = self.reason().unwrap_or_default(), "brokers are away");
             }
             return;
         }
@@ -95,6 +96,8 @@ pub(super) struct Client {
     // The broker that answers questions about topics, and whose turn it is to be that.
     broker: AtomicI32,
     turn: AtomicUsize,
+    // The last admin call got no answer.
+    unanswered: AtomicBool,
     _events: Task<()>,
 }
 
@@ -120,7 +123,14 @@ impl Client {
         consumer.set_nonempty_callback(move || wake.notify_one());
         let native = Arc::new(consumer);
         let events = spawn("kafka client events", serve_events(Arc::downgrade(&native), ready));
-        Ok(Self { native, health: Arc::clone(health), broker: AtomicI32::new(NO_BROKER), turn: AtomicUsize::new(0), _events: events })
+        Ok(Self {
+            native,
+            health: Arc::clone(health),
+            broker: AtomicI32::new(NO_BROKER),
+            turn: AtomicUsize::new(0),
+            unanswered: AtomicBool::new(false),
+            _events: events,
+        })
     }
 
     /// The client itself.
@@ -139,6 +149,26 @@ impl Client {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
+        if let Some((topic, _, _)) = wanted.first()
+            && self.unanswered.load(Ordering::Relaxed)
+        {
+            // An admin call that waits for a broker makes librdkafka connect to it over and over without a pause; this one waits in peace.
+            self.metadata(Some(topic.clone())).await?;
+        }
+        let listed = self.ask_offsets(wanted, committed).await?;
+        let moved = listed.iter().filter(|one| one.offset.as_ref().is_err_and(|fault| leader_has_moved(fault.code))).map(|one| one.topic.clone());
+        let moved: BTreeSet<String> = moved.collect();
+        if moved.is_empty() {
+            return Ok(listed);
+        }
+        // This call never makes the client look for the new leaders: it would be refused until the cached ones expire, after minutes.
+        for topic in moved {
+            self.metadata(Some(topic)).await?;
+        }
+        self.ask_offsets(wanted, committed).await
+    }
+
+    async fn ask_offsets(&self, wanted: &[(String, i32, i64)], committed: bool) -> Result<Vec<Listed>, ConnectorError> {
         let submit = |queue: &Queue| ffi::list_offsets(queue, wanted, committed, timeout_ms(CALL_TIMEOUT));
         self.call("ListOffsets", submit).await.map(|event| event.offsets())
     }
@@ -184,6 +214,12 @@ impl Client {
     }
 
     async fn call(&self, name: &'static str, submit: impl FnOnce(&Queue) -> Result<(), Fault>) -> Result<Event, ConnectorError> {
+        let answer = self.call_once(name, submit).await;
+        self.unanswered.store(answer.is_err(), Ordering::Relaxed);
+        answer
+    }
+
+    async fn call_once(&self, name: &'static str, submit: impl FnOnce(&Queue) -> Result<(), Fault>) -> Result<Event, ConnectorError> {
         let queue = Queue::new(&self.native).map_err(|fault| self.error(name, &fault))?;
         submit(&queue).map_err(|fault| self.error(name, &fault))?;
         let answered = async {
@@ -234,6 +270,12 @@ async fn serve_events(client: Weak<BaseConsumer<Observer>>, ready: Arc<Notify>) 
         }
         drop(woken);
     }
+}
+
+/// Whether a partition has another leader, or its leader another epoch, than the client knows.
+fn leader_has_moved(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(code, Code::NotLeaderForPartition | Code::FencedLeaderEpoch | Code::UnknownLeaderEpoch | Code::LeaderNotAvailable)
 }
 
 fn is_silence(code: RDKafkaErrorCode) -> bool {

@@ -140,6 +140,7 @@ impl RowBuilder {
     pub(super) fn decode(&mut self, messages: &Messages) -> Result<Decode, ConnectorError> {
         let mut items = Vec::new();
         let mut taken = 0;
+        let bad_fields = self.bad_fields();
         for message in messages.iter() {
             taken += 1;
             if let Some(fault) = message.fault() {
@@ -161,9 +162,14 @@ impl RowBuilder {
             self.next = self.next.max(Some(offset + 1));
         }
         self.flush(&mut items)?;
+        add(self.format.counters.null_fields.as_ref(), usize::try_from(self.bad_fields() - bad_fields).unwrap_or(usize::MAX));
         let bytes = std::mem::take(&mut self.bytes);
         add(self.format.counters.bytes.as_ref(), bytes);
         Ok(Decode { items, messages: taken, bytes })
+    }
+
+    fn bad_fields(&self) -> u64 {
+        self.value.field_errors() + self.key.as_ref().map_or(0, |key| key.field_errors())
     }
 
     /// Appends the row of `message`, if it gives one; a message that may not be skipped is given back.

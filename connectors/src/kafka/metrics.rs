@@ -14,6 +14,8 @@ pub(super) struct SourceCounters {
     pub(super) bytes: Option<IntCounter>,
     /// Bad messages that the format's options say to skip.
     pub(super) skipped: Option<IntCounter>,
+    /// Bad fields that the format's options say to read as NULL.
+    pub(super) null_fields: Option<IntCounter>,
     /// Offsets that the topic had deleted before they were read, where the options accept that.
     pub(super) lost: Option<IntCounter>,
 }
@@ -23,6 +25,7 @@ struct Families {
     rows: Option<IntCounterVec>,
     bytes: Option<IntCounterVec>,
     skipped: Option<IntCounterVec>,
+    null_fields: Option<IntCounterVec>,
     lost: Option<IntCounterVec>,
 }
 
@@ -34,10 +37,17 @@ impl SourceCounters {
             rows: counters("weir_connectors_kafka_rows_total", "Rows read from Kafka.", &["table"]),
             bytes: counters("weir_connectors_kafka_bytes_total", "Bytes of keys and values read from Kafka.", &["table"]),
             skipped: counters("weir_connectors_kafka_skipped_messages_total", "Bad messages skipped because options say so.", &["table"]),
+            null_fields: counters("weir_connectors_kafka_bad_fields_total", "Bad fields read as NULL because options say so.", &["table"]),
             lost: counters("weir_connectors_kafka_lost_offsets_total", "Offsets that were gone before they were read.", &["table"]),
         });
         let of = |family: &Option<IntCounterVec>| family.as_ref().map(|family| family.with_label_values(&[path]));
-        Self { rows: of(&families.rows), bytes: of(&families.bytes), skipped: of(&families.skipped), lost: of(&families.lost) }
+        Self {
+            rows: of(&families.rows),
+            bytes: of(&families.bytes),
+            skipped: of(&families.skipped),
+            null_fields: of(&families.null_fields),
+            lost: of(&families.lost),
+        }
     }
 }
 

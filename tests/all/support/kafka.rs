@@ -41,6 +41,19 @@ pub(crate) enum Ending {
     Abort,
 }
 
+/// A transaction that is open.
+pub(crate) struct Transaction(FutureProducer);
+
+impl Transaction {
+    /// Ends it.
+    pub(crate) fn end(self, ending: Ending) {
+        match ending {
+            Ending::Commit => self.0.commit_transaction(LIMIT).unwrap(),
+            Ending::Abort => self.0.abort_transaction(LIMIT).unwrap(),
+        }
+    }
+}
+
 impl Row {
     /// A message for a partition.
     pub(crate) fn new(partition: i32, payload: impl Into<Vec<u8>>) -> Self {
@@ -71,12 +84,17 @@ impl Topic {
             Err((name, code)) => panic!("creating {name}: {code}"),
         })
         .await;
+        self.led(usize::try_from(partitions).unwrap()).await;
+    }
+
+    /// Waits until the topic has `partitions` partitions, all with a leader.
+    async fn led(&self, partitions: usize) {
         let reader: BaseConsumer = client(&self.bootstrap).create().unwrap();
-        until("the new topic has leaders", LIMIT, async || {
+        until("the partitions have leaders", LIMIT, async || {
             let metadata = reader.fetch_metadata(Some(&self.name), LIMIT).unwrap();
             let partitions_now = metadata.topics().first()?.partitions();
             let led = partitions_now.iter().filter(|partition| partition.error().is_none() && partition.leader() >= 0).count();
-            (led == usize::try_from(partitions).unwrap()).then_some(())
+            (led == partitions).then_some(())
         })
         .await;
     }
@@ -86,9 +104,10 @@ impl Topic {
         self.admin.delete_topics(&[&self.name], &options()).await.unwrap().remove(0).unwrap();
     }
 
-    /// Adds partitions until there are `total`.
+    /// Adds partitions until there are `total`, and waits until they can be written.
     pub(crate) async fn grow(&self, total: usize) {
         self.admin.create_partitions([&NewPartitions::new(&self.name, total)], &options()).await.unwrap().remove(0).unwrap();
+        self.led(total).await;
     }
 
     /// Deletes the records of a partition before an offset, as retention would.
@@ -107,16 +126,28 @@ impl Topic {
 
     /// Produces messages in one transaction, which is then committed or aborted.
     pub(crate) async fn produce_transaction(&self, rows: impl IntoIterator<Item = Row>, ending: Ending) -> Vec<(i32, i64)> {
+        let (transaction, offsets) = self.open_transaction(rows).await;
+        transaction.end(ending);
+        offsets
+    }
+
+    /// Produces messages in a transaction that stays open, and waits until the broker has them.
+    pub(crate) async fn open_transaction(&self, rows: impl IntoIterator<Item = Row>) -> (Transaction, Vec<(i32, i64)>) {
         let id = uuid::Uuid::new_v4().to_string();
         let producer: FutureProducer = client(&self.bootstrap).set("transactional.id", id).create().unwrap();
         producer.init_transactions(LIMIT).unwrap();
         producer.begin_transaction().unwrap();
         let offsets = self.send_all(&producer, rows).await;
-        match ending {
-            Ending::Commit => producer.commit_transaction(LIMIT).unwrap(),
-            Ending::Abort => producer.abort_transaction(LIMIT).unwrap(),
-        }
-        offsets
+        (Transaction(producer), offsets)
+    }
+
+    /// What a consumer group has committed for a partition.
+    pub(crate) fn committed_by(&self, group: &str, partition: i32) -> Option<i64> {
+        let reader: BaseConsumer = client(&self.bootstrap).set("group.id", group).create().unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.name, partition);
+        let found = reader.committed_offsets(list, LIMIT).unwrap();
+        if let Offset::Offset(offset) = found.elements()[0].offset() { Some(offset) } else { None }
     }
 
     /// The first and the next offset of a partition.

@@ -86,6 +86,18 @@ impl Proxy {
         self.released.send_replace(true);
     }
 
+    /// Fails every request with this status, until [`Proxy::mend`].
+    pub(crate) fn answer_all(&self, code: u16) {
+        for method in [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE] {
+            self.inject(method, "", Fault::Answer(code), u32::MAX);
+        }
+    }
+
+    /// Forgets the faults that have not happened yet.
+    pub(crate) fn mend(&self) {
+        self.rules.lock().unwrap().clear();
+    }
+
     /// How many of the faults that were asked for have not happened yet.
     pub(crate) fn left(&self) -> u32 {
         self.rules.lock().unwrap().iter().map(|rule| rule.left).sum()

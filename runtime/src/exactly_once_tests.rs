@@ -172,8 +172,11 @@ async fn rows_and_splits_that_come_late_are_read_and_nothing_is_committed_withou
 async fn a_stop_finishes_the_epoch_and_commits_in_seconds_however_much_is_left_to_read() {
     let mut rig = unbounded(FakeLog::new(&[400_000, 400_000], 0), &[ALL]);
     rig.interval = Duration::from_secs(3_600);
-    let running = start(&rig).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let stop = CancellationToken::new();
+    let job = rig.job().await;
+    let board = job.status();
+    let running = Running { task: spawn("job", job.run(stop.clone())), stop };
+    until("some rows are read", || board.snapshot().sources.values().any(|source| source.rows > 0)).await;
     let asked = Instant::now();
     running.stop().await.expect("stops");
     assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());

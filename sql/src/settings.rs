@@ -419,7 +419,7 @@ mod tests {
         let job = Settings::default().job(Some(Path::new("/jobs/orders.sql")), 3);
         assert_eq!((job.name.as_str(), job.name_defaulted), ("orders", true));
         assert_eq!((job.checkpoint_dir.as_str(), job.checkpoint_dir_defaulted), ("file:///jobs/.weir/checkpoints", true));
-        let job = Settings::default().job(Some(Path::new("/jobs/here/../there/o.sql")), 2);
+        let job = Settings::default().job(Some(Path::new("/jobs/here/../there/o.sql")), 3);
         assert_eq!(job.checkpoint_dir, "file:///jobs/there/.weir/checkpoints");
         assert_eq!((job.interval, job.timeout, job.retained, job.parallelism), (Duration::from_secs(10), Duration::from_secs(600), 3, 3));
     }

@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn batches_are_cut_by_rows_or_by_bytes() {
         assert_eq!(batch_messages(213), 8192);
-        assert_eq!(batch_messages(1024), 4096);
+        assert_eq!(batch_messages(1024), 2048);
         assert_eq!(batch_messages(0), 8192);
         assert_eq!(batch_messages(10 << 20), 64);
     }

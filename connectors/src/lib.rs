@@ -1,5 +1,5 @@
 //! Connectors and formats. What a connector can be is said by the traits of [`source`], [`sink`] and [`batch`]; which connectors there
-//! are is known to one [`registry`], and to nobody else by name.
+//! are is known to one [`mod@registry`], and to nobody else by name.
 
 pub mod batch;
 pub mod blackhole;

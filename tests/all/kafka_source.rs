@@ -227,7 +227,7 @@ async fn each_start_and_each_end_is_where_the_options_say() {
     let earliest = ("scan.startup.mode", "earliest-offset");
     let start_offsets = ("scan.startup.specific-offsets", "partition:0,offset:42");
     let bound_offsets = ("scan.bounded.specific-offsets", "partition:1,offset:7");
-    let cases: [(&str, Vec<(&str, &str)>, Vec<(i32, i64, i64)>); 6] = [
+    let cases = [
         ("earliest", vec![earliest, latest], all.clone()),
         ("latest", vec![("scan.startup.mode", "latest-offset"), latest], Vec::new()),
         (

@@ -1,7 +1,7 @@
 //! Proof from metadata: offsets are contiguous, no file is referenced twice, every file is there.
 //!
 //! Nothing is read but metadata, manifests and the sizes of files. The facts are gathered here; what they mean for the chains of commits
-//! is decided in [`chains`], and [`report`] says it in plain text.
+//! is decided in `chains`, and `report` says it in plain text.
 
 mod chains;
 mod report;

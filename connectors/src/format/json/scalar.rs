@@ -106,7 +106,7 @@ pub(super) fn base64(text: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
     BASE64.decode_vec(text, out).map_err(|error| Fault::field(format!("{} is not Base64: {error}", quoted(text))))
 }
 
-/// [`base64`] for a type of `size` bytes.
+/// [`base64()`] for a type of `size` bytes.
 pub(super) fn fixed_base64(text: &[u8], out: &mut Vec<u8>, size: usize) -> Result<(), Fault> {
     let before = out.len();
     base64(text, out)?;

@@ -54,6 +54,10 @@ impl IcebergSink {
             let what = "'distribution-mode' = 'hash' has no effect: the table has neither partitions nor a primary key.";
             warnings.push(Problem::warning("OPT-008", hints.object(), what).at(hints.position("distribution-mode")));
         }
+        if options.parallelism.is_some() {
+            let what = "'write-parallelism' has no effect yet: an epoch has as many writers as 'parallelism.default' says.";
+            warnings.push(Problem::warning("OPT-008", hints.object(), what).at(hints.position("write-parallelism")));
+        }
         let committer = Arc::new(IcebergCommitter::new(catalog, table, options.branch));
         let value = Self { plan: Arc::new(plan), route, committer, parallelism: options.parallelism, uid_suffix: options.uid_suffix };
         Ok(Opened { value, warnings })

@@ -113,6 +113,8 @@ impl<'a> Attempt<'a> {
         match &recovered.start {
             Start::Fresh => tracing::info!(job, "no checkpoint and no marker: the job starts where its sources' options say"),
             Start::Checkpoint => tracing::info!(job, epoch = recovered.next_epoch, "going on from the last checkpoint"),
+            // A single statement has no checkpoints that could be gone; the marker is of the statement before it.
+            Start::Markers { .. } if self.parts.options.one_off => {}
             Start::Markers { .. } => {
                 for (sink, progress) in &recovered.sinks {
                     tracing::warn!(

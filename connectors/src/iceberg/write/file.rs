@@ -44,27 +44,20 @@ impl OpenFile {
     }
 
     /// Encodes `batches` on a blocking thread and sends what is finished. The row group ends early if it needs more than `memory_limit`.
-    pub(super) async fn append(mut self, batches: Vec<RecordBatch>, memory_limit: usize) -> Result<Self, ConnectorError> {
-        let (encoder, bytes) = blocking(move || {
-            let mut encoder = self.encoder;
-            for batch in &batches {
-                encoder.write(batch, memory_limit)?;
-            }
-            let bytes = encoder.take();
-            Ok((encoder, bytes))
-        })
-        .await?;
-        self.encoder = encoder;
-        self.upload.put(bytes).await?;
-        self.reservation.resize(self.memory() as u64);
-        Ok(self)
+    pub(super) async fn append(self, batches: Vec<RecordBatch>, memory_limit: usize) -> Result<Self, ConnectorError> {
+        self.encode(move |encoder| batches.iter().try_for_each(|batch| encoder.write(batch, memory_limit))).await
     }
 
     /// Ends the row group and sends it, to free memory.
-    pub(super) async fn flush(mut self) -> Result<Self, ConnectorError> {
+    pub(super) async fn flush(self) -> Result<Self, ConnectorError> {
+        self.encode(Encoder::flush).await
+    }
+
+    /// Does `work` on a blocking thread, and sends what it finished.
+    async fn encode(mut self, work: impl FnOnce(&mut Encoder) -> parquet::errors::Result<()> + Send + 'static) -> Result<Self, ConnectorError> {
         let (encoder, bytes) = blocking(move || {
             let mut encoder = self.encoder;
-            encoder.flush()?;
+            work(&mut encoder)?;
             let bytes = encoder.take();
             Ok((encoder, bytes))
         })

@@ -163,13 +163,12 @@ pub trait SinkCommitter: fmt::Debug + Send + Sync {
     /// Target missing (user), or not reachable (transient).
     async fn state(&self, job: &str, sink: &str) -> Result<TargetState, ConnectorError>;
 
-    /// The last markers of other jobs in the target, each with its job's name. A target that keeps none has none to tell.
+    /// The last markers of jobs other than `job` in the target, each with its job's name. What is left out here lets a renamed job write its
+    /// source a second time.
     ///
     /// # Errors
     /// As [`Self::state`].
-    async fn other_markers(&self, _job: &str) -> Result<Vec<(String, Marker)>, ConnectorError> {
-        Ok(Vec::new())
-    }
+    async fn other_markers(&self, job: &str) -> Result<Vec<(String, Marker)>, ConnectorError>;
 
     /// An id for a commit to come, unique in the target.
     fn next_commit_id(&self) -> i64;

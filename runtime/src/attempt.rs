@@ -178,7 +178,7 @@ impl<'a> Attempt<'a> {
         let settings = &self.parts.plan.settings;
         let limit = settings.timeout;
         let monitors = Arc::new(Monitors::start(enumerators, &self.wake, &self.failure));
-        self.parts.board.watch(Some(Arc::clone(&monitors)));
+        self.parts.board.watch(&monitors);
         let (queue, mut committer) = self.start_committer(&recovered, &monitors);
         let engine = Engine::try_new(&self.parts.plan, &self.parts.store, self.reading())?;
         let reached: BTreeMap<String, Cuts> = recovered.sinks.iter().map(|(id, sink)| (id.clone(), sink.reached.clone())).collect();
@@ -209,7 +209,6 @@ impl<'a> Attempt<'a> {
         }
         drop(queue);
         self.failure.or(self.failure.join(&mut committer)).await??;
-        self.parts.board.watch(None);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use weir_base::{Classified, ErrorKind};
 
 use crate::error::RuntimeError;
 use crate::job::JobReport;
+use crate::status::JobState;
 use crate::testing::{FakeLog, Rig};
 
 const ALL: &str = "SELECT s, o FROM src";
@@ -291,6 +292,22 @@ async fn a_table_made_anew_under_the_running_job_stops_it() {
     let error = running.task.await.expect("no panic").expect_err("stopped");
     assert_eq!(error.kind(), ErrorKind::User, "{error}");
     assert!(rig.table("t0").rows().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_attempt_leaves_no_source_being_watched() {
+    let rig = unbounded(FakeLog::new(&[300], 0), &[ALL]);
+    let job = rig.job().await;
+    let board = job.status();
+    let running = spawn("job", job.run(CancellationToken::new()));
+    until("first rows", || rig.table("t0").rows().len() == 300).await;
+    assert_eq!(rig.log.watching.load(Ordering::SeqCst), 1);
+    rig.table("t0").recreate("uuid-new");
+    rig.log.append("0", 10, 0);
+    running.await.expect("no panic").expect_err("stopped");
+    // Whoever still looks at the job's status keeps nothing of it running.
+    until("the source is left alone", || rig.log.watching.load(Ordering::SeqCst) == 0).await;
+    assert_eq!(board.snapshot().state, JobState::Failed);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

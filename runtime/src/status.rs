@@ -1,7 +1,7 @@
 //! What a running job tells about itself: a snapshot for `/status`, the terminal's status line and the gauges.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -125,7 +125,8 @@ pub struct MemoryStatus {
 
 #[derive(Debug, Default)]
 struct Live {
-    monitors: Option<Arc<Monitors>>,
+    /// Owned by the attempt that runs: they end with it, however it ends.
+    monitors: Weak<Monitors>,
     durable: Cuts,
     rates: BTreeMap<String, Rate>,
 }
@@ -161,8 +162,8 @@ impl StatusBoard {
         self.update(|status| change(status.sinks.entry(sink.to_owned()).or_default()));
     }
 
-    pub(crate) fn watch(&self, monitors: Option<Arc<Monitors>>) {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner).monitors = monitors;
+    pub(crate) fn watch(&self, monitors: &Arc<Monitors>) {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).monitors = Arc::downgrade(monitors);
     }
 
     pub(crate) fn durable(&self, cuts: &Cuts) {
@@ -196,7 +197,7 @@ impl StatusBoard {
 
 impl Live {
     fn split(&self, key: &SplitKey, position: i64) -> SplitStatus {
-        let end = self.monitors.as_ref().and_then(|monitors| monitors.end(key));
+        let end = self.monitors.upgrade().and_then(|monitors| monitors.end(key));
         let cut = self.durable.get(&key.0).and_then(|cut| cut.get(&key.1)).map(|cut| cut.offset);
         SplitStatus { position, cut, end, lag: end.map_or(0, |end| (end - position).max(0)) }
     }

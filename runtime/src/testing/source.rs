@@ -28,6 +28,8 @@ pub(crate) struct FakeLog {
     pub(crate) panic_at: AtomicI64,
     /// Readers opened.
     pub(crate) opened: AtomicU64,
+    /// Enumerators that live.
+    pub(crate) watching: AtomicU64,
     /// Topic id; splits of another topic id are other splits.
     pub(crate) topic: Mutex<String>,
 }
@@ -121,6 +123,7 @@ impl StreamSource for FakeSource {
             start.extend(self.log.ends().into_keys().map(|split| (split, self.log.at(0))));
         }
         let known = start.keys().cloned().collect();
+        self.log.watching.fetch_add(1, Ordering::SeqCst);
         Ok(Box::new(FakeEnumerator { log: Arc::clone(&self.log), bounded: self.bounded, start, known }))
     }
 
@@ -151,6 +154,12 @@ struct FakeEnumerator {
     bounded: bool,
     start: Cut,
     known: BTreeSet<SplitId>,
+}
+
+impl Drop for FakeEnumerator {
+    fn drop(&mut self) {
+        self.log.watching.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 #[async_trait]

@@ -8,8 +8,8 @@
 use futures::{StreamExt, TryStreamExt};
 use iceberg::io::FileIO;
 use iceberg::spec::{
-    DataFile, FormatVersion, MAIN_BRANCH, Manifest, ManifestContentType, ManifestFile, ManifestList, ManifestListWriter, ManifestWriter,
-    ManifestWriterBuilder, PartitionSpecRef, SchemaRef, Snapshot, SnapshotRef, StructType, TableMetadata, TableMetadataBuilder,
+    DataFile, FormatVersion, MAIN_BRANCH, Manifest, ManifestContentType, ManifestEntry, ManifestFile, ManifestList, ManifestListWriter,
+    ManifestWriter, ManifestWriterBuilder, PartitionSpecRef, SchemaRef, Snapshot, SnapshotRef, StructType, TableMetadata, TableMetadataBuilder,
     UNASSIGNED_SEQUENCE_NUMBER,
 };
 use iceberg::{TableRequirement, TableUpdate};
@@ -165,12 +165,17 @@ impl<'a> Stager<'a> {
         let unreadable = |error| CatalogError::iceberg(format!("cannot read a manifest of table `{}`", base.id), error);
         let reads = members.into_iter().map(|(is_new, manifest)| load_manifest(base.file_io.clone(), is_new, manifest));
         let mut loaded = futures::stream::iter(reads).buffered(READS_AT_ONCE);
-        while let Some((is_new, manifest)) = loaded.try_next().await.map_err(unreadable)? {
+        while let Some((is_new, path, manifest)) = loaded.try_next().await.map_err(unreadable)? {
             for entry in manifest.entries().iter().filter(|entry| entry.is_alive()) {
                 let file = entry.data_file().clone();
-                let result = match (is_new, entry.snapshot_id(), entry.sequence_number()) {
-                    (false, Some(snapshot), Some(sequence)) => writer.add_existing_file(file, snapshot, sequence, entry.file_sequence_number),
-                    _ => writer.add_file(file, UNASSIGNED_SEQUENCE_NUMBER),
+                let result = if is_new {
+                    writer.add_file(file, UNASSIGNED_SEQUENCE_NUMBER)
+                } else {
+                    let (snapshot, sequence) = origin(entry).map_err(|what| {
+                        let what = format!("manifest `{path}` of table `{}` gives file `{}` {what}", base.id, file.file_path());
+                        CatalogError::other(ErrorKind::Corrupt, what)
+                    })?;
+                    writer.add_existing_file(file, snapshot, sequence, entry.file_sequence_number)
                 };
                 result.map_err(|error| cannot_write(base, error))?;
             }
@@ -278,8 +283,19 @@ pub(crate) async fn read_manifest_list(base: &LakeTable, snapshot: &Snapshot) ->
     Ok(list.consume_entries().into_iter().collect())
 }
 
-async fn load_manifest(file_io: FileIO, is_new: bool, manifest: ManifestFile) -> iceberg::Result<(bool, Manifest)> {
-    Ok((is_new, manifest.load_manifest(&file_io).await?))
+async fn load_manifest(file_io: FileIO, is_new: bool, manifest: ManifestFile) -> iceberg::Result<(bool, String, Manifest)> {
+    let loaded = manifest.load_manifest(&file_io).await?;
+    Ok((is_new, manifest.manifest_path, loaded))
+}
+
+/// Snapshot and sequence number of an entry that is carried over, what it inherits from its manifest list included. To make up a missing one
+/// would move the file behind deletes that were made after it. `Err` says what is missing.
+fn origin(entry: &ManifestEntry) -> Result<(i64, i64), &'static str> {
+    match (entry.snapshot_id(), entry.sequence_number()) {
+        (Some(snapshot), Some(sequence)) => Ok((snapshot, sequence)),
+        (None, _) => Err("no snapshot id, and there is none to inherit"),
+        (Some(_), None) => Err("no sequence number, and only an added file inherits one"),
+    }
 }
 
 async fn read_file(file_io: &FileIO, path: &str) -> iceberg::Result<bytes::Bytes> {
@@ -320,4 +336,32 @@ fn is_of(file: &DataFile, partition_type: &StructType) -> bool {
             (Some(value), Some(primitive)) => value.as_primitive_literal().is_some_and(|literal| primitive.compatible(&literal)),
             (_, None) => false,
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use iceberg::spec::{DataFileBuilder, DataFileFormat, ManifestStatus, Struct};
+
+    use super::*;
+
+    fn entry(snapshot: Option<i64>, sequence: Option<i64>) -> ManifestEntry {
+        let file = DataFileBuilder::default()
+            .content(iceberg::spec::DataContentType::Data)
+            .file_path("memory:///f.parquet".to_owned())
+            .file_format(DataFileFormat::Parquet)
+            .partition(Struct::empty())
+            .partition_spec_id(0)
+            .record_count(1)
+            .file_size_in_bytes(1)
+            .build()
+            .expect("complete");
+        ManifestEntry::builder().status(ManifestStatus::Existing).snapshot_id_opt(snapshot).sequence_number_opt(sequence).data_file(file).build()
+    }
+
+    #[test]
+    fn an_entry_is_carried_over_with_what_it_has_and_never_with_something_made_up() {
+        assert_eq!(origin(&entry(Some(4), Some(2))), Ok((4, 2)));
+        assert!(origin(&entry(Some(4), None)).expect_err("unknown").contains("no sequence number"));
+        assert!(origin(&entry(None, Some(2))).expect_err("unknown").contains("no snapshot id"));
+    }
 }

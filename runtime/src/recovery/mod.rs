@@ -4,6 +4,8 @@ mod decide;
 mod intents;
 mod recover;
 mod targets;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use decide::{SinkProgress, Start, at_most, shared_source};
 pub(crate) use recover::{Recovered, Recovery, RecoverySink};

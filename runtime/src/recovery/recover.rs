@@ -66,8 +66,10 @@ impl Recovery<'_> {
     }
 
     /// Reads until a claim is won. Targets are read before the directory, so that a process which is still at work never makes a target
-    /// look ahead of its checkpoints.
+    /// look ahead of its checkpoints. It may make one look behind them: committed, and the checkpoint before retired, between the two
+    /// readings. So a target that is behind is read again, until it does not move any more.
     async fn claim(&self) -> Result<(Listing, Chain, Decision, u64), RuntimeError> {
+        let mut behind = None;
         loop {
             let mut sinks = BTreeMap::new();
             for (id, sink) in &self.sinks {
@@ -85,7 +87,14 @@ impl Recovery<'_> {
                 chain: &chain.checkpoints,
                 first_is_committed: chain.first_is_committed,
                 sinks: &sinks,
-            })?;
+            });
+            let decision = match decision {
+                Err(RuntimeError::TargetBehind { sink, target_epoch, .. }) if behind != Some((sink.clone(), target_epoch)) => {
+                    behind = Some((sink, target_epoch));
+                    continue;
+                }
+                decision => decision?,
+            };
             let named = listing.entries.last().max(listing.marks.last()).copied();
             let epoch = epoch_to_claim(named, decision.highest_marker);
             if self.store.claim(epoch, self.attempt).await? == Claim::Won {

@@ -1,9 +1,9 @@
-"""Apache Kafka in KRaft mode: broker and controller in one JVM."""
+"""Apache Kafka in KRaft mode: broker and controller in one JVM, with a listener for each security protocol."""
 
 import socket
 import struct
 
-from . import cache, java
+from . import cache, certificates, java
 from .process import Program
 from .server import Server, Site
 
@@ -20,20 +20,28 @@ logger.server.level=INFO
 """
 
 
+# The listeners of clients: the port's name in the record, and the security protocol. Wherever there is SASL, the one user may come with
+# PLAIN or SCRAM-SHA-512; `ssl` asks its clients for a certificate.
+LISTENERS = {"broker": "PLAINTEXT", "sasl_plaintext": "SASL_PLAINTEXT", "sasl_ssl": "SASL_SSL", "ssl": "SSL"}
+USERNAME, PASSWORD = "alice", "alice-secret"
+
+
 class Kafka(Server):
-    """One broker with plain listeners; topics are not made by asking for them."""
+    """One broker; topics are not made by asking for them."""
 
     name = "kafka"
-    port_names = ("broker", "controller")
+    port_names = (*LISTENERS, "controller")
 
     def fetch(self) -> None:
         java.jars("kafka")
 
     def prepare(self, site: Site) -> None:
+        tls(site)
         java.write_properties(site.folder / "server.properties", settings(site))
         (site.folder / "log4j2.properties").write_text(LOGGING, encoding="utf-8")
         if not (site.folder / "data" / "meta.properties").exists():
-            tool = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", site.folder / "server.properties"]
+            user = f"SCRAM-SHA-512=[name={USERNAME},password={PASSWORD}]"
+            tool = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", site.folder / "server.properties", "--add-scram", user]
             cache.call(self._java(site, *tool), "formatting Kafka's log folder")
 
     def programs(self, site: Site) -> list[Program]:
@@ -43,25 +51,52 @@ class Kafka(Server):
         return brokers_known_at(site.ports["broker"]) == 1
 
     def addresses(self, site: Site) -> dict[str, str]:
-        return {"bootstrap": f"127.0.0.1:{site.ports['broker']}"}
+        secured = {name: f"127.0.0.1:{site.ports[name]}" for name in LISTENERS if name != "broker"}
+        files = {"ca": str(tls(site).authority), "client": str(tls(site).client)}
+        return {"bootstrap": f"127.0.0.1:{site.ports['broker']}", **secured, **files, "username": USERNAME, "password": PASSWORD}
 
     def _java(self, site: Site, *arguments) -> list:
         logging = f"-Dlog4j2.configurationFile={site.folder / 'log4j2.properties'}"
         return java.command(site, "256m", [java.jars("kafka") / "*"], logging, *arguments)
 
 
+def tls(site: Site) -> certificates.Certificates:
+    """The certificates of the broker and its clients."""
+    return certificates.made_in(site.folder / "tls")
+
+
+def security(site: Site) -> dict:
+    """Who may come in by the listeners that are not plain, and how."""
+    plain = f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{USERNAME}="{PASSWORD}";'
+    modules = {"plain": plain, "scram-sha-512": "org.apache.kafka.common.security.scram.ScramLoginModule required;"}
+    listeners = [name for name in LISTENERS if name.startswith("sasl")]
+    logins = {f"listener.name.{name}.{one}.sasl.jaas.config": text for name in listeners for one, text in modules.items()}
+    return {
+        **logins,
+        "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512",
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": tls(site).server,
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": tls(site).authority,
+        "listener.name.ssl.ssl.client.auth": "required",
+    }
+
+
 def settings(site: Site) -> dict:
     """The broker's configuration: small, quick to join, and transactions on one node."""
-    broker, controller = site.ports["broker"], site.ports["controller"]
+    controller = site.ports["controller"]
+    advertised = ",".join(f"{protocol}://127.0.0.1:{site.ports[name]}" for name, protocol in LISTENERS.items())
+    protocols = ",".join(f"{protocol}:{protocol}" for protocol in LISTENERS.values())
     return {
         "process.roles": "broker,controller",
         "node.id": 1,
         "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-        "listeners": f"PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{broker}",
+        "listeners": f"{advertised},CONTROLLER://127.0.0.1:{controller}",
+        "advertised.listeners": advertised,
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
-        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "listener.security.protocol.map": f"CONTROLLER:PLAINTEXT,{protocols}",
+        **security(site),
         "log.dirs": site.folder / "data",
         "num.partitions": 4,
         "auto.create.topics.enable": "false",

@@ -14,9 +14,10 @@ SCRIPTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(SCRIPTS))
 sys.dont_write_bytecode = True
 
-from weir_servers import cache, lifecycle, ports, process, s3  # noqa: E402 (the path is set above)
+from weir_servers import cache, certificates, kafka, lifecycle, ports, process, s3  # noqa: E402 (the path is set above)
 from weir_servers.cli import KNOWN  # noqa: E402
 from weir_servers.run import Run  # noqa: E402
+from weir_servers.server import Site  # noqa: E402
 
 
 def load(name):
@@ -94,6 +95,26 @@ class Processes(InOwnCache):
         with self.assertRaises(cache.Failed):
             run.start("sleeper", process.Program("sleeper", ["sleep", 600]), self.folder)
         self.assertEqual(run.processes("sleeper"), {})
+
+
+class Security(InOwnCache):
+    def test_certificates_are_signed_for_the_loopback_and_made_once(self):
+        made = certificates.made_in(self.folder / "tls")
+        told = cache.call(["openssl", "verify", "-CAfile", made.authority, "-verify_ip", "127.0.0.1", made.server, made.client], "a check")
+        self.assertEqual(told.count(": OK"), 2, told)
+        before = made.server.read_bytes()
+        self.assertEqual(certificates.made_in(self.folder / "tls").server.read_bytes(), before)
+
+    def test_the_broker_has_a_port_for_each_way_in_and_tells_them(self):
+        server = KNOWN["kafka"]
+        site = Site(self.folder, {name: 20_000 + index for index, name in enumerate(server.port_names)}, {})
+        settings, addresses = kafka.settings(site), server.addresses(site)
+        listeners = settings["listeners"].split(",")
+        self.assertEqual(len({listener.rsplit(":", 1)[1] for listener in listeners}), len(server.port_names))
+        self.assertEqual(settings["advertised.listeners"].split(","), [one for one in listeners if not one.startswith("CONTROLLER")])
+        for name in ("sasl_plaintext", "sasl_ssl", "ssl"):
+            self.assertIn(f"{name.upper()}://{addresses[name]}", listeners)
+        self.assertTrue(pathlib.Path(addresses["ca"]).is_file())
 
 
 class Choices(unittest.TestCase):

@@ -1,12 +1,11 @@
 //! Input that goes wrong, and servers that are away: the job stops and says why, or waits and goes on; nothing is lost either way.
 
-use std::path::Path;
 use std::time::Duration;
 
 use axum::http::Method;
 
 use crate::exactly_once::no_orphans;
-use crate::orders::{COLUMNS, LIMIT, OrdersJob, committed, endpoint, holds_exactly, order, send, sqlite, table_on_disk, verified};
+use crate::orders::{COLUMNS, LIMIT, OrdersJob, committed, endpoint, holds_exactly, order, run, send, sqlite, table_on_disk, verified};
 use crate::support::{Fault, Proxy, Row, Servers, Table, Topic, Warehouse, Workdir};
 
 const PARTITIONS: u64 = 2;
@@ -25,10 +24,6 @@ async fn setting(brokers: &str) -> Setting {
     let topic = Topic::create(brokers, "orders", i32::try_from(PARTITIONS).unwrap(), &[]).await;
     let job = OrdersJob::on_disk(&folder, &topic, brokers);
     Setting { folder, topic, job }
-}
-
-fn run(job: &Path) -> [&std::ffi::OsStr; 2] {
-    ["run".as_ref(), job.as_os_str()]
 }
 
 #[track_caller]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::http::Method;
 use serde_json::Value;
 
-use crate::orders::{LIMIT, OrdersJob, holds_exactly, send, table_on_disk, verified};
+use crate::orders::{LIMIT, OrdersJob, holds_exactly, run, send, table_on_disk, verified};
 use crate::support::{Fault, Proxy, Running, Servers, Table, Topic, Warehouse, Workdir, until};
 
 const PARTITIONS: u64 = 2;
@@ -52,10 +52,6 @@ impl Proxied {
         let arguments = ["verify".as_ref(), "--init".as_ref(), self.file.as_os_str(), self.target.as_ref()];
         self.folder.weir::<&OsStr>(arguments).output(LIMIT).await.succeeded();
     }
-}
-
-fn run(job: &Path) -> [&OsStr; 2] {
-    ["run".as_ref(), job.as_os_str()]
 }
 
 /// One run for each of `faults`, which every one of them must meet.

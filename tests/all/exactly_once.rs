@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::orders::{LIMIT, OrdersJob, holds_exactly, order, send, table_on_disk, verified};
+use crate::orders::{LIMIT, OrdersJob, holds_exactly, order, run, send, table_on_disk, verified};
 use crate::support::{Ending, Row, Servers, Topic, Workdir, until};
 
 const PARTITIONS: u64 = 4;
@@ -22,10 +22,6 @@ async fn setting() -> Setting {
     let topic = Topic::create(&brokers, "orders", i32::try_from(PARTITIONS).unwrap(), &[]).await;
     let job = OrdersJob::on_disk(&folder, &topic, &brokers);
     Setting { folder, topic, job }
-}
-
-fn run(job: &Path) -> [&std::ffi::OsStr; 2] {
-    ["run".as_ref(), job.as_os_str()]
 }
 
 /// Parquet files below the warehouse, relative to nothing: their full paths.

@@ -14,6 +14,8 @@ mod fs_stores;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod kafka_security;
+#[cfg(test)]
 mod kafka_source;
 #[cfg(test)]
 mod memory;

@@ -1,7 +1,8 @@
 //! The main job as tests run it: orders from a topic into an Iceberg table, wherever catalog and warehouse are.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -89,6 +90,11 @@ CREATE TABLE IF NOT EXISTS lake.shop.orders ({COLUMNS}) {partitioned_by} {table_
     }
 }
 
+/// The arguments of `weir` that run a job file.
+pub(crate) fn run(job: &Path) -> [&OsStr; 2] {
+    ["run".as_ref(), job.as_os_str()]
+}
+
 /// The SQLite catalog of `folder` as a job file names it.
 pub(crate) fn sqlite(folder: &Workdir) -> String {
     format!("sqlite:{}", folder.path("catalog.db").display())
@@ -161,7 +167,7 @@ pub(crate) async fn committed(endpoint: &str, rows: usize) {
 }
 
 /// Runs `weir verify` on the orders table and fails the test unless it is content.
-pub(crate) async fn verified(folder: &Workdir, job: &std::path::Path) {
+pub(crate) async fn verified(folder: &Workdir, job: &Path) {
     let arguments = ["verify".as_ref(), "--init".as_ref(), job.as_os_str(), "lake.shop.orders".as_ref()];
-    folder.weir::<&std::ffi::OsStr>(arguments).output(LIMIT).await.succeeded();
+    folder.weir::<&OsStr>(arguments).output(LIMIT).await.succeeded();
 }

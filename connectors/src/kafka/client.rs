@@ -14,11 +14,12 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 use tokio::sync::Notify;
-use weir_base::ErrorKind;
 use weir_base::task::{Task, blocking, spawn};
+use weir_base::{Classified as _, ErrorKind};
 
 use super::ffi::{self, Described, Event, Fault, Listed, Native, Queue};
 use super::properties::ClientProperties;
+use super::trouble::{is_silence, kind_of, leader_has_moved, option_named_in, remedy};
 use crate::error::ConnectorError;
 
 /// How long one admin call may take.
@@ -29,19 +30,23 @@ pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Health {
     object: String,
     away: AtomicBool,
+    // There is a last fault.
+    troubled: AtomicBool,
     last: Mutex<Option<Fault>>,
 }
 
 impl Health {
     /// Healthy brokers of the source that messages call `object`.
     pub(super) fn new(object: impl Into<String>) -> Self {
-        Self { object: object.into(), away: AtomicBool::new(false), last: Mutex::new(None) }
+        Self { object: object.into(), away: AtomicBool::new(false), troubled: AtomicBool::new(false), last: Mutex::new(None) }
     }
 
     /// A broker has answered.
     pub(super) fn answered(&self) {
         if self.away.load(Ordering::Relaxed) && self.away.swap(false, Ordering::Relaxed) {
             tracing::debug!(source = self.object, "brokers are back");
+        }
+        if self.troubled.load(Ordering::Relaxed) && self.troubled.swap(false, Ordering::Relaxed) {
             *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
@@ -56,6 +61,7 @@ impl Health {
         }
         tracing::debug!(source = self.object, code = ?fault.code, reason = fault.text, "client error");
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+        self.troubled.store(true, Ordering::Relaxed);
     }
 
     fn last(&self) -> Option<Fault> {
@@ -82,8 +88,7 @@ impl ClientContext for Observer {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-        self.0.failed(Fault { code, text: reason.to_owned() });
+        self.0.failed(Fault { text: reason.to_owned(), ..Fault::of_binding(&error) });
     }
 }
 
@@ -117,7 +122,7 @@ impl Client {
             config.set(*key, value);
         }
         let mut consumer = BaseConsumer::from_config_and_context(&config, Observer(Arc::clone(health)))
-            .map_err(|error| ConnectorError::user(format!("{}: the Kafka client could not be made: {error}.", health.object)).with_source(error))?;
+            .map_err(|error| ConnectorError::user(not_made(&health.object, &error)).with_source(error))?;
         let ready = Arc::new(Notify::new());
         let wake = Arc::clone(&ready);
         consumer.set_nonempty_callback(move || wake.notify_one());
@@ -204,13 +209,19 @@ impl Client {
 
     /// The cluster's metadata, of one topic or of all.
     pub(super) async fn metadata(&self, topic: Option<String>) -> Result<Metadata, ConnectorError> {
+        // The client does not end a wait because a password or a certificate is wrong; a short one first lets that be noticed.
+        const FIRST_WAIT: Duration = Duration::from_secs(2);
+        match self.metadata_within(topic.clone(), FIRST_WAIT).await {
+            Err(error) if error.kind() == ErrorKind::Transient => self.metadata_within(topic, CALL_TIMEOUT - FIRST_WAIT).await,
+            answer => answer,
+        }
+    }
+
+    async fn metadata_within(&self, topic: Option<String>, limit: Duration) -> Result<Metadata, ConnectorError> {
         let native = Arc::clone(&self.native);
-        let fetched = blocking("kafka metadata", move || native.fetch_metadata(topic.as_deref(), CALL_TIMEOUT)).await;
+        let fetched = blocking("kafka metadata", move || native.fetch_metadata(topic.as_deref(), limit)).await;
         let fetched = fetched.map_err(|error| ConnectorError::internal("metadata could not be asked for").with_source(error))?;
-        fetched.map_err(|error| {
-            let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-            self.error("metadata", &Fault { code, text: error.to_string() })
-        })
+        fetched.map_err(|error| self.error("metadata", &Fault::of_binding(&error)))
     }
 
     async fn call(&self, name: &'static str, submit: impl FnOnce(&Queue) -> Result<(), Fault>) -> Result<Event, ConnectorError> {
@@ -245,10 +256,18 @@ impl Client {
     /// The error of a call that failed with `fault`. A call that merely found nobody to answer names the client's last trouble.
     pub(super) fn error(&self, call: &str, fault: &Fault) -> ConnectorError {
         let behind = self.health.last().filter(|_| is_silence(fault.code));
-        let kind = behind.as_ref().map_or_else(|| kind_of(fault.code), |cause| kind_of(cause.code).min(kind_of(fault.code)));
+        let kind = behind.as_ref().map_or_else(|| kind_of(fault), |cause| kind_of(cause).min(kind_of(fault)));
+        let remedy = remedy(behind.as_ref().unwrap_or(fault)).map(|remedy| format!(" {remedy}")).unwrap_or_default();
         let reason = behind.map(|cause| format!(" ({})", cause.text)).unwrap_or_default();
-        ConnectorError::new(kind, format!("{}: Kafka {call} failed: {fault}{reason}.", self.health.object))
+        ConnectorError::new(kind, format!("{}: Kafka {call} failed: {fault}{reason}.{remedy}", self.health.object))
     }
+}
+
+/// The message for a client that librdkafka refused to make.
+fn not_made(object: &str, error: &KafkaError) -> String {
+    let text = error.to_string();
+    let remedy = option_named_in(&text).map(|name| format!(" Check 'properties.{name}'.")).unwrap_or_default();
+    format!("{object}: the Kafka client could not be made: {text}.{remedy}")
 }
 
 fn timeout_ms(timeout: Duration) -> i32 {
@@ -264,65 +283,18 @@ async fn serve_events(client: Weak<BaseConsumer<Observer>>, ready: Arc<Notify>) 
         let Some(client) = client.upgrade() else { return };
         for _ in 0..EVENTS_AT_ONCE {
             if let Some(Err(error)) = client.poll(Duration::ZERO) {
-                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-                client.context().0.failed(Fault { code, text: error.to_string() });
+                client.context().0.failed(Fault::of_binding(&error));
             }
         }
         drop(woken);
     }
 }
 
-/// Whether a partition has another leader, or its leader another epoch, than the client knows.
-fn leader_has_moved(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode as Code;
-    matches!(code, Code::NotLeaderForPartition | Code::FencedLeaderEpoch | Code::UnknownLeaderEpoch | Code::LeaderNotAvailable)
-}
-
-fn is_silence(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode as Code;
-    matches!(code, Code::OperationTimedOut | Code::BrokerTransportFailure | Code::AllBrokersDown | Code::RequestTimedOut | Code::TimedOutQueue)
-}
-
-/// Who must act on an error of a broker or the client.
-pub(super) fn kind_of(code: RDKafkaErrorCode) -> ErrorKind {
-    use RDKafkaErrorCode as Code;
-    match code {
-        Code::Authentication
-        | Code::SaslAuthenticationFailed
-        | Code::UnsupportedSASLMechanism
-        | Code::SSL
-        | Code::InvalidArgument
-        | Code::TopicAuthorizationFailed
-        | Code::GroupAuthorizationFailed
-        | Code::ClusterAuthorizationFailed
-        | Code::UnknownTopic
-        | Code::UnknownTopicOrPartition
-        | Code::InvalidTopic
-        | Code::InvalidGroupId
-        | Code::UnsupportedFeature
-        | Code::UnsupportedVersion => ErrorKind::User,
-        _ => ErrorKind::Transient,
-    }
-}
-
-/// What librdkafka says against a configuration, if anything: `(key, reason)`. Does no I/O.
-pub(super) fn refusal(config: &ClientConfig) -> Option<(String, String)> {
+/// What librdkafka says against a configuration, if anything. Does no I/O.
+pub(super) fn refusal(config: &ClientConfig) -> Option<String> {
     match config.create_native_config() {
-        Err(KafkaError::ClientConfig(_, reason, key, _)) => Some((key, reason)),
-        Err(other) => Some((String::new(), other.to_string())),
+        Err(KafkaError::ClientConfig(_, reason, ..)) => Some(reason),
+        Err(other) => Some(other.to_string()),
         Ok(_) => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_call_without_an_answer_takes_the_kind_of_what_stopped_it() {
-        assert_eq!(kind_of(RDKafkaErrorCode::SaslAuthenticationFailed), ErrorKind::User);
-        assert_eq!(kind_of(RDKafkaErrorCode::BrokerTransportFailure), ErrorKind::Transient);
-        assert!(is_silence(RDKafkaErrorCode::OperationTimedOut) && !is_silence(RDKafkaErrorCode::TopicAuthorizationFailed));
-        assert!(ErrorKind::User < ErrorKind::Transient, "the minimum of two kinds is the one that asks the user");
     }
 }

@@ -209,10 +209,7 @@ impl KafkaEnumerator {
         let native = Arc::clone(self.client.native());
         let answer = blocking("kafka group offsets", move || native.committed_offsets(wanted, CALL_TIMEOUT)).await;
         let answer = answer.map_err(|error| ConnectorError::internal("group offsets could not be asked for").with_source(error))?;
-        let list = answer.map_err(|error| {
-            let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-            self.client.error("offsets of the group", &Fault { code, text: error.to_string() })
-        })?;
+        let list = answer.map_err(|error| self.client.error("offsets of the group", &Fault::of_binding(&error)))?;
         let offset = |offset| if let Offset::Offset(offset) = offset { Some(offset) } else { None };
         let elements = list.elements();
         Ok(elements.iter().filter_map(|found| Some(((found.topic().to_owned(), found.partition()), offset(found.offset())?))).collect())

@@ -54,6 +54,8 @@ pub(super) const KNOWN: &[&str] = &[
     "ssl.ca.location",
     "ssl.ca.pem",
     "ssl.crl.location",
+    "ssl.keystore.location",
+    "ssl.keystore.password",
     "ssl.providers",
     "ssl.engine.location",
     "ssl.engine.id",
@@ -80,7 +82,6 @@ pub(super) const KNOWN: &[&str] = &[
     "session.timeout.ms",
     "heartbeat.interval.ms",
     "max.poll.interval.ms",
-    "partition.assignment.strategy",
     "group.protocol",
     "queued.min.messages",
     "queued.max.messages.kbytes",
@@ -98,6 +99,9 @@ pub(super) const KNOWN: &[&str] = &[
     "enable.metrics.push",
 ];
 
+/// Ways to log in that are built in.
+pub(super) const MECHANISMS: &[&str] = &["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
+
 /// Settings on which the source's correctness rests.
 pub(super) const OURS: &[&str] =
     &["enable.auto.commit", "auto.commit.interval.ms", "enable.auto.offset.store", "enable.partition.eof", "offset.store.method"];
@@ -113,6 +117,7 @@ pub(super) const RENAMED: &[(&str, &str)] = &[
 
 /// Names of the Java client and of Flink's connector without a counterpart, which do no harm.
 pub(super) const JAVA_ONLY: &[&str] = &[
+    "partition.assignment.strategy",
     "key.deserializer",
     "value.deserializer",
     "key.serializer",

@@ -3,7 +3,8 @@
 //! A [`KafkaConnector`] checks a declaration (`options`, `properties`, `columns`; all of it pure) and makes a `source`. Its `enumerator`
 //! finds partitions and ends with a client of its own; its readers (`reader`) share one client (`reading`), each with a queue of its own.
 //! A reader takes messages from its queue in batches (`ffi`), decodes them at once into columns (`decode`, `metadata`), and keeps what is
-//! past the commanded end (`backlog`). Decisions about offsets are in `start`, about topics in `topics`.
+//! past the commanded end (`backlog`). Decisions about offsets are in `start`, about topics in `topics`, about errors in
+//! `trouble`.
 //!
 //! The cut of a partition is its last stable offset. A split is done when its *position* has passed the cut: control records, aborted
 //! transactions and compaction leave gaps, so records are never counted. Topic ids go into the cut, so that a topic that was deleted and
@@ -25,6 +26,7 @@ mod reading;
 mod source;
 mod start;
 mod topics;
+mod trouble;
 
 #[cfg(test)]
 mod tests;

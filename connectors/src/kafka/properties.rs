@@ -7,9 +7,21 @@ use weir_base::Secret;
 use weir_base::options::{OptionBag, closest};
 
 use super::client::refusal;
-use super::known::{JAVA_ONLY, KNOWN, OURS, RENAMED};
+use super::known::{JAVA_ONLY, KNOWN, MECHANISMS, OURS, RENAMED};
 
 const PREFIX: &str = "properties.";
+/// Names of the Java client that are looked at together, for what they mean depends on the type of the store.
+const STORES: &[&str] = &[
+    "ssl.truststore.location",
+    "ssl.truststore.type",
+    "ssl.truststore.password",
+    "ssl.truststore.certificates",
+    "ssl.keystore.location",
+    "ssl.keystore.type",
+    "ssl.keystore.password",
+    "ssl.keystore.key",
+    "ssl.keystore.certificate.chain",
+];
 
 /// Settings of a client, by librdkafka's names. `Debug` shows no value.
 #[derive(Debug, Clone, Default)]
@@ -42,14 +54,12 @@ pub(super) fn client_properties(written: &BTreeMap<String, String>, bag: &mut Op
         match key.as_str() {
             "auto.offset.reset" | "group.id" | "commit.offsets.on.checkpoint" | "partition.discovery.interval.ms" => {}
             "sasl.jaas.config" => jaas(value, bag, &mut properties),
-            other if other.starts_with("ssl.truststore.") || other.starts_with("ssl.keystore.") => {}
+            other if STORES.contains(&other) => {}
             // An empty text turns the check off in the Java client.
             "ssl.endpoint.identification.algorithm" if value.is_empty() => properties.set(key, "none"),
-            "sasl.login.callback.handler.class" | "sasl.client.callback.handler.class" => bag.error(
-                "OPT-005",
-                &full(key),
-                format!("'{}' names a Java class, which cannot be loaded. Use 'properties.sasl.oauthbearer.*' of librdkafka instead.", full(key)),
-            ),
+            "sasl.login.callback.handler.class" | "sasl.client.callback.handler.class" => {
+                bag.error("OPT-005", &full(key), format!("'{}' names a Java class, which cannot be loaded. {}", full(key), use_a_mechanism()))
+            }
             other if OURS.contains(&other) => {
                 bag.warn("OPT-008", &full(key), format!("'{}' has no effect: the source sets it itself.", full(key)));
             }
@@ -62,6 +72,7 @@ pub(super) fn client_properties(written: &BTreeMap<String, String>, bag: &mut Op
     }
     truststore(written, bag, &mut properties);
     keystore(written, bag, &mut properties);
+    login(&properties, written, bag);
     check(&properties, bag);
     properties
 }
@@ -77,18 +88,61 @@ fn unknown(key: &str, bag: &mut OptionBag) {
         bag.warn("OPT-008", &full, format!("'{full}' has no effect: it belongs to the Java client or to Flink."));
         return;
     }
-    let names = KNOWN.iter().copied().chain(RENAMED.iter().map(|(java, _)| *java)).chain(["sasl.jaas.config", "group.id", "auto.offset.reset"]);
+    let others = ["sasl.jaas.config", "group.id", "auto.offset.reset"];
+    let names = KNOWN.iter().chain(STORES).copied().chain(RENAMED.iter().map(|(java, _)| *java)).chain(others);
     let near = closest(key, names).first().map(|name| format!(" Did you mean '{PREFIX}{name}'?")).unwrap_or_default();
     bag.warn("OPT-008", &full, format!("'{full}' has no effect: the Kafka client does not know it.{near}"));
 }
 
-/// Lets librdkafka check names and values.
+/// Lets librdkafka check names and values, one by one, so that all problems are told.
 fn check(properties: &ClientProperties, bag: &mut OptionBag) {
-    if let Some((key, reason)) = refusal(&properties.to_config()) {
-        let full = full(&key);
-        // The reason quotes the value.
-        let shown = if weir_base::secret::is_sensitive_key(&key) { "the Kafka client refuses it" } else { reason.as_str() };
-        bag.error("OPT-003", &full, format!("Invalid value for option '{full}': {shown}."));
+    for (key, value) in &properties.0 {
+        let mut config = ClientConfig::new();
+        config.set(key, value.expose());
+        if let Some(reason) = refusal(&config) {
+            let full = full(key);
+            // The reason quotes the value.
+            let shown = if weir_base::secret::is_sensitive_key(key) { "the Kafka client refuses it" } else { reason.as_str() };
+            bag.error("OPT-003", &full, format!("Invalid value for option '{full}': {shown}."));
+        }
+    }
+}
+
+fn use_a_mechanism() -> String {
+    format!("Use 'properties.sasl.mechanism' = one of [{}], with 'properties.sasl.username' and 'properties.sasl.password'.", MECHANISMS.join(", "))
+}
+
+/// What a login needs must be there, and be built in; else it would only show at the start of the job.
+fn login(properties: &ClientProperties, written: &BTreeMap<String, String>, bag: &mut OptionBag) {
+    const PROTOCOL: &str = "properties.security.protocol";
+    const MECHANISM: &str = "properties.sasl.mechanism";
+    let protocol = properties.get("security.protocol").unwrap_or("PLAINTEXT").to_ascii_uppercase();
+    let mechanism = properties.get("sasl.mechanism").or_else(|| properties.get("sasl.mechanisms"));
+    if !protocol.starts_with("SASL_") {
+        if mechanism.is_some() || properties.get("sasl.username").is_some() {
+            bag.warn("OPT-008", PROTOCOL, format!("'properties.sasl.*' have no effect because '{PROTOCOL}' is '{protocol}'."));
+        }
+        return;
+    }
+    match mechanism {
+        None => {
+            let what =
+                format!("'{MECHANISM}' is required with '{PROTOCOL}' = '{protocol}' but missing. Expected one of: [{}].", MECHANISMS.join(", "));
+            bag.error("OPT-005", PROTOCOL, what);
+        }
+        Some(mechanism) if !MECHANISMS.contains(&mechanism) => {
+            let what = format!("Invalid value for option '{MECHANISM}': '{mechanism}'. Expected one of: [{}].", MECHANISMS.join(", "));
+            bag.error("OPT-004", MECHANISM, what);
+        }
+        Some(mechanism) => {
+            let missing = ["sasl.username", "sasl.password"].into_iter().filter(|key| properties.get(key).is_none());
+            let missing: Vec<String> = missing.map(|key| format!("'{}'", full(key))).collect();
+            // A line that was not understood has been complained about.
+            if !missing.is_empty() && !written.contains_key("sasl.jaas.config") {
+                let are = if missing.len() == 1 { "is" } else { "are" };
+                bag.error("OPT-005", MECHANISM, format!("{} {are} required with '{MECHANISM}' = '{mechanism}' but missing.", missing.join(" and ")));
+            }
+        }
     }
 }
 
@@ -98,13 +152,9 @@ fn jaas(text: &str, bag: &mut OptionBag, properties: &mut ClientProperties) {
     let module = text.split_whitespace().next().unwrap_or_default();
     let class = module.rsplit('.').next().unwrap_or_default();
     if !matches!(class, "PlainLoginModule" | "ScramLoginModule") {
-        let what = match class {
-            "Krb5LoginModule" => "'properties.sasl.kerberos.principal' and 'properties.sasl.kerberos.keytab'",
-            "OAuthBearerLoginModule" => "'properties.sasl.oauthbearer.*' of librdkafka",
-            _ => "'properties.sasl.username' and 'properties.sasl.password'",
-        };
         let known = "PlainLoginModule and ScramLoginModule are understood";
-        bag.error("OPT-003", KEY, format!("Invalid value for option '{KEY}': login module '{class}' is not supported; {known}. Use {what} instead."));
+        let what = format!("Invalid value for option '{KEY}': login module '{class}' is not supported; {known}. {}", use_a_mechanism());
+        bag.error("OPT-003", KEY, what);
         return;
     }
     match (jaas_value(text, "username"), jaas_value(text, "password")) {
@@ -167,12 +217,9 @@ fn keystore(written: &BTreeMap<String, String>, bag: &mut OptionBag, properties:
     let Some(path) = written.get("ssl.keystore.location") else { return };
     let ty = written.get("ssl.keystore.type").map(|ty| ty.to_ascii_uppercase());
     let is_pkcs12 = [".p12", ".pfx"].iter().any(|ending| path.to_ascii_lowercase().ends_with(ending));
+    let is_pem = ty.as_deref() == Some("PEM") || (ty.is_none() && looks_like_pem(path));
     match ty.as_deref() {
-        Some("PEM") => {
-            properties.set("ssl.certificate.location", path);
-            properties.set("ssl.key.location", path);
-        }
-        None if looks_like_pem(path) => {
+        _ if is_pem => {
             properties.set("ssl.certificate.location", path);
             properties.set("ssl.key.location", path);
         }
@@ -219,7 +266,7 @@ mod tests {
         assert_eq!(text, "");
         assert!(!format!("{properties:?}").contains("alice"));
         let (_, text) = map(&[("sasl.jaas.config", "com.sun.security.auth.module.Krb5LoginModule required;")]);
-        assert!(text.contains("'Krb5LoginModule' is not supported") && text.contains("sasl.kerberos.keytab"), "{text}");
+        assert!(text.contains("'Krb5LoginModule' is not supported") && text.contains("'properties.sasl.mechanism' = one of [PLAIN"), "{text}");
         let (_, text) = map(&[("sasl.jaas.config", "x.PlainLoginModule required username=\"secret-user;")]);
         assert!(text.contains("must hold username") && !text.contains("secret-user"), "{text}");
     }
@@ -249,17 +296,35 @@ mod tests {
             ("key.deserializer", "org.apache.kafka.common.serialization.StringDeserializer"),
             ("enable.auto.commit", "true"),
             ("isolation.levl", "read_committed"),
+            ("ssl.truststore.locaton", "/tls/ca.pem"),
         ]);
         assert_eq!(properties.get("fetch.wait.max.ms"), Some("100"));
         assert!(text.contains("'properties.key.deserializer' has no effect"), "{text}");
         assert!(text.contains("'properties.enable.auto.commit' has no effect: the source sets it itself."), "{text}");
         assert!(text.contains("Did you mean 'properties.isolation.level'?"), "{text}");
+        assert!(text.contains("Did you mean 'properties.ssl.truststore.location'?"), "{text}");
     }
 
     #[test]
-    fn the_client_checks_values() {
-        let (_, text) = map(&[("security.protocol", "TLS"), ("bootstrap.servers", "x:1")]);
+    fn the_client_checks_every_value() {
+        let (_, text) = map(&[("security.protocol", "TLS"), ("bootstrap.servers", "x:1"), ("socket.timeout.ms", "soon")]);
         assert!(text.contains("[OPT-003] Table 'c.d.t': Invalid value for option 'properties.security.protocol'"), "{text}");
+        assert!(text.contains("[OPT-003] Table 'c.d.t': Invalid value for option 'properties.socket.timeout.ms'"), "{text}");
+    }
+
+    #[test]
+    fn a_login_is_complete_and_built_in_or_the_missing_option_is_named() {
+        let sasl = ("security.protocol", "sasl_ssl");
+        let (_, text) = map(&[sasl, ("sasl.username", "u"), ("sasl.password", "p")]);
+        assert!(text.contains("'properties.sasl.mechanism' is required with 'properties.security.protocol' = 'SASL_SSL' but missing."), "{text}");
+        let (_, text) = map(&[sasl, ("sasl.mechanism", "GSSAPI")]);
+        assert!(text.contains("[OPT-004]") && text.contains("'GSSAPI'. Expected one of: [PLAIN, SCRAM-SHA-256, SCRAM-SHA-512]."), "{text}");
+        let (_, text) = map(&[sasl, ("sasl.mechanism", "PLAIN"), ("sasl.username", "u")]);
+        assert!(text.contains("'properties.sasl.password' is required with 'properties.sasl.mechanism' = 'PLAIN' but missing."), "{text}");
+        let (_, text) = map(&[("sasl.mechanism", "PLAIN"), ("sasl.username", "u"), ("sasl.password", "p")]);
+        assert!(text.contains("'properties.sasl.*' have no effect because 'properties.security.protocol' is 'PLAINTEXT'."), "{text}");
+        let (_, text) = map(&[sasl, ("sasl.mechanism", "PLAIN"), ("sasl.jaas.config", "x.OAuthBearerLoginModule required;")]);
+        assert!(!text.contains("but missing"), "one complaint is enough: {text}");
     }
 
     #[test]
@@ -267,11 +332,11 @@ mod tests {
         for name in KNOWN.iter().copied().chain(RENAMED.iter().map(|(_, native)| *native)) {
             let mut config = ClientConfig::new();
             config.set(name, "\u{1}");
-            let unknown = refusal(&config).is_some_and(|(_, reason)| reason.contains("No such configuration property"));
+            let unknown = refusal(&config).is_some_and(|reason| reason.contains("No such configuration property"));
             assert!(!unknown, "{name}");
         }
         let mut config = ClientConfig::new();
         config.set("no.such.name", "1");
-        assert!(refusal(&config).is_some_and(|(_, reason)| reason.contains("No such configuration property")));
+        assert!(refusal(&config).is_some_and(|reason| reason.contains("No such configuration property")));
     }
 }

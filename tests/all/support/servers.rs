@@ -59,9 +59,23 @@ pub(crate) enum Warehouse {
     Hdfs,
 }
 
-#[derive(Deserialize)]
-struct Kafka {
-    bootstrap: String,
+/// A Kafka broker and the ways into it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Kafka {
+    /// Where everybody may come in.
+    pub(crate) bootstrap: String,
+    /// Where a user and a password are asked for: PLAIN or SCRAM-SHA-512.
+    pub(crate) sasl_plaintext: String,
+    /// The same over TLS.
+    pub(crate) sasl_ssl: String,
+    /// Where clients show a certificate.
+    pub(crate) ssl: String,
+    /// The certificate of the authority, as PEM.
+    pub(crate) ca: PathBuf,
+    /// Key and certificate of a client, as PEM.
+    pub(crate) client: PathBuf,
+    pub(crate) username: String,
+    pub(crate) password: String,
 }
 
 #[derive(Deserialize)]
@@ -83,7 +97,12 @@ impl Servers {
 
     /// The bootstrap address of Kafka.
     pub(crate) fn kafka(&self) -> String {
-        self.address::<Kafka>("kafka").bootstrap
+        self.kafka_ways().bootstrap
+    }
+
+    /// The ways into Kafka.
+    pub(crate) fn kafka_ways(&self) -> Kafka {
+        self.address("kafka")
     }
 
     /// The HDFS cluster.

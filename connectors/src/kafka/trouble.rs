@@ -1,0 +1,144 @@
+//! What an error of the client or of a broker means: who must act, and what the user can do about it. Pure.
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use weir_base::ErrorKind;
+
+use super::ffi::Fault;
+use super::known::KNOWN;
+
+impl Fault {
+    /// An error as the Rust binding tells it.
+    pub(super) fn of_binding(error: &KafkaError) -> Self {
+        Self { code: error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail), text: error.to_string() }
+    }
+}
+
+/// Who must act on an error of a broker or the client.
+pub(super) fn kind_of(fault: &Fault) -> ErrorKind {
+    use RDKafkaErrorCode as Code;
+    match fault.code {
+        // A broker that goes away during the handshake is reported with this code too, without any mechanisms.
+        Code::Authentication if fault.text.contains("supported mechanisms: (n/a)") => ErrorKind::Transient,
+        Code::Authentication
+        | Code::SaslAuthenticationFailed
+        | Code::UnsupportedSASLMechanism
+        | Code::SSL
+        | Code::InvalidArgument
+        | Code::TopicAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::ClusterAuthorizationFailed
+        | Code::UnknownTopic
+        | Code::UnknownTopicOrPartition
+        | Code::InvalidTopic
+        | Code::InvalidGroupId
+        | Code::UnsupportedFeature
+        | Code::UnsupportedVersion => ErrorKind::User,
+        _ => ErrorKind::Transient,
+    }
+}
+
+/// What the user can do about an error, by the names of the options; a sentence.
+pub(super) fn remedy(fault: &Fault) -> Option<&'static str> {
+    use RDKafkaErrorCode as Code;
+    let says = |words: &[&str]| words.iter().any(|words| fault.text.contains(words));
+    match fault.code {
+        Code::Authentication | Code::UnsupportedSASLMechanism if says(&["mechanism handshake failed"]) => {
+            Some("Set 'properties.sasl.mechanism' to a mechanism that the brokers support.")
+        }
+        Code::Authentication | Code::SaslAuthenticationFailed => Some(
+            "Check 'properties.sasl.username' and 'properties.sasl.password' (or 'properties.sasl.jaas.config'), and 'properties.sasl.mechanism'.",
+        ),
+        Code::SSL if says(&["certificate verify failed", "could not be verified"]) => Some(
+            "Check 'properties.ssl.ca.location': it must name, as PEM, the certificate of the authority that signed the brokers' certificates; these \
+             must be for the hosts in 'properties.bootstrap.servers'.",
+        ),
+        Code::SSL if says(&["authentication might be required", "certificate required", "bad certificate"]) => {
+            Some("The brokers ask for a certificate: set 'properties.ssl.certificate.location' and 'properties.ssl.key.location'.")
+        }
+        Code::SSL => Some("Check 'properties.security.protocol' and 'properties.ssl.*'."),
+        Code::TopicAuthorizationFailed => Some("The user needs the right to describe and to read the topic."),
+        Code::GroupAuthorizationFailed => Some("The user needs the right to read the group in 'properties.group.id'."),
+        _ if says(&["security.protocol", "PLAINTEXT broker listener", "wrong version number"]) => Some("Check 'properties.security.protocol'."),
+        _ => None,
+    }
+}
+
+/// Which option made a client impossible, from what librdkafka says about it.
+pub(super) fn option_named_in(text: &str) -> Option<&'static str> {
+    let names = KNOWN.iter().filter(|name| text.contains(**name));
+    names.max_by_key(|name| name.len()).copied()
+}
+
+/// Whether a call merely found nobody to answer.
+pub(super) fn is_silence(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(code, Code::OperationTimedOut | Code::BrokerTransportFailure | Code::AllBrokersDown | Code::RequestTimedOut | Code::TimedOutQueue)
+}
+
+/// Whether a partition has another leader, or its leader another epoch, than the client knows.
+pub(super) fn leader_has_moved(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(code, Code::NotLeaderForPartition | Code::FencedLeaderEpoch | Code::UnknownLeaderEpoch | Code::LeaderNotAvailable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(code: RDKafkaErrorCode, text: &str) -> Fault {
+        Fault { code, text: text.to_owned() }
+    }
+
+    #[test]
+    fn what_a_wrong_option_causes_is_for_the_user_and_names_the_option() {
+        use RDKafkaErrorCode as Code;
+        let cases = [
+            (Code::Authentication, "SASL authentication error: Authentication failed: Invalid username or password", "'properties.sasl.password'"),
+            (
+                Code::Authentication,
+                "SASL SCRAM-SHA-256 mechanism handshake failed: Broker: Unsupported SASL mechanism: broker's supported mechanisms: PLAIN",
+                "'properties.sasl.mechanism'",
+            ),
+            (
+                Code::SSL,
+                "SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate could not be verified",
+                "'properties.ssl.ca.location'",
+            ),
+            (
+                Code::SSL,
+                "SSL handshake failed: unexpected message: client SSL authentication might be required",
+                "'properties.ssl.certificate.location'",
+            ),
+            (Code::SSL, "SSL handshake failed: unsupported protocol", "'properties.ssl.*'"),
+        ];
+        for (code, text, option) in cases {
+            let fault = fault(code, text);
+            assert_eq!(kind_of(&fault), ErrorKind::User, "{text}");
+            assert!(remedy(&fault).is_some_and(|remedy| remedy.contains(option)), "{text}: {:?}", remedy(&fault));
+        }
+    }
+
+    #[test]
+    fn a_broker_that_goes_away_is_waited_for_whatever_it_was_doing() {
+        use RDKafkaErrorCode as Code;
+        let handshake = "SASL PLAIN mechanism handshake failed: Local: Broker transport failure: broker's supported mechanisms: (n/a)";
+        assert_eq!(kind_of(&fault(Code::Authentication, handshake)), ErrorKind::Transient);
+        assert_eq!(kind_of(&fault(Code::BrokerTransportFailure, "refused")), ErrorKind::Transient);
+        let plain = fault(Code::BrokerTransportFailure, "Disconnected: verify that security.protocol is correctly configured");
+        assert_eq!((kind_of(&plain), remedy(&plain)), (ErrorKind::Transient, Some("Check 'properties.security.protocol'.")));
+        assert_eq!(remedy(&fault(Code::BrokerTransportFailure, "Connection refused")), None);
+    }
+
+    #[test]
+    fn the_longest_option_in_a_text_is_the_one_it_is_about() {
+        assert_eq!(option_named_in("ssl.ca.location failed: No such file"), Some("ssl.ca.location"));
+        assert_eq!(option_named_in("`sasl.mechanisms` is wrong"), Some("sasl.mechanisms"));
+        assert_eq!(option_named_in("out of memory"), None);
+    }
+
+    #[test]
+    fn a_call_without_an_answer_is_silence_and_a_refused_one_is_not() {
+        assert!(is_silence(RDKafkaErrorCode::OperationTimedOut) && !is_silence(RDKafkaErrorCode::TopicAuthorizationFailed));
+        assert!(ErrorKind::User < ErrorKind::Transient, "the minimum of two kinds is the one that asks the user");
+    }
+}

@@ -1,0 +1,177 @@
+//! Kafka behind passwords and certificates: a job comes in, or says which option keeps it out; the password stays in the job file.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::orders::{LIMIT, OrdersJob, committed, holds_exactly, run, send, table_on_disk, verified};
+use crate::support::{Kafka, Servers, Topic, Workdir};
+
+const PARTITIONS: u64 = 2;
+/// How long it may take to say that an option is wrong, on a busy machine.
+const SOON: Duration = Duration::from_secs(30);
+
+/// Options of a source, for a job file.
+fn written(options: &[(&str, &str)]) -> String {
+    options.iter().map(|(key, value)| format!(",\n  'properties.{key}' = '{value}'")).collect()
+}
+
+/// A topic, filled by the plain way, and a job that reads it by another.
+async fn setting(brokers: &str, options: &[(&str, &str)]) -> (Workdir, Topic, OrdersJob) {
+    let folder = Workdir::new();
+    let topic = Topic::create(&Servers::shared().kafka(), "orders", i32::try_from(PARTITIONS).unwrap(), &[]).await;
+    let mut job = OrdersJob::on_disk(&folder, &topic, brokers);
+    job.source_options = written(options);
+    (folder, topic, job)
+}
+
+/// A bounded job that comes in with `options` reads everything.
+async fn reads_through(brokers: &str, options: &[(&str, &str)]) {
+    let (folder, topic, job) = setting(brokers, options).await;
+    let sent = send(&topic, PARTITIONS, 0..1_000).await;
+    let file = job.write(&folder);
+    let output = folder.weir(run(&file)).output(LIMIT).await.succeeded();
+    assert!(!output.stderr.contains("OPT-"), "{}", output.stderr);
+    holds_exactly(&table_on_disk(&folder), &sent).await;
+    verified(&folder, &file).await;
+}
+
+/// Fails the test if a file below `folder` holds `secret`, unless it is SQL.
+fn stays_in_the_job_file(folder: &Path, secret: &str) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            stays_in_the_job_file(&path, secret);
+        } else if path.extension().is_none_or(|extension| extension != "sql") {
+            let found = std::fs::read(&path).unwrap().windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!found, "`{secret}` is in {}", path.display());
+        }
+    }
+}
+
+fn scram_over_tls<'a>(kafka: &'a Kafka, ca: &'a str) -> [(&'a str, &'a str); 5] {
+    [
+        ("security.protocol", "SASL_SSL"),
+        ("sasl.mechanism", "SCRAM-SHA-512"),
+        ("sasl.username", &kafka.username),
+        ("sasl.password", &kafka.password),
+        ("ssl.ca.location", ca),
+    ]
+}
+
+#[tokio::test]
+async fn a_job_reads_through_scram_and_tls_and_shows_its_password_nowhere() {
+    let kafka = Servers::shared().kafka_ways();
+    let ca = kafka.ca.display().to_string();
+    let (folder, topic, mut job) = setting(&kafka.sasl_ssl, &scram_over_tls(&kafka, &ca)).await;
+    job.bounded = false;
+    // What the client itself has to say is logged too.
+    job.source_options.push_str(&written(&[("debug", "security,conf,broker")]));
+    let sent = send(&topic, PARTITIONS, 0..1_000).await;
+    let file = job.write(&folder);
+    let mut running = folder.weir(["--log", "debug", "run", file.to_str().unwrap()]).start();
+    let address = running.address(LIMIT).await;
+    committed(&address, 1_000).await;
+    for path in ["status", "metrics"] {
+        let told = reqwest::get(format!("{address}/{path}")).await.unwrap().text().await.unwrap();
+        assert!(told.contains("orders") && !told.contains(&kafka.password), "{told}");
+    }
+    // Stopped at once, so that its checkpoints are all there to be searched.
+    running.kill().await;
+    let shown = folder.weir(["explain".as_ref(), file.as_os_str()]).output(LIMIT).await.succeeded().stdout;
+    assert!(shown.contains("kafka"), "{shown}");
+    let shown = folder.weir(["sql", "--init", file.to_str().unwrap(), "-e", "SHOW CREATE TABLE orders"]).output(LIMIT).await.succeeded().stdout;
+    assert!(shown.contains("properties.sasl.password") && shown.contains("******"), "{shown}");
+    assert!(folder.path("checkpoints").is_dir());
+    stays_in_the_job_file(&folder.path(""), &kafka.password);
+    job.bounded = true;
+    let file = job.write(&folder);
+    folder.weir(run(&file)).output(LIMIT).await.succeeded();
+    holds_exactly(&table_on_disk(&folder), &sent).await;
+    verified(&folder, &file).await;
+}
+
+#[tokio::test]
+async fn the_jaas_line_and_the_pem_truststore_of_the_java_client_are_understood() {
+    let kafka = Servers::shared().kafka_ways();
+    let ca = kafka.ca.display().to_string();
+    let jaas = |class: &str| {
+        let (user, password) = (&kafka.username, &kafka.password);
+        format!("org.apache.kafka.common.security.{class} required username=\"{user}\" password=\"{password}\";")
+    };
+    let plain = jaas("plain.PlainLoginModule");
+    let options = [("security.protocol", "SASL_PLAINTEXT"), ("sasl.mechanism", "PLAIN"), ("sasl.jaas.config", plain.as_str())];
+    reads_through(&kafka.sasl_plaintext, &options).await;
+    let scram = jaas("scram.ScramLoginModule");
+    let options = [
+        ("security.protocol", "SASL_SSL"),
+        ("sasl.mechanism", "SCRAM-SHA-512"),
+        ("sasl.jaas.config", scram.as_str()),
+        ("ssl.truststore.type", "PEM"),
+        ("ssl.truststore.location", &ca),
+    ];
+    reads_through(&kafka.sasl_ssl, &options).await;
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown_by_the_names_of_either_client() {
+    let kafka = Servers::shared().kafka_ways();
+    let (ca, client) = (kafka.ca.display().to_string(), kafka.client.display().to_string());
+    let java = [
+        ("security.protocol", "SSL"),
+        ("ssl.truststore.location", ca.as_str()),
+        ("ssl.keystore.type", "PEM"),
+        ("ssl.keystore.location", client.as_str()),
+    ];
+    reads_through(&kafka.ssl, &java).await;
+    let native =
+        [("security.protocol", "SSL"), ("ssl.ca.location", ca.as_str()), ("ssl.certificate.location", &client), ("ssl.key.location", &client)];
+    reads_through(&kafka.ssl, &native).await;
+}
+
+/// A job that `options` keep out ends with `status` and all of `wanted`, in time, and its password stays in the job file.
+async fn kept_out(brokers: &str, options: &[(&str, &str)], status: i32, wanted: &[&str]) {
+    let (folder, topic, mut job) = setting(brokers, options).await;
+    job.settings = "SET 'restart-strategy.type' = 'none';".to_owned();
+    send(&topic, PARTITIONS, 0..10).await;
+    let file = job.write(&folder);
+    let begun = Instant::now();
+    let told = folder.weir(run(&file)).output(LIMIT).await.failed_with(status).stderr;
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    for part in ["Table 'default_catalog.default_database.orders': "].iter().chain(wanted) {
+        assert!(told.contains(part), "`{part}` is not in:\n{told}");
+    }
+    for (_, password) in options.iter().filter(|(key, _)| key.contains("password")) {
+        stays_in_the_job_file(&folder.path(""), password);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_or_mechanism_ends_the_job_with_the_options_to_check() {
+    let kafka = Servers::shared().kafka_ways();
+    let ca = kafka.ca.display().to_string();
+    let right = scram_over_tls(&kafka, &ca);
+    let wrong = |key: &str, value: &'static str| right.map(|(name, old)| if name == key { (name, value) } else { (name, old) });
+    let options = wrong("sasl.password", "not-her-password");
+    kept_out(&kafka.sasl_ssl, &options, 3, &["invalid credentials", "Check 'properties.sasl.username' and 'properties.sasl.password'"]).await;
+    let options = wrong("sasl.mechanism", "SCRAM-SHA-256");
+    kept_out(&kafka.sasl_ssl, &options, 3, &["PLAIN,SCRAM-SHA-512", "Set 'properties.sasl.mechanism' to a mechanism that the brokers support."])
+        .await;
+    let options = [("security.protocol", "PLAINTEXT")];
+    kept_out(&kafka.sasl_plaintext, &options, 4, &["Check 'properties.security.protocol'."]).await;
+}
+
+#[tokio::test]
+async fn a_wrong_certificate_ends_the_job_with_the_options_to_check() {
+    let kafka = Servers::shared().kafka_ways();
+    let folder = Workdir::new();
+    let stranger = folder.path("stranger.pem").display().to_string();
+    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "stranger.key"];
+    let make = ["req", "-x509", "-subj", "/CN=stranger", "-out", &stranger].into_iter().chain(key);
+    folder.program("openssl", make).output(LIMIT).await.succeeded();
+    let trusting = "Check 'properties.ssl.ca.location'";
+    kept_out(&kafka.sasl_ssl, &scram_over_tls(&kafka, &stranger), 3, &["certificate", trusting]).await;
+    kept_out(&kafka.sasl_ssl, &scram_over_tls(&kafka, "/nowhere/ca.pem"), 3, &[trusting]).await;
+    let ca = kafka.ca.display().to_string();
+    let nothing_shown = [("security.protocol", "SSL"), ("ssl.ca.location", ca.as_str())];
+    kept_out(&kafka.ssl, &nothing_shown, 3, &["The brokers ask for a certificate: set 'properties.ssl.certificate.location'"]).await;
+}

@@ -157,7 +157,7 @@ async fn a_wrong_password_or_mechanism_ends_the_job_with_the_options_to_check() 
     kept_out(&kafka.sasl_ssl, &options, 3, &["PLAIN,SCRAM-SHA-512", "Set 'properties.sasl.mechanism' to a mechanism that the brokers support."])
         .await;
     let options = [("security.protocol", "PLAINTEXT")];
-    kept_out(&kafka.sasl_plaintext, &options, 4, &["Check 'properties.security.protocol'."]).await;
+    kept_out(&kafka.sasl_plaintext, &options, 4, &["If the brokers are up, check 'properties.security.protocol'."]).await;
 }
 
 #[tokio::test]
@@ -173,5 +173,5 @@ async fn a_wrong_certificate_ends_the_job_with_the_options_to_check() {
     kept_out(&kafka.sasl_ssl, &scram_over_tls(&kafka, "/nowhere/ca.pem"), 3, &[trusting]).await;
     let ca = kafka.ca.display().to_string();
     let nothing_shown = [("security.protocol", "SSL"), ("ssl.ca.location", ca.as_str())];
-    kept_out(&kafka.ssl, &nothing_shown, 3, &["The brokers ask for a certificate: set 'properties.ssl.certificate.location'"]).await;
+    kept_out(&kafka.ssl, &nothing_shown, 3, &["The brokers ask for a certificate that they trust: set 'properties.ssl.certificate.location'"]).await;
 }

@@ -253,13 +253,13 @@ impl Client {
         Ok(event)
     }
 
-    /// The error of a call that failed with `fault`. A call that merely found nobody to answer names the client's last trouble.
+    /// The error of a call that failed with `fault`. A call that merely found nobody to answer tells the client's last trouble instead.
     pub(super) fn error(&self, call: &str, fault: &Fault) -> ConnectorError {
         let behind = self.health.last().filter(|_| is_silence(fault.code));
         let kind = behind.as_ref().map_or_else(|| kind_of(fault), |cause| kind_of(cause).min(kind_of(fault)));
-        let remedy = remedy(behind.as_ref().unwrap_or(fault)).map(|remedy| format!(" {remedy}")).unwrap_or_default();
-        let reason = behind.map(|cause| format!(" ({})", cause.text)).unwrap_or_default();
-        ConnectorError::new(kind, format!("{}: Kafka {call} failed: {fault}{reason}.{remedy}", self.health.object))
+        let told = behind.as_ref().unwrap_or(fault);
+        let remedy = remedy(told).map(|remedy| format!(" {remedy}")).unwrap_or_default();
+        ConnectorError::new(kind, format!("{}: Kafka {call} failed: {told}.{remedy}", self.health.object))
     }
 }
 
@@ -283,7 +283,8 @@ async fn serve_events(client: Weak<BaseConsumer<Observer>>, ready: Arc<Notify>) 
         let Some(client) = client.upgrade() else { return };
         for _ in 0..EVENTS_AT_ONCE {
             if let Some(Err(error)) = client.poll(Duration::ZERO) {
-                client.context().0.failed(Fault::of_binding(&error));
+                // The observer has been told, in more words.
+                tracing::trace!(%error, "client event");
             }
         }
         drop(woken);

@@ -19,6 +19,8 @@ pub(super) fn kind_of(fault: &Fault) -> ErrorKind {
     match fault.code {
         // A broker that goes away during the handshake is reported with this code too, without any mechanisms.
         Code::Authentication if fault.text.contains("supported mechanisms: (n/a)") => ErrorKind::Transient,
+        // A broker tells that only after the handshake, by closing the connection.
+        _ if wants_certificate(fault) => ErrorKind::User,
         Code::Authentication
         | Code::SaslAuthenticationFailed
         | Code::UnsupportedSASLMechanism
@@ -37,11 +39,20 @@ pub(super) fn kind_of(fault: &Fault) -> ErrorKind {
     }
 }
 
+fn wants_certificate(fault: &Fault) -> bool {
+    ["client SSL authentication might be required", "alert certificate required", "alert bad certificate", "alert unknown ca"]
+        .iter()
+        .any(|words| fault.text.contains(words))
+}
+
 /// What the user can do about an error, by the names of the options; a sentence.
 pub(super) fn remedy(fault: &Fault) -> Option<&'static str> {
     use RDKafkaErrorCode as Code;
-    let says = |words: &[&str]| words.iter().any(|words| fault.text.contains(words));
+    let says = |any: &[&str]| any.iter().any(|words| fault.text.contains(words));
     match fault.code {
+        _ if wants_certificate(fault) => {
+            Some("The brokers ask for a certificate that they trust: set 'properties.ssl.certificate.location' and 'properties.ssl.key.location'.")
+        }
         Code::Authentication | Code::UnsupportedSASLMechanism if says(&["mechanism handshake failed"]) => {
             Some("Set 'properties.sasl.mechanism' to a mechanism that the brokers support.")
         }
@@ -52,13 +63,12 @@ pub(super) fn remedy(fault: &Fault) -> Option<&'static str> {
             "Check 'properties.ssl.ca.location': it must name, as PEM, the certificate of the authority that signed the brokers' certificates; these \
              must be for the hosts in 'properties.bootstrap.servers'.",
         ),
-        Code::SSL if says(&["authentication might be required", "certificate required", "bad certificate"]) => {
-            Some("The brokers ask for a certificate: set 'properties.ssl.certificate.location' and 'properties.ssl.key.location'.")
-        }
         Code::SSL => Some("Check 'properties.security.protocol' and 'properties.ssl.*'."),
         Code::TopicAuthorizationFailed => Some("The user needs the right to describe and to read the topic."),
         Code::GroupAuthorizationFailed => Some("The user needs the right to read the group in 'properties.group.id'."),
-        _ if says(&["security.protocol", "PLAINTEXT broker listener", "wrong version number"]) => Some("Check 'properties.security.protocol'."),
+        Code::BrokerTransportFailure if says(&["security.protocol", "PLAINTEXT broker listener", "Disconnected", "Send failed"]) => {
+            Some("If the brokers are up, check 'properties.security.protocol'.")
+        }
         _ => None,
     }
 }
@@ -105,8 +115,8 @@ mod tests {
                 "'properties.ssl.ca.location'",
             ),
             (
-                Code::SSL,
-                "SSL handshake failed: unexpected message: client SSL authentication might be required",
+                Code::BrokerTransportFailure,
+                "Receive failed: error:0A00045C:SSL routines::tlsv13 alert certificate required: SSL alert number 116",
                 "'properties.ssl.certificate.location'",
             ),
             (Code::SSL, "SSL handshake failed: unsupported protocol", "'properties.ssl.*'"),
@@ -125,7 +135,7 @@ mod tests {
         assert_eq!(kind_of(&fault(Code::Authentication, handshake)), ErrorKind::Transient);
         assert_eq!(kind_of(&fault(Code::BrokerTransportFailure, "refused")), ErrorKind::Transient);
         let plain = fault(Code::BrokerTransportFailure, "Disconnected: verify that security.protocol is correctly configured");
-        assert_eq!((kind_of(&plain), remedy(&plain)), (ErrorKind::Transient, Some("Check 'properties.security.protocol'.")));
+        assert_eq!((kind_of(&plain), remedy(&plain)), (ErrorKind::Transient, Some("If the brokers are up, check 'properties.security.protocol'.")));
         assert_eq!(remedy(&fault(Code::BrokerTransportFailure, "Connection refused")), None);
     }
 

@@ -68,8 +68,16 @@ pub trait SplitEnumerator: Send + fmt::Debug {
     /// Transient ones may be retried by calling again.
     async fn frontier(&mut self) -> Result<Frontier, ConnectorError>;
 
-    /// Tells the server how far the job has committed, for display only. Does nothing where there is no such thing.
-    async fn show_progress(&mut self, committed: &Cut);
+    /// Looks whether the splits of `cut`, which have been read up to it, are still those whose incarnations it names. Asked between the last
+    /// row of an epoch and its checkpoint, so that rows of another split of the same name are never committed as the old one's.
+    ///
+    /// # Errors
+    /// A split is gone, or another one by now (user). Transient ones may be retried by calling again.
+    async fn confirm(&mut self, cut: &Cut) -> Result<(), ConnectorError>;
+
+    /// Tells the server how far the job has committed, for display only. Does nothing where there is no such thing. With `last`, after which
+    /// nothing more will be told, it waits for the server's answer; how long is up to the caller.
+    async fn show_progress(&mut self, committed: &Cut, last: bool);
 }
 
 /// What a reader gives.

@@ -51,6 +51,14 @@ pub(crate) struct Attempt<'a> {
 
 type Progress = BTreeMap<String, SinkProgress>;
 
+/// An epoch whose splits are read to its cut.
+struct ReadEpoch {
+    epoch: RunningEpoch,
+    from: Cuts,
+    cuts: Cuts,
+    began: Instant,
+}
+
 /// What is done next, between two epochs.
 enum Next {
     Epoch,
@@ -180,11 +188,12 @@ impl<'a> Attempt<'a> {
         let monitors = Arc::new(Monitors::start(enumerators, &self.wake, &self.failure));
         self.parts.board.watch(&monitors);
         let (queue, mut committer) = self.start_committer(&recovered, &monitors);
+        let (first, resumed) = (recovered.next_epoch, recovered.start == Start::Checkpoint);
         let engine = Engine::try_new(&self.parts.plan, &self.parts.store, self.reading())?;
         let reached: BTreeMap<String, Cuts> = recovered.sinks.iter().map(|(id, sink)| (id.clone(), sink.reached.clone())).collect();
         let mut progress = recovered.sinks;
         let mut ending: Option<Task<Option<Progress>>> = None;
-        let mut number = recovered.next_epoch;
+        let mut number = first;
         self.parts.board.update(|status| {
             status.state = JobState::Running;
             status.last_error = None;
@@ -196,11 +205,13 @@ impl<'a> Attempt<'a> {
             let mut epoch = self.failure.or(self.timed("planning an epoch", engine.start(&spec))).await??;
             let held = || ending.as_ref().is_some_and(|before| !before.is_finished());
             let cut = epoch.read(&monitors, settings.interval, held, stop, limit).await?;
+            let from = cuts.clone();
             cuts.extend(cut);
             if let Some(mut before) = ending.take() {
                 progress = self.failure.or(self.failure.join(&mut before)).await??;
             }
-            let end = self.epoch_end(epoch, cuts.clone(), progress.clone(), queue.clone(), began);
+            let read = ReadEpoch { epoch, from, cuts: cuts.clone(), began };
+            let end = self.epoch_end(read, progress.clone(), queue.clone(), Arc::clone(&monitors));
             ending = Some(self.failure.spawn("epoch end", (), end));
             number += 1;
         }
@@ -209,6 +220,9 @@ impl<'a> Attempt<'a> {
         }
         drop(queue);
         self.failure.or(self.failure.join(&mut committer)).await??;
+        if resumed || number > first {
+            monitors.show_last(&cuts).await;
+        }
         Ok(())
     }
 
@@ -268,18 +282,19 @@ impl<'a> Attempt<'a> {
     /// From an epoch that is read to the end to a durable checkpoint that waits for its commits.
     fn epoch_end(
         &self,
-        epoch: RunningEpoch,
-        cuts: Cuts,
+        read: ReadEpoch,
         progress: Progress,
         queue: mpsc::Sender<Durable>,
-        began: Instant,
+        monitors: Arc<Monitors>,
     ) -> impl Future<Output = Result<Progress, RuntimeError>> + Send + 'static {
         let (plan, store, committers) = (Arc::clone(&self.parts.plan), self.parts.store.clone(), self.committers.clone());
         let (board, metrics) = (self.parts.board.clone(), Arc::clone(&self.parts.metrics));
         async move {
             let job = &plan.settings.name;
+            let ReadEpoch { epoch, from, cuts, began } = read;
             let (number, attempt) = (epoch.number, epoch.attempt.clone());
-            let written = epoch.finish(plan.settings.timeout).await?;
+            let limit = plan.settings.timeout;
+            let (written, ()) = tokio::try_join!(epoch.finish(limit), monitors.confirm(&from, &cuts, limit))?;
             let id = EpochId { job, epoch: number, attempt: &attempt };
             let commit_id = |sink: &str| committers.get(sink).map(|committer| committer.next_commit_id());
             let (checkpoint, progress) = seal(id, &cuts, written.committables, progress, commit_id);

@@ -323,6 +323,29 @@ async fn another_job_on_the_same_splits_and_table_is_refused_unless_the_topic_is
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_a_topic_that_took_the_place_of_the_one_that_was_being_read_are_not_committed() {
+    let mut rig = unbounded(FakeLog::new(&[300], 0), &[ALL]);
+    rig.interval = Duration::from_secs(3_600);
+    let running = start(&rig).await;
+    until("the reader is there", || rig.log.opened.load(Ordering::SeqCst) > 0).await;
+    *rig.log.topic.lock().expect("not poisoned") = "topic-2".to_owned();
+    let error = running.stop().await.expect_err("the epoch is not sealed");
+    assert!(error.kind() == ErrorKind::User && error.to_string().contains("topic-2"), "{error}");
+    assert!(rig.table("t0").rows().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_position_of_a_job_is_shown_also_when_nothing_was_left_to_read() {
+    let rig = Rig::new(FakeLog::new(&[300, 20], 0), &[ALL]);
+    let shown = || rig.log.shown.lock().expect("not poisoned").values().map(|position| position.offset).collect::<Vec<_>>();
+    rig.run().await.expect("ends");
+    assert_eq!(shown(), [300, 20]);
+    rig.log.shown.lock().expect("not poisoned").clear();
+    rig.run().await.expect("ends at once");
+    assert_eq!(shown(), [300, 20]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_in_a_reader_or_writer_is_an_error_and_loses_nothing() {
     let rig = Rig::new(FakeLog::new(&[3_000, 100], 0), &[ALL]);
     rig.log.panic_at.store(1_234, Ordering::SeqCst);

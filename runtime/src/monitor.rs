@@ -1,12 +1,15 @@
-//! Watching the sources: one task for each asks its enumerator how far the splits can be read, over and over.
+//! Watching the sources: one task for each asks its enumerator how far the splits can be read, over and over, and whatever else the job wants
+//! to know from it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use futures::future::{join_all, try_join_all};
+use tokio::sync::{Notify, mpsc, oneshot};
 use weir_base::task::Task;
 use weir_base::{Classified, ErrorKind};
+use weir_connectors::ConnectorError;
 use weir_connectors::source::{Cut, Cuts, Frontier, SplitEnumerator};
 
 use crate::epoch::{Failure, SplitKey};
@@ -17,6 +20,10 @@ const SHORTEST: Duration = Duration::from_millis(20);
 const LONGEST: Duration = Duration::from_millis(100);
 /// Wait while the server cannot be reached.
 const AWAY: Duration = Duration::from_secs(1);
+/// How long the end of a job waits for servers to take in how far it came. Less than a stop may take.
+const LAST_TELLING: Duration = Duration::from_secs(5);
+/// Requests that wait for an enumerator that is busy.
+const REQUESTS: usize = 4;
 
 /// What is known of every source of an attempt.
 #[derive(Debug)]
@@ -27,8 +34,19 @@ pub(crate) struct Monitors {
 #[derive(Debug)]
 struct Monitor {
     known: Arc<Mutex<Frontier>>,
-    progress: mpsc::Sender<Cut>,
+    requests: mpsc::Sender<Request>,
     _task: Task<Option<()>>,
+}
+
+/// What a task does between two questions about ends.
+#[derive(Debug)]
+enum Request {
+    /// Say whether the splits are still those of this cut.
+    Confirm(Cut, oneshot::Sender<Result<(), ConnectorError>>),
+    /// Show that this is committed.
+    Show(Cut),
+    /// Show that this is committed, and say when that has arrived.
+    ShowLast(Cut, oneshot::Sender<()>),
 }
 
 impl Monitors {
@@ -36,10 +54,10 @@ impl Monitors {
     pub(crate) fn start(enumerators: BTreeMap<String, Box<dyn SplitEnumerator>>, wake: &Arc<Notify>, failure: &Failure) -> Self {
         let sources = enumerators.into_iter().map(|(id, enumerator)| {
             let known = Arc::<Mutex<Frontier>>::default();
-            let (progress, committed) = mpsc::channel(4);
-            let watch = Watch { source: id.clone(), enumerator, known: Arc::clone(&known), wake: Arc::clone(wake), committed };
+            let (requests, received) = mpsc::channel(REQUESTS);
+            let watch = Watch { source: id.clone(), enumerator, known: Arc::clone(&known), wake: Arc::clone(wake), requests: received };
             let task = failure.spawn("source monitor", (), watch.run());
-            (id, Monitor { known, progress, _task: task })
+            (id, Monitor { known, requests, _task: task })
         });
         Self { sources: sources.collect() }
     }
@@ -73,10 +91,53 @@ impl Monitors {
     pub(crate) fn show_progress(&self, cuts: &Cuts) {
         for (source, cut) in cuts {
             if let Some(monitor) = self.sources.get(source)
-                && monitor.progress.try_send(cut.clone()).is_err()
+                && monitor.requests.try_send(Request::Show(cut.clone())).is_err()
             {
                 tracing::debug!(source, "progress not shown, the source is busy");
             }
+        }
+    }
+
+    /// The same at the end of a job, when all of `cuts` is committed: waits until it has arrived, if not for long.
+    pub(crate) async fn show_last(&self, cuts: &Cuts) {
+        let tellings = self.sources.iter().filter_map(|(source, monitor)| {
+            let cut = cuts.get(source)?.clone();
+            Some(async move {
+                let (told, arrived) = oneshot::channel();
+                let telling = async { monitor.requests.send(Request::ShowLast(cut, told)).await.is_ok() && arrived.await.is_ok() };
+                if tokio::time::timeout(LAST_TELLING, telling).await != Ok(true) {
+                    tracing::warn!(source, "the server was not told the last position of the job, which is for display only");
+                }
+            })
+        });
+        join_all(tellings).await;
+    }
+
+    /// Returns when every source that was read from `from` to `to` has said that these are still the same splits.
+    pub(crate) async fn confirm(&self, from: &Cuts, to: &Cuts, limit: Duration) -> Result<(), RuntimeError> {
+        let read = self.sources.iter().filter_map(|(source, monitor)| Some((monitor, to.get(source).filter(|cut| from.get(source) != Some(cut))?)));
+        let step = "checking that the splits of an epoch are still the same";
+        let confirmed = tokio::time::timeout(limit, try_join_all(read.map(|(monitor, cut)| monitor.confirm(cut)))).await;
+        confirmed.unwrap_or(Err(RuntimeError::Timeout { step, limit })).map(|_| ())
+    }
+}
+
+impl Monitor {
+    async fn confirm(&self, cut: &Cut) -> Result<(), RuntimeError> {
+        loop {
+            let (answer, answered) = oneshot::channel();
+            let asked = self.requests.send(Request::Confirm(cut.clone(), answer)).await.is_ok();
+            match answered.await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) if error.kind() == ErrorKind::Transient => tracing::debug!(%error, "splits not checked, asking again"),
+                Ok(Err(error)) => return Err(error.into()),
+                Err(_) => {
+                    // The task has failed, which ends the attempt: nobody waits for this any more.
+                    tracing::debug!(asked, "splits not checked, their source has failed");
+                    std::future::pending().await
+                }
+            }
+            tokio::time::sleep(AWAY).await;
         }
     }
 }
@@ -86,7 +147,7 @@ struct Watch {
     enumerator: Box<dyn SplitEnumerator>,
     known: Arc<Mutex<Frontier>>,
     wake: Arc<Notify>,
-    committed: mpsc::Receiver<Cut>,
+    requests: mpsc::Receiver<Request>,
 }
 
 impl Watch {
@@ -112,11 +173,29 @@ impl Watch {
                 Err(error) => return Err(error.into()),
             }
             tokio::select! {
-                committed = self.committed.recv() => match committed {
-                    Some(cut) => self.enumerator.show_progress(&cut).await,
+                request = self.requests.recv() => match request {
+                    Some(request) => self.answer(request).await,
                     None => return Ok(()),
                 },
                 () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn answer(&mut self, request: Request) {
+        match request {
+            Request::Confirm(cut, answer) => {
+                let confirmed = self.enumerator.confirm(&cut).await;
+                if answer.send(confirmed).is_err() {
+                    tracing::debug!(source = self.source, "nobody waits for the check any more");
+                }
+            }
+            Request::Show(cut) => self.enumerator.show_progress(&cut, false).await,
+            Request::ShowLast(cut, told) => {
+                self.enumerator.show_progress(&cut, true).await;
+                if told.send(()).is_err() {
+                    tracing::debug!(source = self.source, "the telling took too long");
+                }
             }
         }
     }

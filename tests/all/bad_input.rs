@@ -119,6 +119,33 @@ async fn offsets_gone_by_retention_stop_the_job_until_their_loss_is_accepted() {
 }
 
 #[tokio::test]
+async fn with_latest_a_lost_range_is_skipped_up_to_the_end_whether_a_reader_or_a_start_finds_it() {
+    let Setting { folder, topic, mut job } = setting(&Servers::shared().kafka()).await;
+    let mut sent = send(&topic, PARTITIONS, 0..1_000).await;
+    job.source_options = ", 'properties.auto.offset.reset' = 'latest'".to_owned();
+    let file = job.write(&folder);
+    folder.weir(run(&file)).output(LIMIT).await.succeeded();
+
+    // Offset 500 is there when the job looks where to go on, and gone when its reader comes.
+    let later = send(&topic, PARTITIONS, 1_000..2_000).await;
+    let mut running = folder.weir(run(&file)).env("WEIR_FAIL", "kafka-source-connected=sleep:4000").start();
+    running.logged("kafka source connected", LIMIT).await;
+    topic.forget_before(1, 700).await;
+    says(&running.wait(LIMIT).await.succeeded().stderr, &["offsets are lost", "partition=1 lost=500 to=1000"]);
+    sent.extend(later.into_iter().filter(|(partition, _)| *partition == 0));
+
+    let later = send(&topic, PARTITIONS, 2_000..3_000).await;
+    topic.forget_before(0, 1_200).await;
+    says(&folder.weir(run(&file)).output(LIMIT).await.succeeded().stderr, &["offsets are lost", "partition=0 lost=500 to=1500"]);
+    sent.extend(later.into_iter().filter(|(partition, _)| *partition == 1));
+    sent.extend(send(&topic, PARTITIONS, 3_000..3_100).await);
+    folder.weir(run(&file)).output(LIMIT).await.succeeded();
+    let found = table_on_disk(&folder).check(&["--unique", "p,o"]).await;
+    assert_eq!((&found["rows"], &found["duplicates"]["groups"]), (&sent.len().into(), &0.into()));
+    verified(&folder, &file).await;
+}
+
+#[tokio::test]
 async fn a_topic_that_is_deleted_or_another_one_by_now_stops_the_job() {
     let Setting { folder, topic, mut job } = setting(&Servers::shared().kafka()).await;
     job.bounded = false;
@@ -152,6 +179,23 @@ async fn a_topic_created_again_under_a_running_job_stops_it_and_nothing_of_the_n
     let stopped = running.wait(LIMIT).await.failed_with(3);
     says(&stopped.stderr, &[&format!("topic '{}'", topic.name()), "deleted"]);
     holds_exactly(&table_on_disk(&folder), &sent).await;
+}
+
+#[tokio::test]
+async fn nothing_is_committed_of_a_topic_that_was_created_again_between_the_look_at_its_id_and_the_first_fetch() {
+    let Setting { folder, topic, job } = setting(&Servers::shared().kafka()).await;
+    send(&topic, PARTITIONS, 0..1_000).await;
+    let file = job.write(&folder);
+    let mut running = folder.weir(run(&file)).env("WEIR_FAIL", "kafka-source-connected=sleep:6000").start();
+    running.logged("kafka source connected", LIMIT).await;
+    topic.delete().await;
+    topic.create_again(i32::try_from(PARTITIONS).unwrap(), &[]).await;
+    // As many as before: the ends tell nothing.
+    send(&topic, PARTITIONS, 5_000..6_000).await;
+    let stopped = running.wait(LIMIT).await.failed_with(3);
+    says(&stopped.stderr, &[&format!("topic '{}' was deleted and created again", topic.name())]);
+    let empty = table_on_disk(&folder).check(&[]).await;
+    assert_eq!(empty["snapshots"].as_array().unwrap().len(), 0, "{empty}");
 }
 
 #[tokio::test]

@@ -290,7 +290,7 @@ async fn a_table_replaced_under_a_running_job_stops_it_with_both_uuids_and_unmov
     send(&topic, 1, 0..100).await;
     let mut running = folder.weir(run(&file)).start();
     told(&mut running, "the first rows are committed", |status| (rows(status) == 100).then_some(())).await;
-    until("the group's offset is shown", LIMIT, async || (topic.committed(&group, 0) == Some(100)).then_some(())).await;
+    until("the group's offset is shown", LIMIT, async || (topic.committed_by(&group, 0) == Some(100)).then_some(())).await;
     let old = table.check(&[]).await["uuid"].as_str().unwrap().to_owned();
     let again =
         format!("DROP TABLE lake.shop.orders; CREATE TABLE lake.shop.orders ({}) PARTITIONED BY (event_type, days(ts));", crate::orders::COLUMNS);
@@ -303,7 +303,7 @@ async fn a_table_replaced_under_a_running_job_stops_it_with_both_uuids_and_unmov
     assert!(stopped.stderr.contains(&old) && stopped.stderr.contains(&new), "{}", stopped.stderr);
     let found = table.check(&[]).await;
     assert_eq!((&found["rows"], &found["uuid"]), (&Value::from(0), &Value::from(new.as_str())), "nothing was written to the new table");
-    assert_eq!(topic.committed(&group, 0), Some(100), "the offsets have not moved");
+    assert_eq!(topic.committed_by(&group, 0), Some(100), "the offsets have not moved");
     // It stays stopped: the next start finds the same.
     let refused = folder.weir(run(&file)).output(LIMIT).await.failed_with(3);
     assert!(refused.stderr.contains(&old) && refused.stderr.contains(&new), "{}", refused.stderr);

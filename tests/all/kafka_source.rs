@@ -3,8 +3,9 @@
 //! Rows go to the print connector: what a job has read is what it has printed.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
-use crate::orders::{LIMIT, endpoint};
+use crate::orders::{LIMIT, run};
 use crate::support::{Ending, Row, Servers, Topic, Workdir, until};
 
 /// A job that prints what it reads.
@@ -15,6 +16,8 @@ struct Job<'a> {
     /// Columns, and the query from table `t`.
     columns: &'a str,
     query: &'a str,
+    /// Between two checkpoints.
+    interval: &'a str,
 }
 
 /// For topics with old timestamps, which retention would delete.
@@ -24,18 +27,18 @@ const PLACES: (&str, &str) = ("id BIGINT, p INT METADATA FROM 'partition' VIRTUA
 impl<'a> Job<'a> {
     /// A job that prints partition, offset and id.
     fn new(folder: &'a Workdir, name: &'a str, brokers: &'a str) -> Self {
-        Self { folder, name, brokers, columns: PLACES.0, query: PLACES.1 }
+        Self { folder, name, brokers, columns: PLACES.0, query: PLACES.1, interval: "200 ms" }
     }
 
     /// Writes the job file; `options` are those of the source, apart from the brokers and the format.
     fn write(&self, options: &[(&str, &str)]) -> PathBuf {
-        let Self { folder, name, brokers, columns, query } = self;
+        let Self { folder, name, brokers, columns, query, interval } = self;
         let options: String = options.iter().map(|(key, value)| format!(",\n  '{key}' = '{value}'")).collect();
         let sink: Vec<String> = (0..query.split(", ").count()).map(|column| format!("c{column} STRING")).collect();
         let selected: Vec<String> = query.split(", ").map(|column| format!("CAST({column} AS STRING)")).collect();
         let text = format!(
             "SET 'pipeline.name' = '{name}';
-SET 'execution.checkpointing.interval' = '200 ms';
+SET 'execution.checkpointing.interval' = '{interval}';
 SET 'execution.checkpointing.dir' = '{}';
 CREATE TABLE t ({columns}) WITH ('connector' = 'kafka', 'properties.bootstrap.servers' = '{brokers}', 'format' = 'json'{options});
 CREATE TABLE printed ({}) WITH ('connector' = 'print');
@@ -51,7 +54,7 @@ INSERT INTO printed SELECT {} FROM t;
     /// Runs a job that ends by itself and gives the rows that it printed, sorted.
     async fn rows(&self, options: &[(&str, &str)]) -> Vec<String> {
         let file = self.write(options);
-        let output = self.folder.weir(["run".as_ref(), file.as_os_str()]).output(LIMIT).await.succeeded();
+        let output = self.folder.weir(run(&file)).output(LIMIT).await.succeeded();
         rows(&output.stdout)
     }
 
@@ -103,13 +106,9 @@ async fn the_job_reads_up_to_an_open_transaction_and_the_rest_after_its_end() {
     assert_eq!(job.places(&options).await, expected(&before, 0..10), "the end is the last stable offset");
 
     let file = job.write(&options[..2]);
-    let running = folder.weir(["run".as_ref(), file.as_os_str()]).start();
-    let address = endpoint(&folder, 1).await;
-    until("the job has caught up with the transaction", LIMIT, async || {
-        let status: serde_json::Value = reqwest::get(format!("{address}/status")).await.ok()?.json().await.ok()?;
-        (status["state"] == "running").then_some(())
-    })
-    .await;
+    let mut running = folder.weir(run(&file)).start();
+    let address = running.address(LIMIT).await;
+    until("the job has caught up with the transaction", LIMIT, async || (running.status(&address).await?["state"] == "running").then_some(())).await;
     transaction.end(Ending::Commit);
     let rest = until("the rest is printed", LIMIT, async || {
         let found = rows(&std::fs::read_to_string(folder.path("1.weir.stdout")).unwrap());
@@ -261,11 +260,11 @@ async fn the_group_is_shown_the_progress_and_another_job_begins_there() {
     topic.produce((0..50).map(|id| message(0, id))).await;
     let first = Job::new(&folder, "first", &brokers);
     let file = first.write(&options);
-    let refused = folder.weir(["run".as_ref(), file.as_os_str()]).output(LIMIT).await.failed_with(3);
+    let refused = folder.weir(run(&file)).output(LIMIT).await.failed_with(3);
     let message_of_it = format!("topic '{}' partition 0: group '{group}' has no committed offset there", topic.name());
     assert!(refused.stderr.contains(&message_of_it), "{}", refused.stderr);
     let file = first.write(&[options[0], options[1], ("properties.auto.offset.reset", "earliest")]);
-    let running = folder.weir(["run".as_ref(), file.as_os_str()]).start();
+    let running = folder.weir(run(&file)).start();
     until("the group has been shown the progress", LIMIT, async || (topic.committed_by(&group, 0) == Some(50)).then_some(())).await;
     running.terminate();
     running.wait(LIMIT).await.succeeded();
@@ -277,6 +276,60 @@ async fn the_group_is_shown_the_progress_and_another_job_begins_there() {
     assert_eq!(Job::new(&folder, "third", &brokers).places(&options).await, expected(&sent, 50..80));
     // The group may have moved on, and is not asked by a job that has a checkpoint.
     assert_eq!(first.places(&options).await, expected(&sent, 50..80));
+}
+
+#[tokio::test]
+async fn the_group_is_shown_the_very_last_position_of_a_job_that_ends_and_of_one_that_is_stopped() {
+    let brokers = Servers::shared().kafka();
+    let (folder, topic) = (Workdir::new(), Topic::create(&brokers, "group", 1, &[]).await);
+    let group = format!("group-{}", uuid::Uuid::new_v4().simple());
+    let options = [
+        ("topic", topic.name()),
+        ("properties.group.id", group.as_str()),
+        ("scan.startup.mode", "earliest-offset"),
+        ("scan.bounded.mode", "latest-offset"),
+    ];
+    topic.produce((0..50).map(|id| message(0, id))).await;
+    let job = Job { interval: "10 min", ..Job::new(&folder, "last", &brokers) };
+    job.places(&options).await;
+    assert_eq!(topic.committed_by(&group, 0), Some(50));
+
+    topic.produce((50..80).map(|id| message(0, id))).await;
+    let mut running = folder.weir(run(&job.write(&options[..3]))).start();
+    let address = running.address(LIMIT).await;
+    until("the job has read what is there", LIMIT, async || {
+        let status = running.status(&address).await?;
+        status["sources"].as_object()?.values().any(|source| source["rows"] == 30).then_some(())
+    })
+    .await;
+    running.terminate();
+    running.wait(LIMIT).await.succeeded();
+    assert_eq!(topic.committed_by(&group, 0), Some(80));
+}
+
+#[tokio::test]
+async fn topics_are_looked_at_once_a_second_however_often_their_ends_move() {
+    let brokers = Servers::shared().kafka();
+    let (folder, topic) = (Workdir::new(), Topic::create(&brokers, "looks", 1, &[]).await);
+    let job = Job { interval: "10 min", ..Job::new(&folder, "looks", &brokers) };
+    let mut running = folder.weir(run(&job.write(&[("topic", topic.name()), ("scan.startup.mode", "earliest-offset")]))).start();
+    let address = running.address(LIMIT).await;
+    let begun = Instant::now();
+    for id in 0..60 {
+        topic.produce([message(0, id)]).await;
+    }
+    let metrics = reqwest::get(format!("{address}/metrics")).await.unwrap().text().await.unwrap();
+    let calls = |call: &str| {
+        let line =
+            metrics.lines().find(|line| line.starts_with("weir_connectors_kafka_calls_total{") && line.contains(&format!("\"{call}\""))).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    // One look at the start, and those that are due.
+    let due = 2 + begun.elapsed().as_secs();
+    assert!(calls("ListOffsets") > 2 * due, "the ends were hardly asked for: {metrics}");
+    assert!(calls("DescribeTopics") <= due, "{metrics}");
+    running.terminate();
+    running.wait(LIMIT).await.succeeded();
 }
 
 #[tokio::test]
@@ -292,7 +345,7 @@ async fn topics_of_a_pattern_are_read_and_new_ones_join() {
         job.write(&[("topic-pattern", &pattern), ("scan.startup.mode", "earliest-offset"), ("scan.topic-partition-discovery.interval", "100 ms")]);
     one.produce([message(0, 1)]).await;
     stranger.produce([message(0, 100)]).await;
-    let mut running = folder.weir(["run".as_ref(), file.as_os_str()]).start();
+    let mut running = folder.weir(run(&file)).start();
     running.logged("kafka source connected", LIMIT).await;
     let two = Topic::create(&brokers, &format!("{family}-two"), 1, &[]).await;
     two.produce([message(0, 2)]).await;

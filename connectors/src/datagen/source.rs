@@ -145,7 +145,11 @@ impl SplitEnumerator for DatagenEnumerator {
         Ok(frontier_after(&self.rows, &self.start, self.due, self.since.elapsed()))
     }
 
-    async fn show_progress(&mut self, _committed: &Cut) {}
+    async fn confirm(&mut self, _cut: &Cut) -> Result<(), ConnectorError> {
+        Ok(())
+    }
+
+    async fn show_progress(&mut self, _committed: &Cut, _last: bool) {}
 }
 
 /// How far splits that began at `start`, `due` rows in all, can be read `elapsed` later.

@@ -10,14 +10,16 @@ use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext as _, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
-use tokio::sync::Notify;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use tokio::sync::{Notify, watch};
 use weir_base::task::{Task, blocking, spawn};
 use weir_base::{Classified as _, ErrorKind};
 
 use super::ffi::{self, Described, Event, Fault, Listed, Native, Queue};
+use super::metrics::SourceCounters;
 use super::properties::ClientProperties;
 use super::trouble::{is_silence, kind_of, leader_has_moved, option_named_in, remedy};
 use crate::error::ConnectorError;
@@ -33,12 +35,16 @@ pub(super) struct Health {
     // There is a last fault.
     troubled: AtomicBool,
     last: Mutex<Option<Fault>>,
+    // Commits of group offsets that wait for an answer.
+    commits: watch::Sender<usize>,
+    counters: SourceCounters,
 }
 
 impl Health {
     /// Healthy brokers of the source that messages call `object`.
-    pub(super) fn new(object: impl Into<String>) -> Self {
-        Self { object: object.into(), away: AtomicBool::new(false), troubled: AtomicBool::new(false), last: Mutex::new(None) }
+    pub(super) fn new(object: impl Into<String>, counters: SourceCounters) -> Self {
+        let (object, commits) = (object.into(), watch::Sender::new(0));
+        Self { object, away: AtomicBool::new(false), troubled: AtomicBool::new(false), last: Mutex::new(None), commits, counters }
     }
 
     /// A broker has answered.
@@ -92,7 +98,14 @@ impl ClientContext for Observer {
     }
 }
 
-impl ConsumerContext for Observer {}
+impl ConsumerContext for Observer {
+    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+        if let Err(error) = result {
+            tracing::debug!(source = self.0.object, %error, "progress not shown to the group");
+        }
+        self.0.commits.send_modify(|waiting| *waiting = waiting.saturating_sub(1));
+    }
+}
 
 /// A connected client and the task that serves its events.
 pub(super) struct Client {
@@ -224,7 +237,25 @@ impl Client {
         fetched.map_err(|error| self.error("metadata", &Fault::of_binding(&error)))
     }
 
+    /// Sends offsets of the group on their way.
+    pub(super) fn commit(&self, offsets: &TopicPartitionList) {
+        self.health.commits.send_modify(|waiting| *waiting += 1);
+        if let Err(error) = self.native.commit(offsets, CommitMode::Async) {
+            tracing::debug!(source = self.health.object, %error, "progress not shown to the group");
+            self.health.commits.send_modify(|waiting| *waiting = waiting.saturating_sub(1));
+        }
+    }
+
+    /// Waits until every commit has an answer, be it a refusal.
+    pub(super) async fn commits_answered(&self) {
+        let mut waiting = self.health.commits.subscribe();
+        if waiting.wait_for(|waiting| *waiting == 0).await.is_err() {
+            tracing::debug!(source = self.health.object, "no commit can be answered any more");
+        }
+    }
+
     async fn call(&self, name: &'static str, submit: impl FnOnce(&Queue) -> Result<(), Fault>) -> Result<Event, ConnectorError> {
+        self.health.counters.called(name);
         let answer = self.call_once(name, submit).await;
         self.unanswered.store(answer.is_err(), Ordering::Relaxed);
         answer

@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use weir_base::task::blocking;
 
 use super::client::{CALL_TIMEOUT, Client, Health};
 use super::ffi::{EARLIEST, Fault, LATEST, Listed};
-use super::metrics::{SourceCounters, add};
+use super::metrics::{Lost, SourceCounters};
 use super::options::{Bound, Settings, Startup};
 use super::start::{Begin, Facts, NoPosition, bounded, explain, fresh, resumed};
 use super::topics::{self, FoundTopics};
@@ -41,6 +41,27 @@ struct Tracked {
     bound: Option<i64>,
 }
 
+/// When the topics are looked at while their ends move: not more often than this, for each cut has its own look before it is sealed.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Whether it is time to look at the topics. Pure.
+#[derive(Debug)]
+struct Looks {
+    last: Instant,
+    // Something has moved since.
+    wanted: bool,
+}
+
+impl Looks {
+    fn done_at(now: Instant) -> Self {
+        Self { last: now, wanted: false }
+    }
+
+    fn due(&self, now: Instant) -> bool {
+        self.wanted && now.saturating_duration_since(self.last) >= LOOK_INTERVAL
+    }
+}
+
 /// The enumerator of one source of a running job.
 #[derive(Debug)]
 pub(super) struct KafkaEnumerator {
@@ -50,7 +71,8 @@ pub(super) struct KafkaEnumerator {
     tracked: BTreeMap<Place, Tracked>,
     // Found, and not told yet.
     discovered: Cut,
-    looked: Instant,
+    discovery: Instant,
+    looks: Looks,
 }
 
 impl KafkaEnumerator {
@@ -69,7 +91,9 @@ impl KafkaEnumerator {
             return Err(ConnectorError::user(format!("{}: no topic matches 'topic-pattern'.", settings.object)));
         }
         check_restored_topics(&settings, &found, restored)?;
-        let mut this = Self { settings, client, start: Cut::new(), tracked: BTreeMap::new(), discovered: Cut::new(), looked: Instant::now() };
+        let now = Instant::now();
+        let (start, tracked, discovered) = (Cut::new(), BTreeMap::new(), Cut::new());
+        let mut this = Self { settings, client, start, tracked, discovered, discovery: now, looks: Looks::done_at(now) };
         for facts in this.facts(&found).await? {
             this.place(facts, restored, counters).await?;
         }
@@ -98,11 +122,7 @@ impl KafkaEnumerator {
                 resumed(position, &facts, end, settings.reset).map_err(said)?
             }
         };
-        if begin.lost > 0 {
-            let (topic, partition, to) = (&facts.topic, facts.partition, begin.offset);
-            tracing::warn!(table = settings.object, topic, partition, lost = begin.lost, to, "offsets are lost; going on as the options say");
-            add(counters.lost.as_ref(), usize::try_from(begin.lost).unwrap_or(usize::MAX));
-        }
+        counters.lost(&Lost { table: &settings.object, topic: &facts.topic, partition: facts.partition, lost: begin.lost, to: begin.offset });
         let bound = match &settings.bound {
             None => None,
             Some(bound) => match bounded(bound, &facts, begin.offset).map_err(said)? {
@@ -217,7 +237,7 @@ impl KafkaEnumerator {
 
     /// Looks for new partitions if it is time to.
     async fn discover(&mut self) -> Result<(), ConnectorError> {
-        if self.settings.discovery.is_none_or(|interval| self.looked.elapsed() < interval) {
+        if self.settings.discovery.is_none_or(|interval| self.discovery.elapsed() < interval) {
             return Ok(());
         }
         let mut new = topics::find(&self.settings, &self.client).await?;
@@ -230,7 +250,7 @@ impl KafkaEnumerator {
             self.discovered.insert(split_id(&facts.topic, facts.partition), position);
             self.tracked.insert((facts.topic, facts.partition), Tracked { incarnation: facts.incarnation, end: facts.end, bound: None });
         }
-        self.looked = Instant::now();
+        self.discovery = Instant::now();
         Ok(())
     }
 
@@ -265,12 +285,12 @@ impl KafkaEnumerator {
         }
     }
 
-    /// An error if a topic is gone or is another one by now. Asked after the ends, so that these are ends of the known topics.
-    async fn check_topics(&self) -> Result<(), ConnectorError> {
-        let known: BTreeMap<String, Option<String>> =
-            self.tracked.iter().map(|((topic, _), tracked)| (topic.clone(), tracked.incarnation.clone())).collect();
+    /// An error if one of these topics is gone or is another one by now.
+    async fn look(&mut self, known: BTreeMap<String, Option<String>>) -> Result<(), ConnectorError> {
         let known: Vec<(String, Option<String>)> = known.into_iter().collect();
-        topics::still_there(&self.settings, &self.client, &known).await.map(|_| ())
+        topics::still_there(&self.settings, &self.client, &known).await?;
+        self.looks = Looks::done_at(Instant::now());
+        Ok(())
     }
 }
 
@@ -297,8 +317,9 @@ impl SplitEnumerator for KafkaEnumerator {
 
     async fn frontier(&mut self) -> Result<Frontier, ConnectorError> {
         self.discover().await?;
-        if self.ask_ends().await? {
-            self.check_topics().await?;
+        self.looks.wanted |= self.ask_ends().await?;
+        if self.looks.due(Instant::now()) {
+            self.look(self.tracked.iter().map(|((topic, _), tracked)| (topic.clone(), tracked.incarnation.clone())).collect()).await?;
         }
         let mut ends = Cut::new();
         let mut finished = self.settings.bound.is_some();
@@ -310,7 +331,14 @@ impl SplitEnumerator for KafkaEnumerator {
         Ok(Frontier { ends, discovered: std::mem::take(&mut self.discovered), finished })
     }
 
-    async fn show_progress(&mut self, committed: &Cut) {
+    async fn confirm(&mut self, cut: &Cut) -> Result<(), ConnectorError> {
+        let known = cut.iter().filter_map(|(split, position)| Some((place_of(split)?.0, position.incarnation.clone()?)));
+        let known: BTreeMap<_, _> = known.map(|(topic, id)| (topic, Some(id))).collect();
+        // Without ids there is nothing to compare.
+        if known.is_empty() { Ok(()) } else { self.look(known).await }
+    }
+
+    async fn show_progress(&mut self, committed: &Cut, last: bool) {
         if self.settings.group.is_none() || !self.settings.show_progress {
             return;
         }
@@ -322,10 +350,11 @@ impl SplitEnumerator for KafkaEnumerator {
                 tracing::debug!(%split, %error, "offset not shown");
             }
         }
-        if list.count() > 0
-            && let Err(error) = self.client.native().commit(&list, CommitMode::Async)
-        {
-            tracing::debug!(source = self.settings.object, %error, "progress not shown to the group");
+        if list.count() > 0 {
+            self.client.commit(&list);
+        }
+        if last {
+            self.client.commits_answered().await;
         }
     }
 }
@@ -333,6 +362,17 @@ impl SplitEnumerator for KafkaEnumerator {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn topics_are_looked_at_when_something_moved_and_once_a_second_at_most() {
+        let start = Instant::now();
+        let mut looks = Looks::done_at(start);
+        assert!(!looks.due(start + LOOK_INTERVAL * 9), "nothing has moved");
+        looks.wanted = true;
+        assert!(!looks.due(start + LOOK_INTERVAL / 2));
+        assert!(looks.due(start + LOOK_INTERVAL), "what was put off is made up for");
+        assert!(!Looks::done_at(start + LOOK_INTERVAL).due(start + LOOK_INTERVAL * 9));
+    }
 
     #[test]
     fn a_split_id_names_topic_and_partition() {

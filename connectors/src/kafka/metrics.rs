@@ -1,4 +1,4 @@
-//! Counters of kafka sources.
+//! Counters of kafka sources, and the log line that goes with one of them.
 
 use std::sync::OnceLock;
 
@@ -16,8 +16,24 @@ pub(super) struct SourceCounters {
     pub(super) skipped: Option<IntCounter>,
     /// Bad fields that the format's options say to read as NULL.
     pub(super) null_fields: Option<IntCounter>,
-    /// Offsets that the topic had deleted before they were read, where the options accept that.
-    pub(super) lost: Option<IntCounter>,
+    lost: Option<IntCounter>,
+    calls: Option<IntCounterVec>,
+    table: String,
+}
+
+/// Offsets that a topic had deleted before they were read, where the options accept that.
+#[derive(Debug)]
+pub(super) struct Lost<'a> {
+    /// What messages call the table.
+    pub(super) table: &'a str,
+    /// Topic.
+    pub(super) topic: &'a str,
+    /// Partition.
+    pub(super) partition: i32,
+    /// How many; 0 if nothing is lost.
+    pub(super) lost: i64,
+    /// Where reading goes on.
+    pub(super) to: i64,
 }
 
 #[derive(Debug)]
@@ -27,6 +43,7 @@ struct Families {
     skipped: Option<IntCounterVec>,
     null_fields: Option<IntCounterVec>,
     lost: Option<IntCounterVec>,
+    calls: Option<IntCounterVec>,
 }
 
 impl SourceCounters {
@@ -39,6 +56,7 @@ impl SourceCounters {
             skipped: counters("weir_connectors_kafka_skipped_messages_total", "Bad messages skipped because options say so.", &["table"]),
             null_fields: counters("weir_connectors_kafka_bad_fields_total", "Bad fields read as NULL because options say so.", &["table"]),
             lost: counters("weir_connectors_kafka_lost_offsets_total", "Offsets that were gone before they were read.", &["table"]),
+            calls: counters("weir_connectors_kafka_calls_total", "Questions about offsets and topics asked of the brokers.", &["table", "call"]),
         });
         let of = |family: &Option<IntCounterVec>| family.as_ref().map(|family| family.with_label_values(&[path]));
         Self {
@@ -47,6 +65,24 @@ impl SourceCounters {
             skipped: of(&families.skipped),
             null_fields: of(&families.null_fields),
             lost: of(&families.lost),
+            calls: families.calls.clone(),
+            table: path.to_owned(),
+        }
+    }
+
+    /// Counts a question to the brokers.
+    pub(super) fn called(&self, call: &str) {
+        if let Some(calls) = &self.calls {
+            calls.with_label_values(&[self.table.as_str(), call]).inc();
+        }
+    }
+
+    /// Logs and counts a loss that the options accept.
+    pub(super) fn lost(&self, what: &Lost<'_>) {
+        let Lost { table, topic, partition, lost, to } = *what;
+        if lost > 0 {
+            tracing::warn!(table, topic, partition, lost, to, "offsets are lost; going on as the options say");
+            add(self.lost.as_ref(), usize::try_from(lost).unwrap_or(usize::MAX));
         }
     }
 }

@@ -14,7 +14,7 @@ use weir_base::task::{Task, TaskError, blocking, spawn};
 use super::backlog::{Backlog, Next};
 use super::decode::{Decode, RowBuilder};
 use super::ffi::{EARLIEST, Fault, LATEST, Messages, Queue};
-use super::metrics::{SourceCounters, add};
+use super::metrics::{Lost, SourceCounters, add};
 use super::options::Settings;
 use super::reading::{Partition, Reading};
 use super::start::{explain, within};
@@ -168,14 +168,16 @@ impl PartitionReader {
     async fn find_range(&mut self, fault: &Fault) -> Result<(), ConnectorError> {
         let position = self.position();
         self.check_topic().await?;
-        let (low, end) = (self.offset_at(EARLIEST).await?, self.offset_at(LATEST).await?);
+        let low = self.offset_at(EARLIEST, false).await?;
+        let mut end = self.offset_at(LATEST, self.settings.committed).await?;
+        if position > end {
+            // Past the last stable offset: fine if uncommitted records were read before.
+            end = self.offset_at(LATEST, false).await?;
+        }
         let begin = within(position, low, end, self.settings.reset)
             .map_err(|why| ConnectorError::user(explain(&self.settings, &self.topic, self.partition, &why)))?;
-        if begin.lost > 0 {
-            let (topic, partition, to) = (&self.topic, self.partition, begin.offset);
-            tracing::warn!(table = self.settings.object, topic, partition, from = position, to, "offsets are lost; going on as the options say");
-            add(self.counters.lost.as_ref(), usize::try_from(begin.lost).unwrap_or(usize::MAX));
-        } else {
+        self.counters.lost(&Lost { table: &self.settings.object, topic: &self.topic, partition: self.partition, lost: begin.lost, to: begin.offset });
+        if begin.lost == 0 {
             // A broker that is not up to date said so: asked again, another will know better.
             tracing::debug!(topic = self.topic, partition = self.partition, %fault, "offset exists all the same");
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -194,8 +196,8 @@ impl PartitionReader {
         Err(ConnectorError::user(format!("{}: {what}.", self.settings.object)))
     }
 
-    async fn offset_at(&mut self, at: i64) -> Result<i64, ConnectorError> {
-        let listed = self.reading.client().list_offsets(&[(self.topic.clone(), self.partition, at)], false).await?;
+    async fn offset_at(&mut self, at: i64, committed: bool) -> Result<i64, ConnectorError> {
+        let listed = self.reading.client().list_offsets(&[(self.topic.clone(), self.partition, at)], committed).await?;
         let fault = match listed.into_iter().next().map(|listed| listed.offset) {
             Some(Ok(offset)) => return Ok(offset),
             Some(Err(fault)) => fault,

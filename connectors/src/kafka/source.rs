@@ -34,7 +34,7 @@ pub(super) struct KafkaSource {
 impl KafkaSource {
     /// A source with validated settings.
     pub(super) fn new(settings: Settings, rows: RowFormat) -> Self {
-        let health = Arc::new(Health::new(settings.object.clone()));
+        let health = Arc::new(Health::new(settings.object.clone(), rows.counters.clone()));
         let (reading, partitions) = (Mutex::new(Weak::new()), AtomicUsize::new(ASSUMED_PARTITIONS));
         Self { settings: Arc::new(settings), rows: Arc::new(rows), health, reading, partitions }
     }
@@ -64,6 +64,9 @@ impl StreamSource for KafkaSource {
         let settings = Arc::clone(&self.settings);
         let enumerator = Box::pin(KafkaEnumerator::connect(settings, &self.health, &self.rows.counters, restored)).await?;
         self.partitions.store(enumerator.partitions(), Ordering::Relaxed);
+        if weir_base::failpoint::fails("kafka-source-connected").await {
+            return Err(ConnectorError::transient(format!("{}: failed at fail point 'kafka-source-connected'", self.settings.object)));
+        }
         Ok(Box::new(enumerator))
     }
 

@@ -32,6 +32,8 @@ pub(crate) struct FakeLog {
     pub(crate) watching: AtomicU64,
     /// Topic id; splits of another topic id are other splits.
     pub(crate) topic: Mutex<String>,
+    /// The progress that was shown last.
+    pub(crate) shown: Mutex<Cut>,
 }
 
 #[derive(Debug, Default)]
@@ -124,7 +126,7 @@ impl StreamSource for FakeSource {
         }
         let known = start.keys().cloned().collect();
         self.log.watching.fetch_add(1, Ordering::SeqCst);
-        Ok(Box::new(FakeEnumerator { log: Arc::clone(&self.log), bounded: self.bounded, start, known }))
+        Ok(Box::new(FakeEnumerator { log: Arc::clone(&self.log), world: Arc::clone(&self.world), bounded: self.bounded, start, known }))
     }
 
     async fn reader(
@@ -151,6 +153,7 @@ impl StreamSource for FakeSource {
 #[derive(Debug)]
 struct FakeEnumerator {
     log: Arc<FakeLog>,
+    world: Arc<World>,
     bounded: bool,
     start: Cut,
     known: BTreeSet<SplitId>,
@@ -175,7 +178,16 @@ impl SplitEnumerator for FakeEnumerator {
         Ok(Frontier { ends, discovered, finished: self.bounded })
     }
 
-    async fn show_progress(&mut self, _committed: &Cut) {}
+    async fn confirm(&mut self, cut: &Cut) -> Result<(), ConnectorError> {
+        self.world.step().await;
+        let topic = self.log.topic.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let other = cut.values().filter_map(|position| position.incarnation.as_ref()).any(|read| *read != topic);
+        if other { Err(ConnectorError::user(format!("this is {topic} now"))) } else { Ok(()) }
+    }
+
+    async fn show_progress(&mut self, committed: &Cut, _last: bool) {
+        self.log.shown.lock().unwrap_or_else(PoisonError::into_inner).clone_from(committed);
+    }
 }
 
 #[derive(Debug)]

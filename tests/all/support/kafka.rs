@@ -156,17 +156,6 @@ impl Topic {
         reader.fetch_watermarks(&self.name, partition, LIMIT).unwrap()
     }
 
-    /// The offset that a consumer group has committed for a partition.
-    pub(crate) fn committed(&self, group: &str, partition: i32) -> Option<i64> {
-        let reader: BaseConsumer = client(&self.bootstrap).set("group.id", group).create().unwrap();
-        let mut list = TopicPartitionList::new();
-        list.add_partition(&self.name, partition);
-        match reader.committed_offsets(list, LIMIT).unwrap().elements()[0].offset() {
-            Offset::Offset(offset) => Some(offset),
-            _ => None,
-        }
-    }
-
     async fn send_all(&self, producer: &FutureProducer, rows: impl IntoIterator<Item = Row>) -> Vec<(i32, i64)> {
         let mut waiting = Vec::new();
         for row in rows {

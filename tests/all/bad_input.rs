@@ -5,25 +5,15 @@ use std::time::Duration;
 use axum::http::Method;
 
 use crate::exactly_once::no_orphans;
-use crate::orders::{COLUMNS, LIMIT, OrdersJob, committed, endpoint, holds_exactly, order, run, send, sqlite, table_on_disk, verified};
-use crate::support::{Fault, Proxy, Row, Servers, Table, Topic, Warehouse, Workdir};
+use crate::orders::{COLUMNS, LIMIT, OrdersJob, Setting, committed, endpoint, holds_exactly, order, run, send, sqlite, table_on_disk, verified};
+use crate::support::{Fault, Proxy, Row, Servers, Table, Warehouse, Workdir};
 
 const PARTITIONS: u64 = 2;
 /// A job that gives up at its first failure.
 const NO_RESTART: &str = "SET 'restart-strategy.type' = 'none';";
 
-struct Setting {
-    folder: Workdir,
-    topic: Topic,
-    job: OrdersJob,
-}
-
-/// The job on disk, reading a topic of `brokers`.
 async fn setting(brokers: &str) -> Setting {
-    let folder = Workdir::new();
-    let topic = Topic::create(brokers, "orders", i32::try_from(PARTITIONS).unwrap(), &[]).await;
-    let job = OrdersJob::on_disk(&folder, &topic, brokers);
-    Setting { folder, topic, job }
+    Setting::on_disk(brokers, PARTITIONS).await
 }
 
 #[track_caller]
@@ -50,9 +40,9 @@ async fn a_malformed_message_stops_the_job_and_is_counted_once_the_option_tolera
     let file = job.write(&folder);
     let mut running = folder.weir(run(&file)).start();
     running.logged("bad message skipped", LIMIT).await;
-    let address = endpoint(&folder, 1).await;
+    let address = running.address(LIMIT).await;
     crate::support::until("all messages are read and committed", LIMIT, async || {
-        let status: serde_json::Value = reqwest::get(format!("{address}/status")).await.ok()?.json().await.ok()?;
+        let status = running.status(&address).await?;
         let source = status["sources"].as_object()?.values().next()?;
         let split = &source["splits"][format!("{}/1", topic.name())];
         (split["cut"] == topic.bounds(1).1 && status["sinks"].as_object()?.values().all(|sink| sink["pending_commits"] == 0)).then_some(())

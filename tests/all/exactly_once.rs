@@ -5,23 +5,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::orders::{LIMIT, OrdersJob, holds_exactly, order, run, send, table_on_disk, verified};
+use crate::orders::{LIMIT, OrdersJob, Setting, holds_exactly, order, run, send, table_on_disk, verified};
 use crate::support::{Ending, Row, Servers, Topic, Workdir, until};
 
 const PARTITIONS: u64 = 4;
 
-struct Setting {
-    folder: Workdir,
-    topic: Topic,
-    job: OrdersJob,
-}
-
 async fn setting() -> Setting {
-    let brokers = Servers::shared().kafka();
-    let folder = Workdir::new();
-    let topic = Topic::create(&brokers, "orders", i32::try_from(PARTITIONS).unwrap(), &[]).await;
-    let job = OrdersJob::on_disk(&folder, &topic, &brokers);
-    Setting { folder, topic, job }
+    Setting::on_disk(&Servers::shared().kafka(), PARTITIONS).await
 }
 
 /// Parquet files below the warehouse, relative to nothing: their full paths.
@@ -120,10 +110,9 @@ async fn a_gentle_stop_commits_what_was_read_and_ends_well_within_ten_seconds() 
     let sent = send(&topic, PARTITIONS, 0..5_000).await;
     let file = job.write(&folder);
     let mut running = folder.weir(run(&file)).start();
-    running.logged("/status", LIMIT).await;
-    let address = status_address(&folder).await;
+    let address = running.address(LIMIT).await;
     until("the job has read what is there", LIMIT, async || {
-        let status: Value = reqwest::get(format!("{address}/status")).await.ok()?.json().await.ok()?;
+        let status = running.status(&address).await?;
         // Before the first epoch there is no source in the status, and none of none lags behind.
         let sources = status["sources"].as_object()?;
         (!sources.is_empty() && sources.values().all(|source| source["lag"] == 0 && source["rows"] == 5_000)).then_some(())
@@ -133,16 +122,6 @@ async fn a_gentle_stop_commits_what_was_read_and_ends_well_within_ten_seconds() 
     let stopped = running.wait(Duration::from_secs(10)).await.succeeded();
     assert!(stopped.stderr.contains("rows=5000"), "{}", stopped.stderr);
     holds_exactly(&table_on_disk(&folder), &sent).await;
-}
-
-/// The HTTP address that the last started job printed.
-async fn status_address(folder: &Workdir) -> String {
-    until("the job says where its endpoint is", LIMIT, async || {
-        let log = std::fs::read_to_string(folder.path("0.weir.stderr")).ok()?;
-        let at = log.find("http://127.0.0.1:")?;
-        Some(log[at..].split(|c: char| c.is_whitespace() || c == '"').next()?.trim_end_matches("/status").to_owned())
-    })
-    .await
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::orders::{LIMIT, OrdersJob, committed, holds_exactly, run, send, table_on_disk, verified};
-use crate::support::{Kafka, Servers, Topic, Workdir};
+use crate::orders::{LIMIT, Setting, committed, holds_exactly, run, send, table_on_disk, verified};
+use crate::support::{Kafka, Servers, Workdir};
 
 const PARTITIONS: u64 = 2;
 /// How long it may take to say that an option is wrong, on a busy machine.
@@ -16,17 +16,16 @@ fn written(options: &[(&str, &str)]) -> String {
 }
 
 /// A topic, filled by the plain way, and a job that reads it by another.
-async fn setting(brokers: &str, options: &[(&str, &str)]) -> (Workdir, Topic, OrdersJob) {
-    let folder = Workdir::new();
-    let topic = Topic::create(&Servers::shared().kafka(), "orders", i32::try_from(PARTITIONS).unwrap(), &[]).await;
-    let mut job = OrdersJob::on_disk(&folder, &topic, brokers);
-    job.source_options = written(options);
-    (folder, topic, job)
+async fn setting(servers: &Servers, brokers: &str, options: &[(&str, &str)]) -> Setting {
+    let mut setting = Setting::on_disk(&servers.kafka(), PARTITIONS).await;
+    brokers.clone_into(&mut setting.job.brokers);
+    setting.job.source_options = written(options);
+    setting
 }
 
 /// A bounded job that comes in with `options` reads everything.
 async fn reads_through(brokers: &str, options: &[(&str, &str)]) {
-    let (folder, topic, job) = setting(brokers, options).await;
+    let Setting { folder, topic, job } = setting(Servers::shared(), brokers, options).await;
     let sent = send(&topic, PARTITIONS, 0..1_000).await;
     let file = job.write(&folder);
     let output = folder.weir(run(&file)).output(LIMIT).await.succeeded();
@@ -62,7 +61,7 @@ fn scram_over_tls<'a>(kafka: &'a Kafka, ca: &'a str) -> [(&'a str, &'a str); 5] 
 async fn a_job_reads_through_scram_and_tls_and_shows_its_password_nowhere() {
     let kafka = Servers::shared().kafka_ways();
     let ca = kafka.ca.display().to_string();
-    let (folder, topic, mut job) = setting(&kafka.sasl_ssl, &scram_over_tls(&kafka, &ca)).await;
+    let Setting { folder, topic, mut job } = setting(Servers::shared(), &kafka.sasl_ssl, &scram_over_tls(&kafka, &ca)).await;
     job.bounded = false;
     // What the client itself has to say is logged too.
     job.source_options.push_str(&written(&[("debug", "security,conf,broker")]));
@@ -130,7 +129,7 @@ async fn a_client_certificate_is_shown_by_the_names_of_either_client() {
 
 /// A job that `options` keep out ends with `status` and all of `wanted`, in time, and its password stays in the job file.
 async fn kept_out(brokers: &str, options: &[(&str, &str)], status: i32, wanted: &[&str]) {
-    let (folder, topic, mut job) = setting(brokers, options).await;
+    let Setting { folder, topic, mut job } = setting(Servers::shared(), brokers, options).await;
     job.settings = "SET 'restart-strategy.type' = 'none';".to_owned();
     send(&topic, PARTITIONS, 0..10).await;
     let file = job.write(&folder);
@@ -174,4 +173,26 @@ async fn a_wrong_certificate_ends_the_job_with_the_options_to_check() {
     let ca = kafka.ca.display().to_string();
     let nothing_shown = [("security.protocol", "SSL"), ("ssl.ca.location", ca.as_str())];
     kept_out(&kafka.ssl, &nothing_shown, 3, &["The brokers ask for a certificate that they trust: set 'properties.ssl.certificate.location'"]).await;
+}
+
+#[tokio::test]
+async fn a_broker_behind_a_password_that_restarts_is_waited_for() {
+    let servers = Servers::own();
+    let kafka = servers.kafka_ways();
+    let ca = kafka.ca.display().to_string();
+    let Setting { folder, topic, mut job } = setting(&servers, &kafka.sasl_ssl, &scram_over_tls(&kafka, &ca)).await;
+    job.bounded = false;
+    job.settings = "SET 'restart-strategy.type' = 'none';".to_owned();
+    let mut sent = send(&topic, PARTITIONS, 0..1_000).await;
+    let mut running = folder.weir(run(&job.write(&folder))).start();
+    let address = running.address(LIMIT).await;
+    committed(&address, 1_000).await;
+    servers.kill("kafka");
+    running.logged("source cannot be reached, waiting", LIMIT).await;
+    servers.start("kafka");
+    sent.extend(send(&topic, PARTITIONS, 1_000..2_000).await);
+    committed(&address, 2_000).await;
+    running.terminate();
+    running.wait(LIMIT).await.succeeded();
+    holds_exactly(&table_on_disk(&folder), &sent).await;
 }

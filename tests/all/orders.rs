@@ -90,6 +90,23 @@ CREATE TABLE IF NOT EXISTS lake.shop.orders ({COLUMNS}) {partitioned_by} {table_
     }
 }
 
+/// A folder, a topic and the job that reads it into a table in the folder.
+pub(crate) struct Setting {
+    pub(crate) folder: Workdir,
+    pub(crate) topic: Topic,
+    pub(crate) job: OrdersJob,
+}
+
+impl Setting {
+    /// The job on disk, reading a new topic of `brokers`.
+    pub(crate) async fn on_disk(brokers: &str, partitions: u64) -> Self {
+        let folder = Workdir::new();
+        let topic = Topic::create(brokers, "orders", i32::try_from(partitions).unwrap(), &[]).await;
+        let job = OrdersJob::on_disk(&folder, &topic, brokers);
+        Self { folder, topic, job }
+    }
+}
+
 /// The arguments of `weir` that run a job file.
 pub(crate) fn run(job: &Path) -> [&OsStr; 2] {
     ["run".as_ref(), job.as_os_str()]

@@ -141,7 +141,7 @@ pub(super) fn explain(settings: &Settings, topic: &str, partition: i32, why: &No
         ),
         NoPosition::Lost { from, to } => format!(
             "{place}: offsets {from} to {} are gone; the first one left is {to}. Retention or a deletion has removed them before they were read. \
-             To accept the loss and go on at {to}, set 'properties.auto.offset.reset' = 'earliest'.",
+             To accept the loss and go on at {to}, set 'properties.auto.offset.reset' = 'earliest'; with 'latest' it goes on at the end.",
             to - 1
         ),
         NoPosition::PastEnd { at, end } => format!(

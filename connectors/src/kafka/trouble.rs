@@ -17,8 +17,8 @@ impl Fault {
 pub(super) fn kind_of(fault: &Fault) -> ErrorKind {
     use RDKafkaErrorCode as Code;
     match fault.code {
-        // A broker that goes away during the handshake is reported with this code too, without any mechanisms.
-        Code::Authentication if fault.text.contains("supported mechanisms: (n/a)") => ErrorKind::Transient,
+        // A broker that goes away during a handshake is reported with these codes too.
+        Code::Authentication | Code::SSL if is_cut_off(fault) => ErrorKind::Transient,
         // A broker tells that only after the handshake, by closing the connection.
         _ if wants_certificate(fault) => ErrorKind::User,
         Code::Authentication
@@ -39,6 +39,11 @@ pub(super) fn kind_of(fault: &Fault) -> ErrorKind {
     }
 }
 
+/// Whether a handshake ended without a word from the broker.
+fn is_cut_off(fault: &Fault) -> bool {
+    ["supported mechanisms: (n/a)", "unexpected eof", "SSL transport error"].iter().any(|words| fault.text.contains(words))
+}
+
 fn wants_certificate(fault: &Fault) -> bool {
     ["client SSL authentication might be required", "alert certificate required", "alert bad certificate", "alert unknown ca"]
         .iter()
@@ -53,6 +58,7 @@ pub(super) fn remedy(fault: &Fault) -> Option<&'static str> {
         _ if wants_certificate(fault) => {
             Some("The brokers ask for a certificate that they trust: set 'properties.ssl.certificate.location' and 'properties.ssl.key.location'.")
         }
+        _ if is_cut_off(fault) => Some("If the brokers are up, check 'properties.security.protocol'."),
         Code::Authentication | Code::UnsupportedSASLMechanism if says(&["mechanism handshake failed"]) => {
             Some("Set 'properties.sasl.mechanism' to a mechanism that the brokers support.")
         }
@@ -133,6 +139,8 @@ mod tests {
         use RDKafkaErrorCode as Code;
         let handshake = "SASL PLAIN mechanism handshake failed: Local: Broker transport failure: broker's supported mechanisms: (n/a)";
         assert_eq!(kind_of(&fault(Code::Authentication, handshake)), ErrorKind::Transient);
+        let eof = "SSL handshake failed: error:0A000126:SSL routines::unexpected eof while reading";
+        assert_eq!(kind_of(&fault(Code::SSL, eof)), ErrorKind::Transient);
         assert_eq!(kind_of(&fault(Code::BrokerTransportFailure, "refused")), ErrorKind::Transient);
         let plain = fault(Code::BrokerTransportFailure, "Disconnected: verify that security.protocol is correctly configured");
         assert_eq!((kind_of(&plain), remedy(&plain)), (ErrorKind::Transient, Some("If the brokers are up, check 'properties.security.protocol'.")));

@@ -1,5 +1,7 @@
 //! Requests, bytes, errors and times of every store, by scheme and operation.
 
+mod folders;
+
 use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,10 +50,12 @@ pub enum Operation {
     Copy,
     /// An object is renamed.
     Rename,
+    /// A folder is made.
+    MakeFolder,
 }
 
 impl Operation {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Put,
         Self::PutIfAbsent,
         Self::MultipartStart,
@@ -65,6 +69,7 @@ impl Operation {
         Self::Delete,
         Self::Copy,
         Self::Rename,
+        Self::MakeFolder,
     ];
 
     /// The operation as a metric label.
@@ -84,6 +89,7 @@ impl Operation {
             Self::Delete => "delete",
             Self::Copy => "copy",
             Self::Rename => "rename",
+            Self::MakeFolder => "make_folder",
         }
     }
 }

@@ -9,6 +9,7 @@
 //!
 //! The parts of a multipart upload are not repeated here: a store that can repeat them does so itself.
 
+mod folders;
 mod reading;
 
 use std::collections::BTreeMap;
@@ -180,26 +181,18 @@ impl Tries {
             Err(error) => vec![Err(error)],
         }
     }
-}
-
-impl Deadline {
-    /// Bounds the requests to `inner`, whose URIs begin with `base_uri`.
-    #[must_use]
-    pub fn new(inner: Arc<dyn ObjectStore>, base_uri: String, limits: Limits) -> Self {
-        Self { tries: Arc::new(Tries { inner, base_uri, limits }) }
-    }
 
     /// A listing: begun again while nothing has come of it, and each item in time.
-    fn listing(
-        &self,
+    fn listing<T: Send + 'static>(
+        tries: &Arc<Self>,
         path: Path,
-        list: impl Fn(&dyn ObjectStore) -> BoxStream<'static, Result<ObjectMeta>> + Send + Sync + 'static,
-    ) -> BoxStream<'static, Result<ObjectMeta>> {
-        let tries = Arc::clone(&self.tries);
+        list: impl Fn() -> BoxStream<'static, Result<T>> + Send + Sync + 'static,
+    ) -> BoxStream<'static, Result<T>> {
+        let tries = Arc::clone(tries);
         let listed = async move {
             let request = Request { operation: "list", path: &path, bytes: 0 };
             let first = tries.run(request, |_| async {
-                let mut items = list(tries.inner.as_ref()).fuse().boxed();
+                let mut items = list().fuse().boxed();
                 let first = items.next().await.transpose()?;
                 Ok((first, items))
             });
@@ -208,6 +201,14 @@ impl Deadline {
             Ok::<_, Error>(futures::stream::iter(first.map(Ok)).chain(rest))
         };
         listed.into_stream().try_flatten().boxed()
+    }
+}
+
+impl Deadline {
+    /// Bounds the requests to `inner`, whose URIs begin with `base_uri`.
+    #[must_use]
+    pub fn new(inner: Arc<dyn ObjectStore>, base_uri: String, limits: Limits) -> Self {
+        Self { tries: Arc::new(Tries { inner, base_uri, limits }) }
     }
 }
 
@@ -274,13 +275,13 @@ impl ObjectStore for Deadline {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let prefix = prefix.cloned();
-        self.listing(prefix.clone().unwrap_or_default(), move |store| store.list(prefix.as_ref()))
+        let (inner, prefix) = (Arc::clone(&self.tries.inner), prefix.cloned());
+        Tries::listing(&self.tries, prefix.clone().unwrap_or_default(), move || inner.list(prefix.as_ref()))
     }
 
     fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
-        let (prefix, offset) = (prefix.cloned(), offset.clone());
-        self.listing(prefix.clone().unwrap_or_default(), move |store| store.list_with_offset(prefix.as_ref(), &offset))
+        let (inner, prefix, offset) = (Arc::clone(&self.tries.inner), prefix.cloned(), offset.clone());
+        Tries::listing(&self.tries, prefix.clone().unwrap_or_default(), move || inner.list_with_offset(prefix.as_ref(), &offset))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {

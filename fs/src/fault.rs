@@ -1,5 +1,6 @@
 //! Stores that fail on command, for tests.
 
+mod folders;
 mod plan;
 mod store;
 

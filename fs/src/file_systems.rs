@@ -12,9 +12,11 @@ use weir_base::secret::{MASK, is_sensitive_key};
 use crate::counting::IoCounts;
 use crate::environment::Environment;
 use crate::error::FsError;
+use crate::folders::Folders;
 use crate::iceberg_storage;
 use crate::mounts::{self, StoreKind};
 use crate::registry::{StoreKey, StoreRegistry};
+use crate::transfer::Place;
 use crate::uri;
 
 /// All file systems of a process under one configuration; clones and scoped views share stores.
@@ -75,14 +77,26 @@ impl FileSystems {
     /// # Errors
     /// An unknown scheme, a malformed URI, or a configuration that is wrong.
     pub fn resolve(&self, uri: &str) -> Result<Location, FsError> {
+        self.find(uri).map(|(location, _)| location)
+    }
+
+    /// The same with what the store does with folders.
+    ///
+    /// # Errors
+    /// As [`FileSystems::resolve`].
+    pub fn place(&self, uri: &str) -> Result<Place, FsError> {
+        self.find(uri).map(|(location, folders)| Place::new(location, folders))
+    }
+
+    fn find(&self, uri: &str) -> Result<(Location, Option<Arc<dyn Folders>>), FsError> {
         let parsed = uri::parse(uri)?;
         let binding = mounts::bind(&parsed.scheme, uri, &self.properties)?;
         let kind = binding.kind;
         let key = StoreKey::try_new(binding, parsed.authority, uri)?;
         let path = path_in_store(kind, uri, parsed.path)?;
-        let store = self.stores.get_or_build(key, &self.environment)?;
+        let (store, folders) = self.stores.get_or_build(key, &self.environment)?;
         let uri = if uri.starts_with('/') { format!("file://{uri}") } else { uri.to_owned() };
-        Ok(Location { uri, store, path })
+        Ok((Location { uri, store, path }, folders))
     }
 
     /// The same road for the iceberg crate.

@@ -12,21 +12,23 @@
 //! | `temporary` | the hidden names under which files are written |
 //! | `writing` | files being written, uploads in parts |
 //! | `reading` | opened files, ranges |
-//! | `listing` | folders |
+//! | `listing` | what is in a folder |
+//! | `folders` | folders as things of their own |
 //! | `store` | the object store made of these |
 
 mod cluster;
 mod configuration;
 mod errors;
+mod folders;
 mod listing;
 mod reading;
 mod store;
 mod temporary;
 mod writing;
 
-use std::sync::Arc;
+pub(crate) use store::Hdfs;
 
-use object_store::ObjectStore;
+use std::sync::Arc;
 
 use crate::deadline::Limits;
 use crate::environment::Environment;
@@ -37,8 +39,8 @@ use crate::registry::StoreKey;
 ///
 /// # Errors
 /// A configuration that cannot be read or names no NameNode.
-pub(crate) fn build(key: &StoreKey, environment: &Environment, limits: &Limits) -> Result<Arc<dyn ObjectStore>, FsError> {
+pub(crate) fn build(key: &StoreKey, environment: &Environment, limits: &Limits) -> Result<Arc<Hdfs>, FsError> {
     let identity = configuration::load(&key.authority, &key.properties, environment, limits)?;
     let cluster = cluster::Cluster::of(identity, *limits)?;
-    Ok(Arc::new(store::Hdfs::new(cluster)))
+    Ok(Arc::new(Hdfs::new(cluster)))
 }

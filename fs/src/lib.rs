@@ -2,7 +2,7 @@
 //!
 //! [`FileSystems::resolve`] turns a URI into a [`Location`]: a store and a path in it. Every store is wrapped in the same layers, from the
 //! inside out: faults on command (only in builds with debug assertions, [`fault`]), counters ([`counting`]), deadlines and retries
-//! ([`deadline`]). Iceberg's metadata takes the same road through [`FileSystems::file_io`].
+//! ([`deadline`]). [`transfer`] walks, copies, moves and removes whole trees, on and between any of them. Iceberg's metadata takes the same road through [`FileSystems::file_io`].
 
 pub mod conformance;
 pub mod counting;
@@ -11,12 +11,14 @@ mod environment;
 mod error;
 pub mod fault;
 mod file_systems;
+mod folders;
 mod hdfs;
 mod iceberg_storage;
 mod local;
 mod mounts;
 mod registry;
 mod s3;
+pub mod transfer;
 mod uri;
 
 pub use counting::{Counting, IoCounts, Operation};
@@ -25,3 +27,4 @@ pub use environment::Environment;
 pub use error::{FsError, is_not_found, kind_of};
 pub use fault::{FaultPlan, Faulty};
 pub use file_systems::{FileSystems, Location};
+pub use folders::{Access, Folders, Kind, Status, Usage};

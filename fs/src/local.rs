@@ -4,6 +4,10 @@
 //! dies, but not for certain the loss of power: the operating system writes it to the disk when it sees fit. With `fs.file.sync = true`
 //! the file and its folder are flushed before the write is acknowledged, at the price of a disk flush for each file.
 
+mod folders;
+
+pub(crate) use folders::LocalFolders;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;

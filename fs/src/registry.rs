@@ -13,8 +13,9 @@ use crate::deadline::{Deadline, Limits};
 use crate::environment::Environment;
 use crate::error::FsError;
 use crate::fault::{FaultPlan, Faulty};
+use crate::folders::Folders;
 use crate::hdfs;
-use crate::local;
+use crate::local::{self, LocalFolders};
 use crate::mounts::{Binding, StoreKind};
 use crate::s3;
 
@@ -50,6 +51,7 @@ impl StoreKey {
 
 struct Built {
     store: Arc<dyn ObjectStore>,
+    folders: Option<Arc<dyn Folders>>,
     counting: Counting,
 }
 
@@ -60,19 +62,19 @@ pub(crate) struct StoreRegistry {
 }
 
 impl StoreRegistry {
-    /// The store of `key`.
+    /// The store of `key`, and its folders if it has any.
     ///
     /// # Errors
     /// A wrong property.
-    pub(crate) fn get_or_build(&self, key: StoreKey, environment: &Environment) -> Result<Arc<dyn ObjectStore>, FsError> {
+    pub(crate) fn get_or_build(&self, key: StoreKey, environment: &Environment) -> Result<(Arc<dyn ObjectStore>, Option<Arc<dyn Folders>>), FsError> {
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(built) = stores.get(&key) {
-            return Ok(Arc::clone(&built.store));
+            return Ok((Arc::clone(&built.store), built.folders.clone()));
         }
         let built = build(&key, environment)?;
-        let store = Arc::clone(&built.store);
+        let found = (Arc::clone(&built.store), built.folders.clone());
         stores.insert(key, built);
-        Ok(store)
+        Ok(found)
     }
 
     /// The counts of all stores, added up by kind of store and operation.
@@ -99,19 +101,29 @@ impl fmt::Debug for StoreRegistry {
 /// The store itself, then faults (in tests), then counters, then deadlines and retries: each retry is counted.
 fn build(key: &StoreKey, environment: &Environment) -> Result<Built, FsError> {
     let limits = Limits::from_properties(&key.properties)?;
-    let bare: Arc<dyn ObjectStore> = match key.kind {
-        StoreKind::File => local::build(&key.properties)?,
-        StoreKind::Memory => memory(&key.authority),
-        StoreKind::S3 => Arc::new(s3::build(key, environment, &limits)?),
-        StoreKind::Hdfs => hdfs::build(key, environment, &limits)?,
+    let (bare, folders): (Arc<dyn ObjectStore>, Option<Arc<dyn Folders>>) = match key.kind {
+        StoreKind::File => (local::build(&key.properties)?, Some(Arc::new(LocalFolders::default()))),
+        StoreKind::Memory => (memory(&key.authority), None),
+        StoreKind::S3 => (Arc::new(s3::build(key, environment, &limits)?), None),
+        StoreKind::Hdfs => {
+            let hdfs = hdfs::build(key, environment, &limits)?;
+            (Arc::<hdfs::Hdfs>::clone(&hdfs), Some(hdfs))
+        }
     };
-    let faulty: Arc<dyn ObjectStore> = match FaultPlan::of_process()? {
-        Some(plan) => Arc::new(Faulty::new(bare, plan)),
-        None => bare,
+    let (faulty, folders): (Arc<dyn ObjectStore>, _) = match FaultPlan::of_process()? {
+        Some(plan) => {
+            let faulty = Faulty::new(bare, plan);
+            let folders = folders.map(|folders| faulty.folders(folders));
+            (Arc::new(faulty), folders)
+        }
+        None => (bare, folders),
     };
     let counting = Counting::new(faulty, key.kind.as_str());
-    let store = Arc::new(Deadline::new(Arc::new(counting.clone()), key.base_uri(), limits));
-    Ok(Built { store, counting })
+    let folders = folders.map(|folders| counting.folders(folders));
+    let deadline = Deadline::new(Arc::new(counting.clone()), key.base_uri(), limits);
+    // A disk answers when it answers: removing a big folder takes as long as it takes.
+    let folders = folders.map(|folders| if key.kind == StoreKind::File { folders } else { deadline.folders(folders) });
+    Ok(Built { store: Arc::new(deadline), folders, counting })
 }
 
 /// The memory of an authority, which lives as long as the process.

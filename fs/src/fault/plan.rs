@@ -4,7 +4,7 @@
 //!
 //! | part | meaning |
 //! |---|---|
-//! | operation | `put` (a file written, whole or in parts), `part`, `complete`, `get`, `head`, `list`, `delete`, `copy`, `rename`, or `*` |
+//! | operation | `put` (a file written, whole or in parts), `part`, `complete`, `get`, `head`, `list`, `delete`, `copy`, `rename`, `mkdir`, or `*` |
 //! | pattern | `*` stands for any characters, `/` included; it may match the path from any `/` on |
 //! | when | `3`: the third request that fits; `3+`: that and all later ones; `10%`: one in ten, by the seed; without it: all |
 //! | action | `fail` (before it is done), `lose-answer` (after it is done), `truncate` (half of it is done), `enospc` (disk full), `delay:<ms>` |
@@ -138,7 +138,7 @@ fn rule(text: &str) -> Option<Rule> {
         None => (place, When::Always),
     };
     let (operation, pattern) = place.split_once(':').unwrap_or((place, "*"));
-    let known = ["put", "part", "complete", "get", "head", "list", "delete", "copy", "rename", "*"];
+    let known = ["put", "part", "complete", "get", "head", "list", "delete", "copy", "rename", "mkdir", "*"];
     known.contains(&operation).then(|| Rule {
         operation: operation.to_owned(),
         pattern: pattern.to_owned(),

@@ -21,23 +21,23 @@ use super::plan::{Action, FaultPlan};
 #[derive(Debug, Clone)]
 pub struct Faulty {
     inner: Arc<dyn ObjectStore>,
-    plan: FaultPlan,
+    pub(super) plan: FaultPlan,
 }
 
-fn failure(kind: io::ErrorKind, message: String) -> Error {
+pub(super) fn failure(kind: io::ErrorKind, message: String) -> Error {
     Error::Generic { store: "faulty", source: Box::new(io::Error::new(kind, message)) }
 }
 
 /// What is left to do around a request once its delay is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
+pub(super) enum Fault {
     None,
     LoseAnswer,
     Truncate,
 }
 
 /// Waits or fails if `action` says so, and gives what it says about the rest of the request.
-async fn before(action: Option<Action>, operation: &str, path: &Path) -> Result<Fault> {
+pub(super) async fn before(action: Option<Action>, operation: &str, path: &Path) -> Result<Fault> {
     match action {
         None => Ok(Fault::None),
         Some(Action::Fail) => Err(failure(io::ErrorKind::ConnectionReset, format!("fault: {operation} of `{path}` fails"))),
@@ -72,26 +72,9 @@ impl Faulty {
         Self { inner, plan }
     }
 
-    async fn around<T>(&self, operation: &str, path: &Path, work: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(super) async fn around<T>(&self, operation: &str, path: &Path, work: impl Future<Output = Result<T>>) -> Result<T> {
         let fault = before(self.plan.visit(operation, path.as_ref()), operation, path).await?;
         after(fault, operation, path, work.await)
-    }
-
-    fn listed(&self, prefix: Option<&Path>, items: BoxStream<'static, Result<ObjectMeta>>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let path = prefix.cloned().unwrap_or_default();
-        let action = self.plan.visit("list", path.as_ref());
-        async move {
-            match before(action, "list", &path).await? {
-                Fault::None => Ok::<_, Error>(items),
-                Fault::LoseAnswer | Fault::Truncate => {
-                    let broken = failure(io::ErrorKind::ConnectionReset, format!("fault: listing `{path}` breaks off"));
-                    Ok(items.take(1).chain(futures::stream::once(async { Err(broken) })).boxed())
-                }
-            }
-        }
-        .into_stream()
-        .try_flatten()
-        .boxed()
     }
 }
 
@@ -163,11 +146,11 @@ impl ObjectStore for Faulty {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.listed(prefix, self.inner.list(prefix))
+        self.listing(prefix.cloned().unwrap_or_default(), self.inner.list(prefix))
     }
 
     fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.listed(prefix, self.inner.list_with_offset(prefix, offset))
+        self.listing(prefix.cloned().unwrap_or_default(), self.inner.list_with_offset(prefix, offset))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {

@@ -113,8 +113,13 @@ impl Cluster {
 
     /// Deletes a file or an empty folder; whether there was one.
     pub(super) async fn delete(&self, path: &str) -> Result<bool, Failure> {
+        self.delete_with(path, false).await
+    }
+
+    /// Deletes a file or a folder, with all that is in it if `with_content`; whether there was one.
+    pub(super) async fn delete_with(&self, path: &str, with_content: bool) -> Result<bool, Failure> {
         let path = path.to_owned();
-        self.call(|client| async move { client.delete(&path, false).await }).await
+        self.call(|client| async move { client.delete(&path, with_content).await }).await
     }
 
     /// Renames a file.

@@ -106,6 +106,11 @@ impl OpenedFiles {
     pub(super) fn forget(&self, location: &Path) {
         self.files().remove(location);
     }
+
+    /// Forgets all files: a folder was removed or moved.
+    pub(super) fn forget_all(&self) {
+        self.files().clear();
+    }
 }
 
 impl OpenedFile {

@@ -28,9 +28,9 @@ use crate::error::FsError;
 const COPY_PIECE: u64 = 4 * 1024 * 1024;
 
 /// An HDFS as an object store: files are objects, folders come and stay by themselves.
-pub(super) struct Hdfs {
-    cluster: Arc<Cluster>,
-    opened: Arc<OpenedFiles>,
+pub(crate) struct Hdfs {
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) opened: Arc<OpenedFiles>,
 }
 
 impl Hdfs {

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use weir_base::options::parse_memory_size;
 
+use crate::fs_command::Fs;
+
 /// Weir takes streams into lake tables: Flink-style SQL from Kafka to Iceberg, exactly once, in one process.
 #[derive(Debug, Parser)]
 #[command(name = "weir", version, propagate_version = true, max_term_width = 110, after_help = AFTER_HELP)]
@@ -24,9 +26,10 @@ Start here:
   weir run job.sql                           run it until its sources end or you press ctrl-C
   weir sql --init job.sql -e 'SELECT …'      query the tables that the job writes
   weir verify --init job.sql lake.db.table   prove from metadata that nothing is lost or doubled
+  weir fs cp -r hdfs://a/x s3://b/x          copy between any two file systems; `weir fs --help` has more
 
 Exit codes: 0 done or stopped, 2 usage or SQL, 3 data or configuration, 4 gave up on a server, 5 fenced by a newer process,
-6 stored data is wrong, 70 a defect.";
+6 stored data is wrong, 70 a defect; `weir fs` has its own.";
 
 /// What every command takes.
 #[derive(Debug, Args)]
@@ -67,6 +70,8 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Prove from a table's metadata that nothing is lost or doubled
     Verify(Verify),
+    /// Work with files: list, copy, move, delete, on any file system and between any two
+    Fs(Fs),
     /// See it work: Kafka to Iceberg with kills in the middle, on an embedded broker
     Quickstart(Quickstart),
 }

@@ -15,6 +15,11 @@ impl Failure {
         Self { message: message.into(), exit_code: 2 }
     }
 
+    /// All was said already.
+    pub(crate) fn silent(exit_code: u8) -> Self {
+        Self { message: String::new(), exit_code }
+    }
+
     /// Something the user must mend outside the SQL: exit code 3.
     pub(crate) fn user(message: impl Into<String>) -> Self {
         Self { message: message.into(), exit_code: ErrorKind::User.exit_code() }

@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod failure;
+mod fs_command;
 mod logging;
 mod output;
 mod quickstart;
@@ -26,12 +27,13 @@ fn main() -> ExitCode {
         Command::Sql(arguments) => commands::block_on(commands::sql::run(&cli.global, arguments)),
         Command::Explain(arguments) => commands::block_on(commands::explain::run(arguments)),
         Command::Verify(arguments) => commands::block_on(commands::verify::run(arguments)),
+        Command::Fs(arguments) => commands::block_on(fs_command::run(arguments)),
     };
     status_line::clear();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { message, exit_code }) => {
-            if writeln!(std::io::stderr(), "{message}").is_err() {
+            if !message.is_empty() && writeln!(std::io::stderr(), "{message}").is_err() {
                 return ExitCode::from(70);
             }
             ExitCode::from(exit_code)

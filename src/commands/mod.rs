@@ -40,6 +40,19 @@ fn session(file_systems: FileSystems, job_file: Option<PathBuf>, before_create: 
     })
 }
 
+/// The file systems of a session after `--init` files and `--set` options.
+pub(crate) async fn file_systems(files: &[PathBuf], settings: &[(String, String)]) -> Result<FileSystems, Failure> {
+    let mut session = session(FileSystems::default(), files.first().cloned(), None);
+    init(&mut session, files).await?;
+    for (key, value) in settings {
+        let warnings = session.set(key, value).map_err(|error| sql_failure(&error))?;
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+    }
+    Ok(session.file_systems().clone())
+}
+
 /// Runs SQL text in a session and shows its warnings.
 async fn run_text(session: &mut Session, text: &str, mode: Mode) -> Result<Outcome, Failure> {
     let script = Script::parse(text).map_err(|problems| Failure::usage(problems.to_string()))?;

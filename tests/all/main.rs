@@ -10,6 +10,8 @@ mod commits;
 #[cfg(test)]
 mod exactly_once;
 #[cfg(test)]
+mod fs_command;
+#[cfg(test)]
 mod fs_stores;
 #[cfg(test)]
 mod harness;

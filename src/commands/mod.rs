@@ -50,7 +50,8 @@ pub(crate) async fn file_systems(files: &[PathBuf], settings: &[(String, String)
             tracing::warn!("{warning}");
         }
     }
-    Ok(session.file_systems().clone())
+    // Also those that SET would keep for other things, such as the user of an HDFS.
+    Ok(session.file_systems().with_properties(&settings.iter().cloned().collect()))
 }
 
 /// Runs SQL text in a session and shows its warnings.

@@ -13,7 +13,7 @@ mod metadata_file;
 mod new_table;
 pub mod open;
 mod pointer_catalog;
-mod properties;
+pub mod properties;
 pub mod read;
 mod rest;
 mod schema;

@@ -13,6 +13,7 @@ mod types;
 mod write;
 
 pub use committer::IcebergCommitter;
-pub use properties::{TABLE_PROPERTIES, check_table_properties};
+pub use properties::check_table_properties;
+pub use weir_catalog::properties::TABLE_PROPERTIES;
 pub use read::{IcebergScan, READ_OPTIONS};
 pub use write::{IcebergSink, WRITE_OPTIONS, tuned_properties};

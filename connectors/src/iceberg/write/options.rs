@@ -3,9 +3,9 @@
 use iceberg::spec::TableMetadata;
 use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use weir_base::options::{OptionBag, OptionDecl, Problem, Problems, ValueType, parse_boolean};
+use weir_catalog::properties::declared as property;
 
 use super::metrics::{MetricsConfig, MetricsMode};
-use crate::iceberg::properties as property;
 
 const FORMAT: OptionDecl = OptionDecl::new("write-format", property::FORMATS, "Format of data files; only `parquet` can be written.");
 const TARGET_SIZE: OptionDecl =

@@ -9,11 +9,11 @@ use weir_connectors::ConnectorError;
 
 use crate::plan::JobSettings;
 
-/// Called once in a run, before the first CREATE that may make a lake object: the runtime compares the tables of the job's checkpoint with
-/// those that exist, so that a dropped table is noticed and not made anew.
+/// Called in a run before the first CREATE that may make a lake object, and again when catalogs have come since: the runtime compares the
+/// tables of the job's checkpoint with those that exist, so that a dropped table is noticed and not made anew.
 #[async_trait]
 pub trait BeforeCreate: fmt::Debug + Send + Sync {
-    /// Checks; `catalogs` are those of the session so far.
+    /// Checks; `settings` are those of the job at the end of the script, `catalogs` those of the session so far.
     ///
     /// # Errors
     /// What stands against creating anything.

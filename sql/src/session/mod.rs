@@ -40,7 +40,7 @@ pub struct SessionOptions {
     pub job_file: Option<PathBuf>,
     /// Cores of the process, the default parallelism.
     pub cores: usize,
-    /// Asked once before a run creates anything in a lake.
+    /// Asked before a run creates anything in a lake.
     pub before_create: Option<Arc<dyn BeforeCreate>>,
 }
 

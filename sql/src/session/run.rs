@@ -9,7 +9,7 @@ use crate::explain;
 use crate::parse::Script;
 use crate::parse::ast::{Insert, Statement, StatementKind};
 use crate::parse::{Name, WrittenOption};
-use crate::plan::{JobPlan, PlannedInsert, QueryPlan};
+use crate::plan::{JobPlan, JobSettings, PlannedInsert, QueryPlan};
 use crate::planner::resolve::Purpose;
 use crate::planner::{Planned, Planning, optimise, plan_insert, plan_query, reads_stream};
 use crate::session::objects::missing;
@@ -24,7 +24,7 @@ impl Session {
     /// The problems of the first statement that has any; what the statements before it did stays done. Failures of catalogs.
     pub async fn run(&mut self, script: &Script, mode: Mode) -> Result<Outcome, SqlError> {
         let mut outcome = Outcome::default();
-        let mut run = Run { mode, asked: false };
+        let mut run = Run { mode, job: self.settings_after(script), asked: false };
         let mut inserts: Inserts<'_> = Vec::new();
         for statement in &script.statements {
             self.statement(statement, &mut run, &mut inserts, &mut outcome).await?;
@@ -68,6 +68,7 @@ impl Session {
                 None
             }
             StatementKind::CreateCatalog { name, if_not_exists, options } => {
+                run.asked = false;
                 self.create_catalog(name, *if_not_exists, options, &mut outcome.warnings)?.and_then(message)
             }
             StatementKind::CreateDatabase { name, if_not_exists, options } => {
@@ -88,6 +89,7 @@ impl Session {
                 if run.mode == Mode::Explain {
                     return Ok(());
                 }
+                run.asked = false;
                 self.drop_object(*object, name, *if_exists, *temporary).await?.and_then(message)
             }
             StatementKind::ShowSettings => {
@@ -192,7 +194,8 @@ impl Session {
         Ok(StatementResult::Table(table))
     }
 
-    /// Lets the runtime look at the lakes once, before the first object is created in one.
+    /// Lets the runtime look at the lakes before anything is created in one: at the first CREATE, and again after each CREATE CATALOG and
+    /// DROP, for the tables of that catalog could not be looked at before, and one that was dropped must not come back as another.
     pub(super) async fn before_lake_create(&self, run: &mut Run) -> Result<(), SqlError> {
         if run.asked {
             return Ok(());
@@ -200,8 +203,22 @@ impl Session {
         run.asked = true;
         let Some(hook) = &self.before_create else { return Ok(()) };
         let catalogs: Vec<_> = self.parts.objects.lakes.values().map(|lake| std::sync::Arc::clone(&lake.catalog)).collect();
-        hook.check(&self.job_settings(), &catalogs).await?;
+        hook.check(&run.job, &catalogs).await?;
         Ok(())
+    }
+
+    /// The job's settings at the end of a script: a SET after a CREATE counts for the job too, and its checkpoints are those that the tables
+    /// are compared with. What is wrong with a SET is reported when its turn comes.
+    fn settings_after(&self, script: &Script) -> JobSettings {
+        let mut settings = self.parts.settings.clone();
+        for statement in &script.statements {
+            let _reported_later = match &statement.kind {
+                StatementKind::Set(option) => settings.set(&option.key, &option.value, None).map(drop),
+                StatementKind::Reset(key) => settings.reset(key.as_ref().map(|(key, _)| key.as_str()), None),
+                _ => Ok(()),
+            };
+        }
+        settings.job(self.job_file.as_deref(), self.cores)
     }
 }
 
@@ -230,6 +247,8 @@ async fn plan_inserts(planning: &mut Planning<'_>, inserts: &Inserts<'_>) -> Res
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) mode: Mode,
-    /// The hook before the first lake object has been called.
-    pub(super) asked: bool,
+    /// Settings of the job that the script makes.
+    job: JobSettings,
+    /// The hook has been called since the last CREATE CATALOG or DROP.
+    asked: bool,
 }

@@ -1,6 +1,6 @@
 //! `--init`, the hook before the first lake object, and the settings of a job.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
@@ -56,30 +56,64 @@ impl BeforeCreate for Counter {
     }
 }
 
-fn hooked(hook: &Arc<Counter>) -> Session {
+fn hooked(hook: Arc<dyn BeforeCreate>) -> Session {
     Session::new(SessionOptions {
         registry: connectors::registry(),
         file_systems: FileSystems::default(),
         job_file: None,
         cores: 1,
-        before_create: Some(Arc::clone(hook) as Arc<dyn BeforeCreate>),
+        before_create: Some(hook),
     })
 }
 
 #[tokio::test]
 async fn the_runtime_is_asked_once_before_anything_is_created() {
     let hook = Arc::new(Counter::default());
-    let mut session = hooked(&hook);
+    let mut session = hooked(Arc::<Counter>::clone(&hook));
     let outcome = session.run(&parsed(), Mode::Run).await.expect("run");
     assert_eq!(hook.calls.load(Ordering::SeqCst), 1);
     assert_eq!(outcome.job.expect("a job").inserts.len(), 1);
     session.run(&Script::parse("SELECT * FROM lake.shop.orders").expect("query"), Mode::Run).await.expect("the table is there");
 }
 
+/// Which job and which catalogs were to be looked at, call by call.
+#[derive(Debug, Default)]
+struct Asked(Mutex<Vec<(String, Vec<String>)>>);
+
+#[async_trait]
+impl BeforeCreate for Asked {
+    async fn check(&self, settings: &JobSettings, catalogs: &[Arc<dyn LakeCatalog>]) -> Result<(), ConnectorError> {
+        let names = catalogs.iter().map(|catalog| catalog.name().to_owned()).collect();
+        self.0.lock().expect("not poisoned").push((settings.name.clone(), names));
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn every_catalog_is_looked_at_before_its_first_create_and_after_a_drop_under_the_name_that_the_job_will_have() {
+    let script = "
+        CREATE CATALOG a WITH ('type' = 'iceberg', 'catalog-type' = 'memory', 'warehouse' = 'memory://asked/a');
+        CREATE DATABASE a.d;
+        CREATE TABLE a.d.one (id BIGINT);
+        CREATE TABLE a.d.two (id BIGINT);
+        CREATE CATALOG b WITH ('type' = 'iceberg', 'catalog-type' = 'memory', 'warehouse' = 'memory://asked/b');
+        CREATE DATABASE b.d;
+        CREATE TABLE b.d.one (id BIGINT);
+        DROP TABLE b.d.one;
+        CREATE TABLE b.d.one (id BIGINT);
+        SET 'pipeline.name' = 'late';";
+    let asked = Arc::new(Asked::default());
+    let mut session = hooked(Arc::<Asked>::clone(&asked));
+    session.run(&Script::parse(script).expect("parsed"), Mode::Run).await.expect("run");
+    let calls = asked.0.lock().expect("not poisoned").clone();
+    let call = |catalogs: &[&str]| ("late".to_owned(), catalogs.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+    assert_eq!(calls, [call(&["a"]), call(&["a", "b"]), call(&["a", "b"])]);
+}
+
 #[tokio::test]
 async fn a_refusal_of_the_runtime_keeps_everything_from_being_created() {
     let hook = Arc::new(Counter { refuse: true, ..Counter::default() });
-    let mut session = hooked(&hook);
+    let mut session = hooked(Arc::<Counter>::clone(&hook));
     let error = session.run(&parsed(), Mode::Run).await.expect_err("refused").to_string();
     assert_eq!(error, "the table of the checkpoint is gone");
     assert!(session.catalog("lake").expect("catalog").databases().await.expect("databases").is_empty());

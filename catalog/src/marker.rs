@@ -40,6 +40,41 @@ pub struct Marker {
     pub cuts: Cuts,
 }
 
+/// Offsets, `from` included and `to` not, that lie in the range of a commit, though its sink was not given the rows of that stretch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Source id.
+    pub source: String,
+    /// Split.
+    pub split: SplitId,
+    /// First offset of the gap.
+    pub from: i64,
+    /// First offset after it.
+    pub to: i64,
+    /// How it came about.
+    pub why: GapReason,
+}
+
+/// How a gap came about. Either way the user was told when it happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GapReason {
+    /// The job read on without the sink, which was added again later.
+    NotInJob,
+    /// The log had lost the rows before they were read, and an option accepted that.
+    Lost,
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = match self.why {
+            GapReason::NotInJob => "the sink was not in the job",
+            GapReason::Lost => "lost by the source, which was accepted",
+        };
+        write!(f, "{}: {}  offsets {} .. {} ({why})", self.source, self.split, self.from, self.to)
+    }
+}
+
 /// Keys and values under which a marker stands in table properties and snapshot summaries.
 ///
 /// Properties are read first: no foreign commit and no expiry removes them. Summaries are the history that `verify` walks. A cut is
@@ -50,13 +85,14 @@ pub(crate) mod stored {
 
     use serde_json::{Map, Value};
 
-    use super::{Cut, Cuts, Marker, SplitId, SplitPosition};
+    use super::{Cut, Cuts, Gap, Marker, SplitId, SplitPosition};
 
     pub(crate) const SUMMARY_JOB: &str = "weir.job";
     pub(crate) const SUMMARY_SINK: &str = "weir.sink";
     pub(crate) const SUMMARY_EPOCH: &str = "weir.epoch";
     pub(crate) const SUMMARY_FROM: &str = "weir.cut.from";
     pub(crate) const SUMMARY_TO: &str = "weir.cut.to";
+    pub(crate) const SUMMARY_GAPS: &str = "weir.cut.gaps";
 
     const PREFIX: &str = "weir.";
     const EPOCH: &str = ".epoch";
@@ -86,6 +122,16 @@ pub(crate) mod stored {
         let key = cut_key(job, sink);
         let cuts = properties.get(&key).and_then(|text| decode(text)).ok_or(key)?;
         Ok(Some(Marker { epoch, cuts }))
+    }
+
+    /// Gaps as a JSON array.
+    pub(crate) fn encode_gaps(gaps: &[Gap]) -> String {
+        gaps.iter().map(|gap| serde_json::to_value(gap).unwrap_or_default()).collect::<Value>().to_string()
+    }
+
+    /// What [`encode_gaps`] wrote.
+    pub(crate) fn decode_gaps(text: &str) -> Option<Vec<Gap>> {
+        serde_json::from_str(text).ok()
     }
 
     /// Cuts as compact JSON, the same text for the same cuts.

@@ -111,7 +111,7 @@ pub trait SinkWriter: Send + fmt::Debug {
     async fn abort(self: Box<Self>);
 }
 
-pub use weir_catalog::marker::Marker;
+pub use weir_catalog::marker::{Gap, GapReason, Marker};
 
 /// What a committer knows of its target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,6 +139,9 @@ pub struct SinkCommit {
     pub from: Cuts,
     /// Cut of each source after this epoch.
     pub to: Cuts,
+    /// Stretches between the two that the sink was not given; the user was told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<Gap>,
     /// What to make visible; never empty.
     pub committables: Vec<Committable>,
 }

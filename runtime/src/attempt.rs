@@ -24,8 +24,11 @@ use crate::error::RuntimeError;
 use crate::job::JobOptions;
 use crate::metrics::Metrics;
 use crate::monitor::Monitors;
-use crate::recovery::{Recovered, Recovery, RecoverySink, SinkProgress, Start, at_most, shared_source};
+use crate::recovery::{Recovered, Recovery, RecoverySink, SinkProgress, Start, at_most, shared_source, tell_lost};
 use crate::status::{JobState, StatusBoard};
+
+/// Gaps that are shown one by one when a sink comes back.
+const GAPS_SHOWN: usize = 16;
 
 /// What every attempt of a job shares.
 #[derive(Debug)]
@@ -99,7 +102,8 @@ impl<'a> Attempt<'a> {
         let mut enumerators = BTreeMap::new();
         for table in &self.parts.plan.sources {
             let step = "connecting to a source";
-            let (enumerator, cut) = self.timed(step, self.open_source(table, &recovered)).await?;
+            let (enumerator, restored, cut) = self.timed(step, self.open_source(table, &recovered)).await?;
+            tell_lost(&mut recovered.sinks, &table.id, &restored, &cut);
             cuts.insert(table.id.clone(), cut);
             enumerators.insert(table.id.clone(), enumerator);
         }
@@ -120,7 +124,10 @@ impl<'a> Attempt<'a> {
         let job = &self.parts.plan.settings.name;
         match &recovered.start {
             Start::Fresh => tracing::info!(job, "no checkpoint and no marker: the job starts where its sources' options say"),
-            Start::Checkpoint => tracing::info!(job, epoch = recovered.next_epoch, "going on from the last checkpoint"),
+            Start::Checkpoint => {
+                tracing::info!(job, epoch = recovered.next_epoch, "going on from the last checkpoint");
+                recovered.sinks.iter().for_each(|(sink, progress)| tell_joining(job, sink, progress));
+            }
             // A single statement has no checkpoints that could be gone; the marker is of the statement before it.
             Start::Markers { .. } if self.parts.options.one_off => {}
             Start::Markers { .. } => {
@@ -144,8 +151,8 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Opens a source where it goes on, and says where that is.
-    async fn open_source(&self, table: &StreamTable, recovered: &Recovered) -> Result<(Box<dyn SplitEnumerator>, Cut), RuntimeError> {
+    /// Opens a source where it goes on, and says where that should be by what is recorded, and where it is.
+    async fn open_source(&self, table: &StreamTable, recovered: &Recovered) -> Result<(Box<dyn SplitEnumerator>, Cut, Cut), RuntimeError> {
         let source = &table.source;
         let restored = match &recovered.start {
             Start::Fresh => None,
@@ -159,10 +166,11 @@ impl<'a> Attempt<'a> {
         let enumerator = source.enumerator(restored.as_ref()).await?;
         let mut cut = enumerator.start().clone();
         // Where they differ, the options accepted that what lay between is lost. Splits that are not read any more keep their place.
-        for (split, position) in restored.into_iter().flatten() {
-            cut.entry(split).or_insert(position);
+        let restored = restored.unwrap_or_default();
+        for (split, position) in &restored {
+            cut.entry(split.clone()).or_insert_with(|| position.clone());
         }
-        Ok((enumerator, cut))
+        Ok((enumerator, restored, cut))
     }
 
     async fn check_shared_sources(&self, sinks: &Progress, cuts: &Cuts) -> Result<(), RuntimeError> {
@@ -326,6 +334,24 @@ impl<'a> Attempt<'a> {
     async fn timed<T>(&self, step: &'static str, work: impl Future<Output = Result<T, RuntimeError>>) -> Result<T, RuntimeError> {
         let limit: Duration = self.parts.plan.settings.timeout;
         tokio::time::timeout(limit, work).await.unwrap_or(Err(RuntimeError::Timeout { step, limit }))
+    }
+}
+
+/// Tells of a sink that the last checkpoint does not have, or not all along, where it begins.
+fn tell_joining(job: &str, sink: &str, progress: &SinkProgress) {
+    if !progress.gaps.is_empty() {
+        let gaps: Vec<String> = progress.gaps.iter().take(GAPS_SHOWN).map(ToString::to_string).collect();
+        tracing::warn!(
+            job,
+            sink,
+            target = progress.target,
+            last_epoch = progress.last_epoch,
+            gaps = gaps.join("; "),
+            more = progress.gaps.len() - gaps.len(),
+            "this sink goes on where the job is now and does not get the rows of these ranges"
+        );
+    } else if progress.incarnation.is_some() && progress.last_epoch.is_none() && progress.reached.is_empty() {
+        tracing::info!(job, sink, target = progress.target, "this sink is new to the job: it begins where the job is now and gets no earlier rows");
     }
 }
 

@@ -176,6 +176,28 @@ END;"
 }
 
 #[tokio::test]
+async fn a_sink_taken_out_and_put_back_says_where_it_begins_and_verify_shows_what_it_lacks() {
+    let Setting { folder, topic, mut job } = setting().await;
+    let both = "CREATE TABLE IF NOT EXISTS lake.shop.others (id BIGINT, p INT, o BIGINT);
+INSERT INTO lake.shop.orders SELECT * FROM orders;
+INSERT INTO lake.shop.others SELECT id, p, o FROM orders;";
+    for (round, inserts) in [both, "INSERT INTO lake.shop.orders SELECT * FROM orders;", both].into_iter().enumerate() {
+        let first = 1_000 * round as u64;
+        send(&topic, PARTITIONS, first..first + 1_000).await;
+        job.inserts = inserts.to_owned();
+        let ran = folder.weir(run(&job.write(&folder))).output(LIMIT).await.succeeded();
+        let told = ran.stderr.contains("does not get the rows") && ran.stderr.contains("offsets 250 .. 500");
+        assert_eq!(told, round == 2, "{}", ran.stderr);
+    }
+    let file = job.write(&folder);
+    verified(&folder, &file).await;
+    let arguments = ["verify".as_ref(), "--init".as_ref(), file.as_os_str(), "lake.shop.others".as_ref()];
+    let shown = folder.weir::<&std::ffi::OsStr>(arguments).output(LIMIT).await.succeeded().stdout;
+    assert!(shown.contains("2000 rows") && shown.contains("contiguous but for 4 gaps"), "{shown}");
+    assert_eq!(shown.matches("offsets 250 .. 500 (the sink was not in the job)").count(), 4, "{shown}");
+}
+
+#[tokio::test]
 async fn an_older_checkpoint_is_refused_with_both_epochs_and_the_ways_out() {
     let Setting { folder, topic, job } = setting().await;
     let file = job.write(&folder);

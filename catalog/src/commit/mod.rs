@@ -17,7 +17,7 @@ use weir_base::ErrorKind;
 
 use crate::error::CatalogError;
 use crate::lake::LakeTable;
-use crate::marker::{Cuts, Marker, stored};
+use crate::marker::{Cuts, Gap, Marker, stored};
 
 pub use committer::TableCommitter;
 pub use expire::Expired;
@@ -46,6 +46,8 @@ pub struct Append {
     pub from: Cuts,
     /// Cuts after.
     pub to: Cuts,
+    /// Stretches between them that the sink was not given.
+    pub gaps: Vec<Gap>,
     /// The files, all written for this table; none of them in it.
     pub files: Vec<DataFile>,
 }

@@ -45,6 +45,9 @@ pub(super) fn summary(append: &Append, parent: Option<&Summary>) -> Summary {
         (stored::SUMMARY_TO, stored::encode(&append.to)),
     ];
     properties.extend(marker.map(|(key, value)| (key.to_owned(), value)));
+    if !append.gaps.is_empty() {
+        properties.insert(stored::SUMMARY_GAPS.to_owned(), stored::encode_gaps(&append.gaps));
+    }
     Summary { operation: Operation::Append, additional_properties: properties }
 }
 

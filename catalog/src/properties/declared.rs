@@ -21,8 +21,7 @@ pub const TARGET_SIZE: OptionDecl =
 pub const DISTRIBUTION: OptionDecl =
     OptionDecl::new("write.distribution-mode", DISTRIBUTIONS, "How rows are spread over writers: `none` or `hash`.").default("none");
 /// Upsert semantics.
-pub const UPSERT: OptionDecl =
-    OptionDecl::new("write.upsert.enabled", ValueType::Boolean, "Upsert semantics; not supported yet.").default("false");
+pub const UPSERT: OptionDecl = OptionDecl::new("write.upsert.enabled", ValueType::Boolean, "Upsert semantics; not supported yet.").default("false");
 /// Codec of Parquet files.
 pub const CODEC: OptionDecl = OptionDecl::new("write.parquet.compression-codec", CODECS, "Compression of Parquet pages.").default("zstd");
 /// Level of the codec.
@@ -35,8 +34,7 @@ pub const ROW_GROUP: OptionDecl = OptionDecl::new(
     "Encoded size at which a row group ends. Default 32 MiB, less when memory is short.",
 );
 /// Size of pages.
-pub const PAGE_SIZE: OptionDecl =
-    OptionDecl::new("write.parquet.page-size-bytes", ValueType::MemorySize, "Size of a data page.").default("1 mb");
+pub const PAGE_SIZE: OptionDecl = OptionDecl::new("write.parquet.page-size-bytes", ValueType::MemorySize, "Size of a data page.").default("1 mb");
 /// Rows of pages.
 pub const PAGE_ROWS: OptionDecl = OptionDecl::new("write.parquet.page-row-limit", POSITIVE, "Rows of a data page.").default("20000");
 /// Size of dictionaries.
@@ -54,8 +52,7 @@ pub const METRICS: OptionDecl = OptionDecl::new(
 /// Metrics of one column.
 pub const METRICS_OF: OptionDecl = OptionDecl::new("write.metadata.metrics.column.#", ValueType::String, "Column metrics of one column.");
 /// Folder of data files.
-pub const DATA_PATH: OptionDecl =
-    OptionDecl::new("write.data.path", ValueType::String, "Where data files are put. Default `<location>/data`.");
+pub const DATA_PATH: OptionDecl = OptionDecl::new("write.data.path", ValueType::String, "Where data files are put. Default `<location>/data`.");
 
 /// The switch for expiry by jobs.
 pub const EXPIRE_OWN: OptionDecl = OptionDecl::new(

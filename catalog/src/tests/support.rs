@@ -84,6 +84,7 @@ pub(crate) async fn epoch_of(table: &LakeTable, job: &str, previous: Option<u64>
         previous_epoch: previous,
         from: cuts(offset(previous.unwrap_or(0))),
         to: cuts(offset(epoch)),
+        gaps: Vec::new(),
         files: vec![data_file(table, 7).await],
     }
 }

@@ -2,6 +2,7 @@
 
 use super::support::{create, epoch_of, memory, sqlite, table_id};
 use crate::commit::TableCommitter;
+use crate::marker::{Gap, GapReason, SplitId};
 use crate::read::{data_files, totals};
 use crate::verify::verify;
 
@@ -20,6 +21,23 @@ async fn a_sound_table_passes_and_shows_its_ranges() {
     for part in ["lake.shop.orders", "98 rows in 14 files", "1 .. 7", "orders: orders/0  offsets 0 .. 70", "verified: epochs rise"] {
         assert!(text.contains(part), "{part} not in\n{text}");
     }
+}
+
+#[tokio::test]
+async fn a_gap_that_a_commit_tells_of_is_shown_and_not_called_contiguous() {
+    let catalog = memory();
+    let table = create(&catalog, &[]).await;
+    let committer = TableCommitter::of(&catalog, &table_id());
+    committer.append(&epoch_of(&table, "job", None, 1).await).await.expect("appended");
+    let mut second = epoch_of(&table, "job", Some(1), 2).await;
+    let split = SplitId("orders/0".to_owned());
+    second.gaps = vec![Gap { source: "orders".to_owned(), split, from: 10, to: 15, why: GapReason::NotInJob }];
+    committer.append(&second).await.expect("appended");
+    let report = verify(&catalog, &table_id()).await.expect("verified");
+    assert!(report.passed(), "{report}");
+    let text = report.to_string();
+    assert!(text.contains("gap: orders: orders/0  offsets 10 .. 15 (the sink was not in the job)"), "{text}");
+    assert!(text.contains("contiguous but for 1 gaps") && !text.contains("contiguous,"), "{text}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::marker::{Cuts, Marker};
+use crate::marker::{Cuts, Gap, Marker};
 
 /// What the summary of one snapshot says of a commit of ours.
 #[derive(Debug, Clone)]
@@ -12,6 +12,7 @@ pub(super) struct CommitFact {
     pub(super) epoch: u64,
     pub(super) from: Cuts,
     pub(super) to: Cuts,
+    pub(super) gaps: Vec<Gap>,
     pub(super) snapshot_id: i64,
     /// Whether the table's history has a hole between this snapshot and the sink's commit before it.
     pub(super) expired_before: bool,
@@ -36,6 +37,8 @@ pub struct SinkChain {
     pub from: Cuts,
     /// Cuts after the newest one.
     pub to: Cuts,
+    /// Stretches in between that the sink was not given, as its commits say.
+    pub gaps: Vec<Gap>,
 }
 
 /// Chains by job and sink, and what is wrong with them. `facts` are in the order of the table; `markers` are those of its properties.
@@ -70,13 +73,14 @@ pub(super) fn chains(facts: Vec<CommitFact>, markers: &BTreeMap<(String, String)
             expired: commits.iter().any(|commit| commit.expired_before),
             from: first.from.clone(),
             to: last.to.clone(),
+            gaps: commits.iter().flat_map(|commit| commit.gaps.clone()).collect(),
         });
     }
     // A marker whose snapshots are all gone is no problem: expiry leaves properties alone.
     for ((job, sink), marker) in markers.iter().filter(|(key, _)| !by_sink.contains_key(*key)) {
         let (job, sink) = (job.clone(), sink.clone());
         let (epoch, to) = (marker.epoch, marker.cuts.clone());
-        found.push(SinkChain { job, sink, first_epoch: epoch, last_epoch: epoch, commits: 0, expired: true, from: to.clone(), to });
+        found.push(SinkChain { job, sink, first_epoch: epoch, last_epoch: epoch, commits: 0, expired: true, from: to.clone(), to, gaps: Vec::new() });
     }
     found.sort_by(|a, b| (&a.job, &a.sink).cmp(&(&b.job, &b.sink)));
     (found, problems)
@@ -115,7 +119,7 @@ mod tests {
 
     fn fact(epoch: u64, from: i64, to: i64, expired_before: bool) -> CommitFact {
         let snapshot_id = i64::try_from(epoch).expect("small");
-        CommitFact { job: "j".to_owned(), sink: "s".to_owned(), epoch, from: cuts(from), to: cuts(to), snapshot_id, expired_before }
+        CommitFact { job: "j".to_owned(), sink: "s".to_owned(), epoch, from: cuts(from), to: cuts(to), gaps: Vec::new(), snapshot_id, expired_before }
     }
 
     fn problems(facts: Vec<CommitFact>, epoch: u64, offset: i64) -> Vec<String> {

@@ -104,15 +104,16 @@ fn facts(metadata: &TableMetadata, history: &[SnapshotRef]) -> (Vec<CommitFact>,
         let read = || {
             let sink = text(stored::SUMMARY_SINK)?.to_owned();
             let epoch = text(stored::SUMMARY_EPOCH)?.parse().ok()?;
-            Some((sink, epoch, stored::decode(text(stored::SUMMARY_FROM)?)?, stored::decode(text(stored::SUMMARY_TO)?)?))
+            let gaps = text(stored::SUMMARY_GAPS).map_or_else(|| Some(Vec::new()), stored::decode_gaps)?;
+            Some((sink, epoch, stored::decode(text(stored::SUMMARY_FROM)?)?, stored::decode(text(stored::SUMMARY_TO)?)?, gaps))
         };
-        let Some((sink, epoch, from, to)) = read() else {
+        let Some((sink, epoch, from, to, gaps)) = read() else {
             problems.push(format!("snapshot {} of job `{job}` has a summary that cannot be read", snapshot.snapshot_id()));
             continue;
         };
         let before = last.insert((job.clone(), sink.clone()), snapshot.snapshot_id());
         let expired_before = has_hole(metadata, snapshot, before);
-        facts.push(CommitFact { job: job.clone(), sink, epoch, from, to, snapshot_id: snapshot.snapshot_id(), expired_before });
+        facts.push(CommitFact { job: job.clone(), sink, epoch, from, to, gaps, snapshot_id: snapshot.snapshot_id(), expired_before });
     }
     (facts, few(problems))
 }

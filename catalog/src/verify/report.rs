@@ -53,7 +53,12 @@ impl fmt::Display for VerifyReport {
         }
         writeln!(f)?;
         if self.passed() {
-            return writeln!(f, "verified: epochs rise, ranges are contiguous, no file is referenced twice, every file has its recorded size");
+            let gaps: usize = self.sinks.iter().map(|sink| sink.gaps.len()).sum();
+            let ranges = match gaps {
+                0 => "ranges are contiguous".to_owned(),
+                gaps => format!("ranges are contiguous but for {gaps} gaps that the job announced (see above)"),
+            };
+            return writeln!(f, "verified: epochs rise, {ranges}, no file is referenced twice, every file has its recorded size");
         }
         writeln!(f, "NOT verified: {} problems", self.problems.len())?;
         self.problems.iter().try_for_each(|problem| writeln!(f, "  - {problem}"))
@@ -69,6 +74,7 @@ fn sinks(f: &mut fmt::Formatter<'_>, sinks: &[SinkChain]) -> fmt::Result {
         let history = if chain.expired { "older commits expired" } else { "complete" };
         writeln!(f, "{:job$}  {:sink$}  {epochs:>20}  {:>8}  {history}", chain.job, chain.sink, chain.commits)?;
         splits(f, &chain.from, &chain.to)?;
+        chain.gaps.iter().try_for_each(|gap| writeln!(f, "    gap: {gap}"))?;
     }
     Ok(())
 }

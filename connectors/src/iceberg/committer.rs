@@ -102,6 +102,7 @@ impl SinkCommitter for IcebergCommitter {
             previous_epoch: commit.previous_epoch,
             from: commit.from.clone(),
             to: commit.to.clone(),
+            gaps: commit.gaps.clone(),
             files: self.data_files(commit).await?,
         };
         let done = self.table.append(&append).await.map_err(catalog_error)?;

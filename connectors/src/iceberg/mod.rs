@@ -14,6 +14,6 @@ mod write;
 
 pub use committer::IcebergCommitter;
 pub use properties::check_table_properties;
-pub use weir_catalog::properties::TABLE_PROPERTIES;
 pub use read::{IcebergScan, READ_OPTIONS};
+pub use weir_catalog::properties::TABLE_PROPERTIES;
 pub use write::{IcebergSink, WRITE_OPTIONS, tuned_properties};

@@ -147,6 +147,7 @@ async fn commit(sink: &IcebergSink, number: u64, from: i64, to: i64) -> (SinkCom
         previous_epoch: number.checked_sub(1).filter(|before| *before > 0),
         from: cut(from),
         to: cut(to),
+        gaps: Vec::new(),
         committables: epoch(sink, number, &[orders(from..to)]).await,
     };
     let committed = committer.commit("job", "s", number, &commit).await.expect("commits");

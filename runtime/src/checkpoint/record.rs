@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use weir_connectors::sink::SinkCommit;
+use weir_connectors::sink::{Gap, SinkCommit};
 use weir_connectors::source::Cuts;
 
 /// The version that this build writes, and the only one it reads.
@@ -41,6 +41,9 @@ pub(crate) struct SinkRecord {
     pub(crate) last_epoch: Option<u64>,
     /// What the last commit reached: the sink takes nothing before it.
     pub(crate) reached: Cuts,
+    /// Stretches after that which the sink is not given; its next commit tells them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) gaps: Vec<Gap>,
     /// This epoch's commit, if the sink had rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) commit: Option<SinkCommit>,
@@ -157,7 +160,7 @@ fn decode_versioned<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, S
 
 #[cfg(test)]
 mod tests {
-    use weir_connectors::sink::Committable;
+    use weir_connectors::sink::{Committable, GapReason};
     use weir_connectors::source::{Cut, SplitId, SplitPosition};
 
     use super::*;
@@ -171,6 +174,7 @@ mod tests {
             previous_epoch: Some(3),
             from: cuts.clone(),
             to: cuts.clone(),
+            gaps: vec![Gap { source: "orders".into(), split: SplitId("t/0".into()), from: 1, to: 2, why: GapReason::Lost }],
             committables: vec![Committable { payload: serde_json::json!({"path": "file:///a"}), rows: 2, bytes: 9 }],
         };
         let sink = SinkRecord {
@@ -178,6 +182,7 @@ mod tests {
             incarnation: Some("u1".into()),
             last_epoch: Some(4),
             reached: cuts.clone(),
+            gaps: Vec::new(),
             commit: Some(commit),
         };
         Checkpoint::new("job", 4, "a1", cuts, [("t".to_owned(), sink)].into())

@@ -33,7 +33,8 @@ pub(crate) fn seal(
                 let to = later(&state.reached, cuts);
                 let from = std::mem::replace(&mut state.reached, to.clone());
                 let previous_epoch = state.last_epoch.replace(id.epoch);
-                Some(SinkCommit { incarnation: incarnation.clone(), commit_id, previous_epoch, from, to, committables })
+                let gaps = std::mem::take(&mut state.gaps);
+                Some(SinkCommit { incarnation: incarnation.clone(), commit_id, previous_epoch, from, to, gaps, committables })
             }
             _ => None,
         };
@@ -42,6 +43,7 @@ pub(crate) fn seal(
             incarnation: state.incarnation.clone(),
             last_epoch: state.last_epoch,
             reached: state.reached.clone(),
+            gaps: state.gaps.clone(),
             commit,
         };
         records.insert(sink.clone(), record);
@@ -80,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_sink_without_rows_commits_nothing_and_its_next_commit_spans_the_gap() {
-        let sink = SinkProgress { target: "t".into(), incarnation: Some("U".into()), last_epoch: None, reached: cuts(0) };
+        let sink = SinkProgress { target: "t".into(), incarnation: Some("U".into()), last_epoch: None, reached: cuts(0), gaps: Vec::new() };
         let (_, progress) = run(1, 10, true, [("t".to_owned(), sink)].into());
         let (second, progress) = run(2, 20, false, progress);
         let (third, _) = run(3, 30, true, progress);
@@ -92,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_sink_that_is_ahead_of_the_cut_stays_ahead() {
-        let sink = SinkProgress { target: "t".into(), incarnation: Some("U".into()), last_epoch: Some(4), reached: cuts(50) };
+        let sink = SinkProgress { target: "t".into(), incarnation: Some("U".into()), last_epoch: Some(4), reached: cuts(50), gaps: Vec::new() };
         let (checkpoint, _) = run(9, 20, true, [("t".to_owned(), sink)].into());
         assert_eq!(checkpoint.sinks["t"].reached, cuts(50));
         assert_eq!(checkpoint.cuts, cuts(20));

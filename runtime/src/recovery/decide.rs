@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use weir_connectors::sink::TargetState;
-use weir_connectors::source::{Cut, Cuts};
+use weir_connectors::sink::{Gap, GapReason, TargetState};
+use weir_connectors::source::{Cut, Cuts, SplitId};
 
 use crate::checkpoint::{Checkpoint, SinkRecord};
 use crate::error::RuntimeError;
@@ -34,6 +34,8 @@ pub(crate) struct SinkProgress {
     pub(crate) last_epoch: Option<u64>,
     /// Rows before this are in the target, or were never meant for it.
     pub(crate) reached: Cuts,
+    /// Stretches after that which it does not get, and which no commit has told yet.
+    pub(crate) gaps: Vec<Gap>,
 }
 
 /// Where the job goes on.
@@ -88,9 +90,10 @@ pub(crate) fn decide(facts: &Facts<'_>) -> Result<Decision, RuntimeError> {
                     incarnation: Some(state.incarnation.clone()),
                     last_epoch: record.last_epoch,
                     reached: record.reached.clone(),
+                    gaps: record.gaps.clone(),
                 }
             }
-            (None, Some(state)) => from_marker(target, state),
+            (None, Some(state)) => joining(from_marker(target, state), &last.cuts),
             (_, None) => SinkProgress { target: target.clone(), ..SinkProgress::default() },
         };
         sinks.insert(id.clone(), progress);
@@ -132,7 +135,43 @@ fn from_marker(target: &str, state: &TargetState) -> SinkProgress {
         incarnation: Some(state.incarnation.clone()),
         last_epoch: marker.map(|marker| marker.epoch),
         reached: marker.map(|marker| marker.cuts.clone()).unwrap_or_default(),
+        gaps: Vec::new(),
     }
+}
+
+/// A sink that was in the job once, then was not, and is again: it goes on where the job is. The job cannot go back for it, and nobody said
+/// that it should; but what was read meanwhile is missing in its table, and that is told.
+fn joining(mut sink: SinkProgress, cuts: &Cuts) -> SinkProgress {
+    if sink.last_epoch.is_none() {
+        return sink; // quite new: it begins with the job's next epoch
+    }
+    for (source, cut) in cuts {
+        let reached = sink.reached.entry(source.clone()).or_default();
+        for (split, now) in cut {
+            match reached.get(split) {
+                Some(then) if then.incarnation == now.incarnation => {
+                    sink.gaps.extend(gap(source, split, then.offset, now.offset, GapReason::NotInJob));
+                }
+                _ => drop(reached.insert(split.clone(), now.clone())),
+            }
+        }
+    }
+    sink
+}
+
+/// What `sinks` do not get because reading begins at `start` and not, as the checkpoint says, at `restored`.
+pub(crate) fn tell_lost(sinks: &mut BTreeMap<String, SinkProgress>, source: &str, restored: &Cut, start: &Cut) {
+    for sink in sinks.values_mut() {
+        for (split, position) in restored {
+            let reached = sink.reached.get(source).and_then(|cut| cut.get(split)).map(|reached| reached.offset);
+            let (Some(reached), Some(start)) = (reached, start.get(split)) else { continue };
+            sink.gaps.extend(gap(source, split, position.offset.max(reached), start.offset, GapReason::Lost));
+        }
+    }
+}
+
+fn gap(source: &str, split: &SplitId, from: i64, to: i64, why: GapReason) -> Option<Gap> {
+    (from < to).then(|| Gap { source: source.to_owned(), split: split.clone(), from, to, why })
 }
 
 fn without_checkpoint(facts: &Facts<'_>, highest_marker: Option<u64>) -> Result<Decision, RuntimeError> {
@@ -202,7 +241,7 @@ pub(crate) fn shared_source<'a>(markers: &'a [(String, weir_connectors::sink::Ma
 #[cfg(test)]
 mod tests {
     use weir_connectors::sink::{Committable, Marker, SinkCommit};
-    use weir_connectors::source::{SplitId, SplitPosition};
+    use weir_connectors::source::SplitPosition;
 
     use super::*;
 
@@ -219,9 +258,10 @@ mod tests {
             previous_epoch,
             from: Cuts::new(),
             to: Cuts::new(),
+            gaps: Vec::new(),
             committables,
         });
-        SinkRecord { target: "lake.t".into(), incarnation: Some("U".into()), last_epoch, reached: cuts(&[("0", 5)]), commit }
+        SinkRecord { target: "lake.t".into(), incarnation: Some("U".into()), last_epoch, reached: cuts(&[("0", 5)]), gaps: Vec::new(), commit }
     }
 
     fn checkpoint(epoch: u64, record: SinkRecord) -> Checkpoint {
@@ -293,6 +333,24 @@ mod tests {
         let chain = [checkpoint(4, record(Some(4), Some(None)))];
         assert!(matches!(run(&chain, false, &[]), Err(RuntimeError::UnfinishedSink { epoch: 4, .. })));
         assert!(run(&chain, true, &[]).is_ok());
+    }
+
+    #[test]
+    fn a_sink_that_comes_back_goes_on_where_the_job_is_and_the_stretch_between_is_a_gap() {
+        let mut last = checkpoint(9, record(Some(9), None));
+        last.cuts = cuts(&[("0", 30), ("new", 8)]);
+        let away = [("s", state("U", Some((9, Cuts::new())))), ("back", state("V", Some((4, cuts(&[("0", 10)]))))), ("fresh", state("W", None))];
+        let mut decision = run(&[last], true, &away).expect("goes on");
+        let back = &decision.sinks["back"];
+        let missing = |from, to, why| Gap { source: "src".into(), split: SplitId("0".into()), from, to, why };
+        assert_eq!((back.last_epoch, &back.gaps), (Some(4), &vec![missing(10, 30, GapReason::NotInJob)]));
+        assert_eq!(back.reached, cuts(&[("0", 10), ("new", 8)]), "a split that was found meanwhile begins where the job is");
+        assert!(decision.sinks["fresh"].gaps.is_empty() && decision.sinks["fresh"].reached.is_empty());
+        // Then the log turns out to have lost something more.
+        let cut = |offset| cuts(&[("0", offset)]).remove("src").expect("a cut");
+        tell_lost(&mut decision.sinks, "src", &cut(30), &cut(32));
+        assert_eq!(decision.sinks["back"].gaps[1..], [missing(30, 32, GapReason::Lost)]);
+        assert_eq!(decision.sinks["s"].gaps, [missing(30, 32, GapReason::Lost)]);
     }
 
     #[test]

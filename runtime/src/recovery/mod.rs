@@ -7,6 +7,6 @@ mod targets;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use decide::{SinkProgress, Start, at_most, shared_source};
+pub(crate) use decide::{SinkProgress, Start, at_most, shared_source, tell_lost};
 pub(crate) use recover::{Recovered, Recovery, RecoverySink};
 pub use targets::{RecordedTarget, check_target, recorded_targets};

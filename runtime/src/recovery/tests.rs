@@ -1,4 +1,4 @@
-//! Recovery beside a process that is still at work.
+//! Recovery beside a process that is still at work, and of a job whose INSERTs are not those of before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use weir_connectors::ConnectorError;
-use weir_connectors::sink::{Committed, Marker, SinkCommit, SinkCommitter, StreamSink, TargetState};
+use weir_connectors::sink::{Committed, Gap, GapReason, Marker, SinkCommit, SinkCommitter, StreamSink, TargetState};
+use weir_connectors::source::SplitId;
 
 use super::recover::{Recovery, RecoverySink};
 use crate::error::RuntimeError;
@@ -79,4 +80,26 @@ async fn a_target_that_was_rolled_back_is_still_refused() {
     rig.table("t0").recreate("uuid-t0"); // empty, and no marker in it
     let error = recover(&rig, committer(&rig)).await.expect_err("refused");
     assert!(matches!(error, RuntimeError::TargetBehind { target_epoch: None, .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_that_was_taken_out_and_put_back_gets_what_comes_from_then_on_and_its_next_commit_tells_the_gap() {
+    let mut rig = Rig::new(FakeLog::new(&[300], 0), &["SELECT s, o FROM src", "SELECT s, o FROM src WHERE v = 3"]);
+    rig.run().await.expect("first run");
+    let taken_out = rig.inserts.pop().expect("two");
+    rig.log.append("0", 100, 0);
+    rig.run().await.expect("second run");
+    rig.inserts.push(taken_out);
+    rig.log.append("0", 1, 0); // no row for the sink: the gap is told later, after another start
+    rig.run().await.expect("third run");
+    rig.log.append("0", 50, 0);
+    rig.run().await.expect("fourth run");
+    rig.log.append("0", 50, 0);
+    rig.run().await.expect("fifth run");
+    rig.assert_exactly_once("t0", |_| true);
+    rig.assert_exactly_once("t1", |(_, offset)| offset % 7 == 3 && !(300..400).contains(offset));
+    let gaps: Vec<Vec<Gap>> = rig.table("t1").commits().into_iter().map(|commit| commit.gaps).filter(|gaps| !gaps.is_empty()).collect();
+    let gap = Gap { source: "src".to_owned(), split: SplitId("0".to_owned()), from: 300, to: 400, why: GapReason::NotInJob };
+    assert_eq!(gaps, [vec![gap]]);
+    assert!(rig.table("t0").commits().iter().all(|commit| commit.gaps.is_empty()));
 }

@@ -1,7 +1,7 @@
 //! `--init`, the hook before the first lake object, and the settings of a job.
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use weir_catalog::LakeCatalog;

@@ -51,6 +51,7 @@ def parser():
             one.add_argument("--unique", metavar="COLUMN,…", help="look for rows that agree in all of these columns")
             one.add_argument("--ranges", metavar="PARTITION,OFFSET", help="for each value of the first, count, least and greatest of the second")
             one.add_argument("--rows", action="store_true", help="give the rows too")
+            one.add_argument("--metadata", action="store_true", help="name every metadata file, manifest list and manifest that is in use")
             one.add_argument("--places", action="store_true", help="apply the partition transforms to every row and compare with its file's partition")
     return top
 
@@ -88,11 +89,21 @@ def check(catalog, arguments):
         found["duplicates"] = duplicates(data, arguments.unique.split(","))
     if arguments.ranges:
         found["ranges"] = ranges(data, *arguments.ranges.split(","))
+    if arguments.metadata:
+        found["metadata"] = metadata(table)
     if arguments.rows:
         found["data"] = data.to_pylist()
     if arguments.places:
         found["misplaced"] = misplaced(table)
     return found
+
+
+def metadata(table):
+    """Paths of the table's metadata files, the current one last, and of the lists and manifests of its snapshots."""
+    lists = [one.manifest_list for one in table.snapshots()]
+    manifests = {manifest.manifest_path for one in table.snapshots() for manifest in one.manifests(table.io)}
+    files = [entry.metadata_file for entry in table.metadata.metadata_log] + [table.metadata_location]
+    return {"files": files, "lists": lists, "manifests": sorted(manifests)}
 
 
 def append(catalog, arguments):

@@ -17,6 +17,8 @@ use crate::lake::{LakeTable, TableId};
 
 const DELETE_AFTER_COMMIT: &str = "write.metadata.delete-after-commit.enabled";
 const METADATA_PATH: &str = "write.metadata.path";
+/// How the name of a metadata file ends.
+pub(crate) const METADATA: &str = ".metadata.json";
 
 /// The metadata files of a catalog whose tables are pointers to them.
 #[derive(Debug)]
@@ -111,23 +113,51 @@ pub(crate) fn next_version(base: &LakeTable, requirements: &[TableRequirement], 
     let refused = |error: iceberg::Error| {
         CatalogError::caused(ErrorKind::Internal, format!("table `{}` refused an update: {}", base.id, error.message()), error)
     };
+    let added = updates.iter().find_map(|update| match update {
+        TableUpdate::AddSnapshot { snapshot } => Some(snapshot.snapshot_id()),
+        _ => None,
+    });
     let start = TableMetadataBuilder::new_from_metadata((*base.metadata).clone(), Some(base.metadata_location.clone()));
     let builder = updates.into_iter().try_fold(start, |builder, update| update.apply(builder)).map_err(refused)?;
     let built = builder.build().map_err(refused)?;
-    let location = location_of(&built.metadata, version_of(&base.metadata_location) + 1)?;
+    let location = location_of(&built.metadata, version_of(&base.metadata_location) + 1, added.map_or_else(Uuid::new_v4, uuid_for))?;
     let delete = built.metadata.properties().get(DELETE_AFTER_COMMIT).is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let retired = if delete { built.expired_metadata_logs.into_iter().map(|log| log.metadata_file).collect() } else { Vec::new() };
     Ok(NextVersion { metadata: built.metadata, location, retired })
 }
 
-/// A new name for version `version` of `metadata`.
-pub(crate) fn location_of(metadata: &TableMetadata, version: i32) -> Result<MetadataLocation, CatalogError> {
+/// A name for version `version` of `metadata`; `uuid` makes it differ from every other.
+pub(crate) fn location_of(metadata: &TableMetadata, version: i32, uuid: Uuid) -> Result<MetadataLocation, CatalogError> {
     let directory = metadata_directory(metadata);
-    let location = |directory: &str| format!("{directory}/{version:05}-{}.metadata.json", Uuid::new_v4()).parse::<MetadataLocation>();
+    let location = |directory: &str| format!("{directory}/{version:05}-{uuid}.metadata.json").parse::<MetadataLocation>();
     location(&directory)
         .or_else(|_not_named_metadata| location(&format!("{}/metadata", metadata.location())))
         .map(|location| location.with_new_metadata(metadata))
         .map_err(|error| CatalogError::iceberg(format!("no name for the metadata of `{}`", metadata.location()), error))
+}
+
+/// A UUID for the names of what one try to commit a snapshot writes: the first half is the snapshot's id, by which recovery knows the files of
+/// tries that were cut off ([`snapshot_in`]); the second is chance, so that no two tries write the same file.
+pub(crate) fn uuid_for(snapshot_id: i64) -> Uuid {
+    Uuid::from_u64_pair(snapshot_id.cast_unsigned(), Uuid::new_v4().as_u64_pair().1)
+}
+
+/// The snapshot that a manifest, manifest list or metadata file was written for, by the file's name; nonsense for a file of another writer.
+pub(crate) fn snapshot_in(name: &str) -> Option<i64> {
+    let uuid = match (name.strip_suffix(METADATA), name.strip_suffix(".avro")) {
+        (Some(stem), _) => stem.strip_suffix(".gz").unwrap_or(stem).split_once('-')?.1,
+        (None, Some(stem)) => match stem.strip_prefix("snap-") {
+            Some(rest) => rest.get(rest.len().checked_sub(36)?..)?,
+            None => stem.rsplit_once("-m")?.0,
+        },
+        (None, None) => return None,
+    };
+    Some(Uuid::try_parse(uuid).ok()?.as_u64_pair().0.cast_signed())
+}
+
+/// The last part of a path. Names of metadata files hold a UUID, so they tell files apart however the path before them is written.
+pub(crate) fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
 }
 
 /// The folder of a table's metadata, manifests and manifest lists.
@@ -139,8 +169,8 @@ pub(crate) fn metadata_directory(metadata: &TableMetadata) -> String {
 }
 
 /// The version in the name of a metadata file: `00003-<uuid>.metadata.json` and Hadoop's `v3.metadata.json`; 0 for any other name.
-fn version_of(location: &str) -> i32 {
-    let name = location.rsplit('/').next().unwrap_or_default();
+pub(crate) fn version_of(location: &str) -> i32 {
+    let name = file_name(location);
     let name = name.strip_prefix('v').unwrap_or(name);
     let digits = name.find(|c: char| !c.is_ascii_digit()).unwrap_or(name.len());
     name[..digits].parse().unwrap_or(0)
@@ -149,6 +179,18 @@ fn version_of(location: &str) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_tells_the_snapshot_that_it_was_written_for() {
+        let uuid = uuid_for(0x1234_5678_9abc_def0);
+        assert_ne!(uuid, uuid_for(0x1234_5678_9abc_def0), "another try writes other files");
+        for name in [format!("{uuid}-m12.avro"), format!("snap-1311768467463790320-0-{uuid}.avro"), format!("00012-{uuid}.metadata.json")] {
+            assert_eq!(snapshot_in(&name), Some(0x1234_5678_9abc_def0), "{name}");
+        }
+        for name in ["", "-m.avro", "snap-.avro", "snap-1-0-x.avro", "v3.metadata.json", "00001-x.metadata.json", "stats.puffin", "x-m0.avro"] {
+            assert_eq!(snapshot_in(name), None, "{name}");
+        }
+    }
 
     #[test]
     fn the_version_is_read_from_every_known_name() {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use iceberg::{TableRequirement, TableUpdate};
-use weir_base::Classified;
+use weir_base::{Classified, failpoint};
 use weir_fs::FileSystems;
 
 use crate::backoff::{Backoff, repeated};
@@ -163,7 +163,7 @@ impl<P: Pointers + 'static> LakeCatalog for PointerCatalog<P> {
             return Err(self.exists(id));
         }
         let metadata = new.metadata(id, location)?;
-        let location = location_of(&metadata, 0)?;
+        let location = location_of(&metadata, 0, uuid::Uuid::new_v4())?;
         let table = repeated(Backoff::reads(), || self.files.write(id, metadata.clone(), &location)).await?;
         let made = match self.pointers.insert(id, &table.metadata_location).await {
             // The row says whether it is ours: its metadata file has a name that nobody else has.
@@ -199,6 +199,9 @@ impl<P: Pointers + 'static> LakeCatalog for PointerCatalog<P> {
     async fn commit(&self, base: &LakeTable, requirements: Vec<TableRequirement>, updates: Vec<TableUpdate>) -> Result<LakeTable, CatalogError> {
         let next = next_version(base, &requirements, updates)?;
         let table = self.files.write(&base.id, next.metadata, &next.location).await?;
+        if failpoint::fails("commit-metadata-written").await {
+            return Err(CatalogError::OutcomeUnknown { message: "fail point `commit-metadata-written`".to_owned(), source: None });
+        }
         match self.pointers.swap(&base.id, &base.metadata_location, &table.metadata_location).await {
             Ok(true) => {
                 self.files.keep(&table);

@@ -183,6 +183,13 @@ pub trait SinkCommitter: fmt::Debug + Send + Sync {
     /// error the outcome may be unknown: call again with the same argument.
     async fn commit(&self, job: &str, sink: &str, epoch: u64, commit: &SinkCommit) -> Result<Committed, ConnectorError>;
 
+    /// Removes what tries of the commits `commit_ids` have left behind, other than committables; the commits themselves are in the target. For
+    /// recovery, and after a commit that took several tries: it may cost a listing.
+    ///
+    /// # Errors
+    /// The store's; nothing depends on the removal.
+    async fn sweep(&self, commit_ids: &[i64]) -> Result<(), ConnectorError>;
+
     /// Deletes files by name; missing ones are fine. Only for files that no durable checkpoint names.
     ///
     /// # Errors

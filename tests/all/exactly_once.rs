@@ -37,6 +37,21 @@ pub(crate) fn no_orphans(folder: &Workdir, checked: &Value) {
     assert_eq!(on_disk, live);
 }
 
+/// Names of manifests, manifest lists and metadata files that lie in the table's metadata folder and are not in use, as PyIceberg sees it.
+/// Metadata files of a time that the table's log no longer tells do not count.
+async fn unused_metadata(folder: &Workdir) -> Vec<String> {
+    let name = |path: &str| path.rsplit('/').next().unwrap().to_owned();
+    let found = table_on_disk(folder).check(&["--metadata"]).await["metadata"].clone();
+    let of = |key: &str| found[key].as_array().unwrap().iter().map(|path| name(path.as_str().unwrap())).collect::<Vec<_>>();
+    let (files, lists, manifests) = (of("files"), of("lists"), of("manifests"));
+    let used: Vec<&String> = files.iter().chain(&lists).chain(&manifests).collect();
+    let entries = std::fs::read_dir(folder.path("warehouse/shop/orders/metadata")).unwrap();
+    let mut unused: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).filter(|name| !used.contains(&name)).collect();
+    unused.retain(|name| name.ends_with(".avro") || (name.ends_with(".metadata.json") && name.as_str() >= &files[0][..5]));
+    unused
+}
+
 async fn killed_at(place: &str) {
     let Setting { folder, topic, job } = setting().await;
     let sent = send(&topic, PARTITIONS, 0..20_000).await;
@@ -46,6 +61,7 @@ async fn killed_at(place: &str) {
     folder.weir(run(&file)).output(LIMIT).await.succeeded();
     let checked = holds_exactly(&table_on_disk(&folder), &sent).await;
     no_orphans(&folder, &checked);
+    assert_eq!(unused_metadata(&folder).await, Vec::<String>::new());
     verified(&folder, &file).await;
 }
 
@@ -67,6 +83,7 @@ killed_at! {
     killed_after_the_checkpoint_nothing_is_lost_or_doubled: "checkpoint-after-put";
     killed_with_manifests_written_nothing_is_lost_or_doubled: "commit-manifest-written";
     killed_before_the_swap_nothing_is_lost_or_doubled: "commit-before-swap";
+    killed_with_the_metadata_file_written_nothing_is_lost_or_doubled: "commit-metadata-written";
     killed_after_the_swap_nothing_is_lost_or_doubled: "commit-after-swap";
     killed_before_the_committed_mark_nothing_is_lost_or_doubled: "before-committed-mark";
 }
@@ -99,6 +116,9 @@ async fn killed_at_random_while_orders_flow_nothing_is_lost_or_doubled() {
     folder.weir(run(&file)).output(LIMIT).await.succeeded();
     let checked = holds_exactly(&table_on_disk(&folder), &sent).await;
     no_orphans(&folder, &checked);
+    // A kill while the table is created may leave the first metadata file of a table that never was.
+    let unused: Vec<String> = unused_metadata(&folder).await.into_iter().filter(|name| !name.starts_with("00000-")).collect();
+    assert_eq!(unused, Vec::<String>::new());
     verified(&folder, &file).await;
 }
 

@@ -14,6 +14,7 @@ use weir_base::{Classified, ErrorKind};
 
 use super::decide::{Verdict, decide};
 use super::expire::{self, Expired};
+use super::litter;
 use super::stage::{Staged, Stager};
 use super::{Append, Appended};
 use crate::backoff::Backoff;
@@ -122,6 +123,17 @@ impl TableCommitter {
         let _turn = self.turn.lock().await;
         let table = self.refresh().await?;
         Box::pin(expire::expire(&self.catalog, &table, job)).await
+    }
+
+    /// Deletes what tries that were cut off have left of appends that are in the table by now, and gives the number of files. Appends that are
+    /// not are left alone. It lists the table's metadata folder: something for recovery, not for every commit.
+    ///
+    /// # Errors
+    /// The catalog's and the store's; nothing depends on the deletion.
+    pub async fn sweep(&self, snapshot_ids: &[i64]) -> Result<usize, CatalogError> {
+        let _turn = self.turn.lock().await;
+        let table = self.refresh().await?;
+        Box::pin(litter::sweep(&self.catalog, &table, snapshot_ids)).await
     }
 
     /// The table after the append, the files of this call that it uses (`None` if that is not certain), and the answer.

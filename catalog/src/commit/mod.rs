@@ -6,6 +6,7 @@
 mod committer;
 mod decide;
 mod expire;
+mod litter;
 mod merge;
 mod stage;
 mod summary;

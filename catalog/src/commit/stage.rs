@@ -21,7 +21,7 @@ use super::merge::{Candidate, MergeRules, plan};
 use super::summary::{marker_properties, summary};
 use crate::error::CatalogError;
 use crate::lake::LakeTable;
-use crate::metadata_file::metadata_directory;
+use crate::metadata_file::{metadata_directory, uuid_for};
 use crate::properties::value_or;
 
 /// A manifest is begun anew after so many files.
@@ -62,7 +62,7 @@ struct Added {
 
 impl<'a> Stager<'a> {
     pub(super) fn new(append: &'a Append) -> Self {
-        Self { append, commit: Uuid::new_v4(), counter: 0, tries: 0, added: None, written: Vec::new() }
+        Self { append, commit: uuid_for(append.snapshot_id), counter: 0, tries: 0, added: None, written: Vec::new() }
     }
 
     /// Writes what the append needs on top of `base`. `now_ms` is the time of the snapshot, unless the table is ahead of it.

@@ -110,6 +110,14 @@ impl SinkCommitter for IcebergCommitter {
         Ok(Committed { already: done.already, snapshot: done.snapshot_id.to_string(), retries: done.retries })
     }
 
+    async fn sweep(&self, commit_ids: &[i64]) -> Result<(), ConnectorError> {
+        let files = self.table.sweep(commit_ids).await.map_err(catalog_error)?;
+        if files > 0 {
+            tracing::info!(table = %self.id, files, "metadata files of tries that were cut off deleted");
+        }
+        Ok(())
+    }
+
     async fn discard(&self, paths: &[String]) -> Result<(), ConnectorError> {
         delete_files(&self.file_systems, paths).await
     }

@@ -54,9 +54,13 @@ impl Recovery<'_> {
     pub(crate) async fn run(&self) -> Result<Recovered, RuntimeError> {
         let (mut listing, chain, decision, claimed) = self.claim().await?;
         tracing::info!(job = self.job, epoch = claimed, attempt = self.attempt, "claimed");
-        let pending = chain.checkpoints.iter().skip(usize::from(chain.first_is_committed));
+        let pending = chain.checkpoints.get(usize::from(chain.first_is_committed)..).unwrap_or_default();
         for checkpoint in pending {
             self.finish(checkpoint).await?;
+        }
+        self.sweep(pending).await; // before the marks: without them this would be found again after a death here
+        for checkpoint in pending {
+            self.store.mark_committed(checkpoint.epoch).await?;
             listing.marks.insert(checkpoint.epoch);
         }
         self.clean(&listing, claimed).await?;
@@ -134,7 +138,26 @@ impl Recovery<'_> {
                 );
             }
         }
-        self.store.mark_committed(checkpoint.epoch).await
+        Ok(())
+    }
+
+    /// Removes what earlier processes left of the commits that are now done. Nothing depends on it, so a failure is only told.
+    async fn sweep(&self, pending: &[Checkpoint]) {
+        for (id, committer) in self.sinks.iter().filter_map(|(id, sink)| Some((id, sink.committer.as_ref()?))) {
+            let commits = pending.iter().filter_map(|checkpoint| Some(checkpoint.sinks.get(id)?.commit.as_ref()?.commit_id));
+            let commits: Vec<i64> = commits.collect();
+            if commits.is_empty() {
+                continue;
+            }
+            if let Err(error) = self.timed("removing what earlier tries of a commit left", committer.sweep(&commits)).await {
+                tracing::warn!(
+                    job = self.job,
+                    sink = id,
+                    error = weir_base::error::chain(&error),
+                    "files of earlier tries of a commit are left behind"
+                );
+            }
+        }
     }
 
     async fn clean(&self, listing: &Listing, claimed: u64) -> Result<(), RuntimeError> {

@@ -44,6 +44,10 @@ impl SinkCommitter for Slow {
         self.real.commit(job, sink, epoch, commit).await
     }
 
+    async fn sweep(&self, commit_ids: &[i64]) -> Result<(), ConnectorError> {
+        self.real.sweep(commit_ids).await
+    }
+
     async fn discard(&self, paths: &[String]) -> Result<(), ConnectorError> {
         self.real.discard(paths).await
     }

@@ -170,11 +170,12 @@ impl Rig {
         assert_eq!(found.len(), expected.len(), "{id}: rows that nobody sent");
     }
 
-    /// Checks that no file is left that no table holds, and none is gone that one holds.
+    /// Checks that no file is left that no table holds, nor anything of a commit that was cut off, and none is gone that a table holds.
     pub(crate) fn assert_no_litter(&self) {
         let mut held: Vec<String> = self.tables.values().flat_map(|table| table.files()).collect();
         held.sort_unstable();
         assert_eq!(self.files.names(), held);
+        assert!(self.tables.values().all(|table| table.cut_off().is_empty()), "commits were cut off and not swept");
     }
 }
 

@@ -41,6 +41,8 @@ pub(crate) struct FakeTable {
     pub(crate) write_delay_ms: AtomicU64,
     /// The next writer panics.
     pub(crate) panic_in_writer: AtomicBool,
+    /// Commits are refused for now.
+    pub(crate) refuses: AtomicBool,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -51,12 +53,20 @@ struct Content {
     markers: BTreeMap<(String, String), Marker>,
     snapshots: BTreeSet<i64>,
     commits: Vec<SinkCommit>,
+    /// Ids of commits, once for each try that was cut off or lost its answer.
+    cut_off: Vec<i64>,
 }
 
 impl FakeTable {
     pub(crate) fn new(uuid: &str) -> Self {
         let content = Mutex::new(Content { uuid: uuid.to_owned(), ..Content::default() });
-        Self { content, next_id: AtomicI64::new(1), write_delay_ms: AtomicU64::new(0), panic_in_writer: AtomicBool::new(false) }
+        Self {
+            content,
+            next_id: AtomicI64::new(1),
+            write_delay_ms: AtomicU64::new(0),
+            panic_in_writer: AtomicBool::default(),
+            refuses: AtomicBool::default(),
+        }
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Content) -> T) -> T {
@@ -77,6 +87,11 @@ impl FakeTable {
 
     pub(crate) fn marker_epoch(&self) -> Option<u64> {
         self.with(|content| content.markers.values().map(|marker| marker.epoch).max())
+    }
+
+    /// Tries of commits that have left something behind.
+    pub(crate) fn cut_off(&self) -> Vec<i64> {
+        self.with(|content| content.cut_off.clone())
     }
 
     /// Drops the table and creates it again.
@@ -201,9 +216,11 @@ impl SinkCommitter for FakeSink {
     async fn commit(&self, job: &str, sink: &str, epoch: u64, commit: &SinkCommit) -> Result<Committed, ConnectorError> {
         self.world.step().await;
         let fate = self.world.fate();
-        if fate == Fate::Fails {
+        if fate == Fate::Fails || self.table.refuses.load(Ordering::SeqCst) {
             return Err(ConnectorError::transient("the catalog says 503"));
         }
+        self.table.with(|content| content.cut_off.push(commit.commit_id)); // until it has ended well
+        self.world.step().await;
         let done = self.table.with(|content| {
             if content.snapshots.contains(&commit.commit_id) {
                 return Ok(Committed { already: true, snapshot: commit.commit_id.to_string(), retries: 0 });
@@ -229,7 +246,20 @@ impl SinkCommitter for FakeSink {
             Ok(Committed { already: false, snapshot: commit.commit_id.to_string(), retries: 0 })
         });
         self.world.step().await;
-        if fate == Fate::LosesAnswer { Err(ConnectorError::transient("the catalog's answer was lost")) } else { done }
+        if fate == Fate::LosesAnswer {
+            return Err(ConnectorError::transient("the catalog's answer was lost"));
+        }
+        self.table.with(|content| {
+            let own = content.cut_off.iter().rposition(|id| *id == commit.commit_id).expect("pushed above");
+            content.cut_off.remove(own);
+        });
+        done
+    }
+
+    async fn sweep(&self, commit_ids: &[i64]) -> Result<(), ConnectorError> {
+        self.world.step().await;
+        self.table.with(|content| content.cut_off.retain(|id| !(commit_ids.contains(id) && content.snapshots.contains(id))));
+        Ok(())
     }
 
     async fn discard(&self, paths: &[String]) -> Result<(), ConnectorError> {

@@ -25,7 +25,7 @@ use crate::uri;
 /// |---|---|---|
 /// | `fs.request.deadline` | how long a request is tried before its error is final, such as `60 s` | 60 s |
 /// | `fs.request.timeout` | how long one try may take, plus a second for each MiB | 20 s |
-/// | `fs.file.sync` | whether local files are flushed to the disk when they are closed | false |
+/// | `fs.file.sync` | whether local files are flushed to the disk when they are closed | true |
 /// | `s3.endpoint`, `s3.access-key-id`, `s3.secret-access-key`, `s3.session-token`, `s3.region`, `client.region`, `s3.path-style-access` | as in Iceberg | `AWS_*` |
 /// | `fs.s3a.endpoint`, `fs.s3a.access.key`, `fs.s3a.secret.key`, `fs.s3a.session.token`, `fs.s3a.endpoint.region`, `fs.s3a.path.style.access` | as in Hadoop; the former win | |
 /// | `hadoop-conf-dir` | folder of `core-site.xml` and `hdfs-site.xml` | `HADOOP_CONF_DIR` |

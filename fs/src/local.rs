@@ -1,8 +1,11 @@
 //! Local files.
 //!
-//! A file appears under its name only when it is complete. Without `fs.file.sync` it then survives the death of the process, however it
-//! dies, but not for certain the loss of power: the operating system writes it to the disk when it sees fit. With `fs.file.sync = true`
-//! the file and its folder are flushed before the write is acknowledged, at the price of a disk flush for each file.
+//! A file appears under its name only when it is complete. The file and its folder are flushed to the disk before the write is acknowledged:
+//! a checkpoint that survives a loss of power is worth something only if the data files that it names survive as well, and a catalog's pointer
+//! only together with its metadata file. So it is all local files or none. With `fs.file.sync = false` they survive the death of the process,
+//! however it dies, but not for certain the loss of power; that saves a disk flush for each file.
+//!
+//! Folders above that of the file are not flushed: file systems with a journal write it in order, and the file's flush comes last.
 
 mod folders;
 
@@ -36,7 +39,7 @@ use crate::error::FsError;
 pub(crate) fn build(properties: &BTreeMap<String, String>) -> std::result::Result<Arc<dyn ObjectStore>, FsError> {
     let files = LocalFileSystem::new();
     let sync = match properties.get("fs.file.sync") {
-        None => false,
+        None => true,
         Some(text) => {
             parse_boolean(text).ok_or_else(|| FsError::new(ErrorKind::User, format!("'fs.file.sync' is '{text}'; it must be true or false")))?
         }
@@ -73,9 +76,12 @@ impl fmt::Display for Synced {
 #[async_trait]
 impl ObjectStore for Synced {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        let result = self.0.put_opts(location, payload, options).await?;
-        self.flush(location).await?;
-        Ok(result)
+        let result = self.0.put_opts(location, payload, options).await;
+        // What is there already may be from a try of ours that ended before the flush.
+        if matches!(&result, Ok(_) | Err(object_store::Error::AlreadyExists { .. })) {
+            self.flush(location).await?;
+        }
+        result
     }
 
     async fn put_multipart_opts(&self, location: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
@@ -138,5 +144,21 @@ impl MultipartUpload for SyncedUpload {
 
     async fn abort(&mut self) -> Result<()> {
         self.upload.abort().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn local_files_are_flushed_unless_that_is_switched_off() {
+        let shown = |value: Option<&str>| {
+            build(&value.map(|value| ("fs.file.sync".to_owned(), value.to_owned())).into_iter().collect()).map(|store| store.to_string())
+        };
+        for (value, flushed) in [(None, true), (Some("true"), true), (Some("false"), false)] {
+            assert_eq!(shown(value).expect("built").starts_with("Synced"), flushed, "{value:?}");
+        }
+        assert!(shown(Some("maybe")).expect_err("refused").to_string().contains("'fs.file.sync'"));
     }
 }

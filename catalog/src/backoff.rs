@@ -11,6 +11,9 @@ pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long reads and other calls that may be repeated are repeated.
 pub(crate) const READ_PATIENCE: Duration = Duration::from_secs(60);
 
+/// Failures in a row before one is told.
+const SILENT_TRIES: u32 = 3;
+
 /// Delays that double from `min` to `max`, each shortened by up to a half so that competitors part.
 #[derive(Debug, Clone)]
 pub(crate) struct Backoff {
@@ -63,7 +66,12 @@ where
     loop {
         match call().await {
             Err(error) if error.is_transient() => {
-                tracing::debug!(%error, tries, "catalog call failed and is repeated");
+                // A blip is nobody's business; what lasts is said once.
+                if tries == SILENT_TRIES {
+                    tracing::warn!(%error, tries, "catalog does not answer as it should, trying on");
+                } else {
+                    tracing::debug!(%error, tries, "catalog call failed and is repeated");
+                }
                 if !backoff.wait().await {
                     return Err(error.with_note(format_args!("(gave up after {tries} tries)")));
                 }

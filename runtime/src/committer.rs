@@ -8,6 +8,7 @@ use chrono::Utc;
 use futures::future::try_join_all;
 use tokio::sync::mpsc;
 use weir_base::{Classified, ErrorKind, failpoint};
+use weir_connectors::ConnectorError;
 use weir_connectors::sink::{SinkCommit, SinkCommitter};
 
 use crate::checkpoint::{Checkpoint, CheckpointStore, IntentName, Listing, obsolete};
@@ -77,29 +78,33 @@ impl Committer {
         let Some(committer) = self.sinks.get(id) else {
             return Err(RuntimeError::Internal(format!("sink {id} has a commit but no committer")));
         };
+        let target = checkpoint.sinks.get(id).map(|record| record.target.clone()).unwrap_or_default();
         let began = Instant::now();
-        let tries = async {
+        let (mut tries, mut last) = (0_u32, None);
+        let trying = async {
             loop {
                 match committer.commit(&checkpoint.job, id, checkpoint.epoch, commit).await {
                     Err(error) if matches!(error.kind(), ErrorKind::Transient | ErrorKind::Conflict) => {
-                        tracing::warn!(
-                            job = checkpoint.job,
-                            sink = id,
-                            epoch = checkpoint.epoch,
-                            error = weir_base::error::chain(&error),
-                            "commit failed, trying again"
-                        );
+                        tries += 1;
+                        self.failed(checkpoint, id, &target, tries, &error);
+                        last = Some(Box::new(error));
                         tokio::time::sleep(RETRY).await;
                     }
                     done => return done,
                 }
             }
         };
-        let timed = tokio::time::timeout(self.limit, tries).await;
+        let timed = tokio::time::timeout(self.limit, trying).await;
         let Ok(done) = timed else {
-            return Err(RuntimeError::Timeout { step: "committing to a sink", limit: self.limit });
+            return Err(RuntimeError::CommitTimeout { target, sink: id.to_owned(), epoch: checkpoint.epoch, limit: self.limit, tries, last });
         };
         let committed = done?;
+        if tries > 0 {
+            self.board.update(|status| status.last_error = None);
+            if let Err(error) = committer.sweep(&[commit.commit_id]).await {
+                tracing::warn!(job = checkpoint.job, sink = id, %error, "files of earlier tries of a commit are left behind");
+            }
+        }
         let took = began.elapsed().as_secs_f64();
         let rows: u64 = commit.committables.iter().map(|committable| committable.rows).sum();
         let bytes: u64 = commit.committables.iter().map(|committable| committable.bytes).sum();
@@ -125,5 +130,12 @@ impl Committer {
             sink.pending_commits = sink.pending_commits.saturating_sub(1);
         });
         Ok(())
+    }
+
+    /// Tells of a try that did not succeed and is followed by another.
+    fn failed(&self, checkpoint: &Checkpoint, sink: &str, target: &str, tries: u32, error: &ConnectorError) {
+        let error = weir_base::error::chain(error);
+        tracing::warn!(job = checkpoint.job, sink, target, epoch = checkpoint.epoch, tries, error, "commit failed, trying again");
+        self.board.update(|status| status.last_error = Some(error));
     }
 }

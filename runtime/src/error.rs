@@ -123,6 +123,35 @@ pub enum RuntimeError {
         /// The deadline.
         limit: Duration,
     },
+    /// A commit did not end in time.
+    #[error(
+        "the commit of epoch {epoch} to table {target} (sink '{sink}') did not end within {limit:?} ('execution.checkpointing.timeout'), {}", tried(*.tries)
+    )]
+    CommitTimeout {
+        /// Name of the target.
+        target: String,
+        /// Sink id.
+        sink: String,
+        /// Epoch.
+        epoch: u64,
+        /// The deadline.
+        limit: Duration,
+        /// Tries that ended with an error.
+        tries: u32,
+        /// The error of the last of them.
+        #[source]
+        last: Option<Box<ConnectorError>>,
+    },
+    /// The job was asked to stop and could not end its last epoch in time.
+    #[error(
+        "the job was asked to stop, but its last epoch was not finished and committed within {limit:?}{waiting}. Nothing is lost: the next start goes on from the last checkpoint."
+    )]
+    StopTimeout {
+        /// How long a stop may take.
+        limit: Duration,
+        /// What was still waited for, as far as it is known; begins with a separator unless it is empty.
+        waiting: String,
+    },
     /// The checkpoint store failed.
     #[error("{action} {file} failed")]
     Store {
@@ -174,6 +203,14 @@ pub enum RuntimeError {
     Internal(String),
 }
 
+fn tried(tries: u32) -> String {
+    match tries {
+        0 => "and its first try was still going on: what that met is in the log".to_owned(),
+        1 => "after one try that failed".to_owned(),
+        tries => format!("after {tries} tries that failed"),
+    }
+}
+
 fn known(epoch: &Option<u64>) -> String {
     epoch.map_or_else(|| "no epoch".to_owned(), |epoch| format!("epoch {epoch}"))
 }
@@ -191,7 +228,7 @@ impl Classified for RuntimeError {
             | Self::UnfinishedSink { .. }
             | Self::Setting(_)
             | Self::Listen { .. } => ErrorKind::User,
-            Self::Timeout { .. } => ErrorKind::Transient,
+            Self::Timeout { .. } | Self::CommitTimeout { .. } | Self::StopTimeout { .. } => ErrorKind::Transient,
             Self::Store { source, .. } => store_kind(source),
             Self::GaveUp { source, .. } => source.kind(),
             Self::Plan(error) => plan_kind(error),

@@ -16,7 +16,7 @@ use crate::epoch::SplitGauges;
 use crate::error::RuntimeError;
 use crate::metrics::Metrics;
 use crate::restart::Restarts;
-use crate::status::{JobState, StatusBoard};
+use crate::status::{JobState, JobStatus, StatusBoard};
 
 /// The SET key that confirms [`JobOptions::allow_shared_source`].
 const ALLOW_SHARED_SOURCE: &str = "execution.allow-shared-source";
@@ -136,7 +136,7 @@ impl Job {
             let outcome = tokio::select! {
                 biased;
                 outcome = Box::pin(attempt.run(stop)) => outcome,
-                () = patience_ends(stop) => return Err(RuntimeError::Timeout { step: "finishing and committing the epoch after a stop", limit: STOP_PATIENCE }),
+                () = patience_ends(stop) => return Err(RuntimeError::StopTimeout { limit: STOP_PATIENCE, waiting: waiting(&self.parts.board.snapshot()) }),
             };
             let Err(error) = outcome else { return Ok(()) };
             let kind = error.kind();
@@ -150,7 +150,7 @@ impl Job {
             };
             restarts += 1;
             let message = weir_base::error::chain(&error);
-            tracing::warn!(job, kind = kind.as_str(), error = message, delay = ?delay, restarts, "the attempt failed, the job goes on after a wait");
+            tracing::warn!(job, failures = restarts, wait = ?delay, kind = kind.as_str(), error = message, "attempt failed, the next one begins after a wait");
             self.parts.board.update(|status| {
                 status.state = JobState::Waiting;
                 status.restarts = restarts;
@@ -169,6 +169,16 @@ impl Job {
 async fn patience_ends(stop: &CancellationToken) {
     stop.cancelled().await;
     tokio::time::sleep(STOP_PATIENCE).await;
+}
+
+/// What a job that does not end in time still waits for: commits that are not done, and the last trouble.
+fn waiting(status: &JobStatus) -> String {
+    let pending = status.sinks.values().filter(|sink| sink.pending_commits > 0).map(|sink| sink.target.as_str());
+    let mut waiting = pending.fold(String::new(), |text, target| format!("{text}; waiting for the commit to table {target}"));
+    if let Some(error) = &status.last_error {
+        waiting.push_str(&format!("; last error: {error}"));
+    }
+    waiting
 }
 
 /// Twelve letters and digits that no other attempt has.

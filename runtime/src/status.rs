@@ -57,7 +57,7 @@ pub struct JobStatus {
     pub sinks: BTreeMap<String, SinkStatus>,
     /// Memory.
     pub memory: MemoryStatus,
-    /// The last error, if the job is waiting or failed.
+    /// The last error, if the job is waiting or failed, or a commit is being tried again.
     pub last_error: Option<String>,
 }
 

@@ -1,10 +1,14 @@
 //! What the command line and people see: batch queries, recorded targets, status, the HTTP endpoint, and giving up.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use futures::TryStreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use weir_base::memory::MemoryBudget;
+use weir_base::task::spawn;
 use weir_base::{Classified, ErrorKind};
 use weir_fs::FileSystems;
 
@@ -101,4 +105,44 @@ async fn the_endpoint_tells_rows_positions_commits_and_memory() {
     ] {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_does_not_end_in_time_names_the_table_the_tries_and_the_last_cause() {
+    let mut rig = Rig::new(FakeLog::new(&[100], 0), &["SELECT s, o FROM src"]);
+    (rig.restarts, rig.timeout) = ("none", Duration::from_millis(1_500));
+    rig.table("t0").refuses.store(true, Ordering::SeqCst);
+    let error = rig.run().await.expect_err("gives up");
+    let text = weir_base::error::chain(&error);
+    for part in ["the commit of epoch", "table c.d.t0 (sink 't0')", "1.5s", "after 2 tries that failed", "the catalog says 503"] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    assert_eq!(error.kind(), ErrorKind::Transient);
+    rig.table("t0").refuses.store(false, Ordering::SeqCst);
+    rig.run().await.expect("goes on");
+    rig.assert_exactly_once("t0", |_| true);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_while_a_catalog_is_away_ends_with_what_is_waited_for_and_loses_nothing() {
+    let mut rig = Rig::new(FakeLog::new(&[100], 0), &["SELECT s, o FROM src"]);
+    rig.bounded = false;
+    rig.table("t0").refuses.store(true, Ordering::SeqCst);
+    let (job, stop) = (rig.job().await, CancellationToken::new());
+    let board = job.status();
+    let running = spawn("job", job.run(stop.clone()));
+    while board.snapshot().last_error.is_none() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    stop.cancel();
+    let error = running.await.expect("no panic").expect_err("it cannot commit");
+    let text = error.to_string();
+    for part in ["asked to stop", "within 9s", "waiting for the commit to table c.d.t0", "last error: the catalog says 503", "Nothing is lost"] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    assert_eq!(error.kind(), ErrorKind::Transient);
+    rig.table("t0").refuses.store(false, Ordering::SeqCst);
+    rig.bounded = true;
+    rig.run().await.expect("goes on");
+    rig.assert_exactly_once("t0", |_| true);
 }

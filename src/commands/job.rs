@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use weir_base::memory::MemoryBudget;
 use weir_base::task::{Task, spawn};
 use weir_fs::FileSystems;
-use weir_runtime::{HttpEndpoint, Job, JobEnvironment, JobOptions, JobStatus, StatusBoard};
+use weir_runtime::{HttpEndpoint, Job, JobEnvironment, JobOptions, JobState, JobStatus, StatusBoard};
 use weir_sql::plan::JobPlan;
 
 use crate::failure::Failure;
@@ -76,6 +76,9 @@ async fn show_status(board: StatusBoard) {
 }
 
 fn describe(status: &JobStatus) -> String {
+    if let (JobState::Waiting, Some(error)) = (status.state, &status.last_error) {
+        return format!("{} waits after failure {}: {}", status.job, status.restarts, error.lines().next().unwrap_or_default());
+    }
     let rate: f64 = status.sources.values().map(|source| source.rows_per_second).sum();
     let lag: i64 = status.sources.values().map(|source| source.lag).sum();
     let epoch = status.epoch.map_or_else(|| "-".to_owned(), |epoch| epoch.to_string());

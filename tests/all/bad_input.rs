@@ -320,7 +320,7 @@ async fn a_catalog_away_longer_than_the_deadline_ends_the_job_and_a_new_start_go
     proxy.answer_all(503);
     sent.extend(send(&topic, PARTITIONS, 1_000..2_000).await);
     let gave_up = running.wait(LIMIT).await.failed_with(4);
-    says(&gave_up.stderr, &["gave up", "committing", "503", proxy.uri()]);
+    says(&gave_up.stderr, &["gave up", "the commit of epoch", &format!("table lake.{database}.orders"), "within 10s", "503", proxy.uri()]);
     proxy.mend();
     job.bounded = true;
     let file = folder.write("orders.sql", &name(&job));

@@ -27,8 +27,9 @@ use crate::properties::{EXPIRE_OWN, value_or};
 /// a stream that loses races for a while has nothing better to do than to try again.
 const CONFLICTS: u32 = 100;
 
-/// The longest that one append is tried; `commit.retry.total-timeout-ms` may shorten it.
-const PATIENCE: Duration = Duration::from_secs(10 * 60);
+/// The longest that one append is tried before its caller hears why it does not succeed, and may begin anew;
+/// `commit.retry.total-timeout-ms` may shorten it.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Own snapshots are expired at most so often.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
@@ -104,7 +105,8 @@ impl TableCommitter {
                 if tried.iter().all(|tried| tried.refused) {
                     self.discard(&stager.written, append.snapshot_id).await;
                 }
-                return Err(error.with_note(format_args!("(catalog `{}`, table `{}`)", self.catalog.name(), self.id)));
+                let tries = if tried.len() > 1 { format!(", {} tries", tried.len()) } else { String::new() };
+                return Err(error.with_note(format_args!("(catalog `{}`, table `{}`{tries})", self.catalog.name(), self.id)));
             }
         };
         if let Some(used) = used {

@@ -127,7 +127,16 @@ impl Recovery<'_> {
         for (id, record) in &checkpoint.sinks {
             let committer = self.sinks.get(id).and_then(|sink| sink.committer.as_ref());
             if let (Some(commit), Some(committer)) = (&record.commit, committer) {
-                let done = self.timed("finishing a commit", committer.commit(self.job, id, checkpoint.epoch, commit)).await?;
+                let done = tokio::time::timeout(self.limit, committer.commit(self.job, id, checkpoint.epoch, commit)).await;
+                let late = |_elapsed| RuntimeError::CommitTimeout {
+                    target: record.target.clone(),
+                    sink: id.clone(),
+                    epoch: checkpoint.epoch,
+                    limit: self.limit,
+                    tries: 0,
+                    last: None,
+                };
+                let done = done.map_err(late)??;
                 tracing::info!(
                     job = self.job,
                     sink = id,

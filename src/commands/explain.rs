@@ -1,7 +1,7 @@
 //! `weir explain`: what would run, without running it.
 
 use weir_fs::FileSystems;
-use weir_sql::Mode;
+use weir_sql::{Mode, StatementResult};
 
 use super::results::print_results;
 use crate::cli::{Explain, ResultFormat};
@@ -11,6 +11,8 @@ use crate::failure::Failure;
 pub(crate) async fn run(arguments: &Explain) -> Result<(), Failure> {
     let text = super::read(&arguments.file)?;
     let mut session = super::session(FileSystems::default(), Some(arguments.file.clone()), None);
-    let outcome = super::run_text(&mut session, &text, Mode::Explain).await?;
+    let mut outcome = super::run_text(&mut session, &text, Mode::Explain).await?;
+    // That a table was declared in a session which ends here is no news.
+    outcome.results.retain(|result| !matches!(result, StatementResult::Message(_)));
     print_results(outcome.results, ResultFormat::Table)
 }

@@ -24,7 +24,9 @@ pub(crate) async fn run(global: &Global, arguments: &Run) -> Result<(), Failure>
         if outcome.results.is_empty() {
             return Err(Failure::usage(format!("'{}' has no INSERT statement, so there is nothing to run", arguments.file.display())));
         }
-        return super::sql::show(outcome.results, ResultFormat::Table, &budget).await;
+        super::sql::show(outcome.results, ResultFormat::Table, &budget).await?;
+        tracing::warn!("the file has no INSERT statement: its other statements were carried out, and no job runs");
+        return Ok(());
     };
     print_results(outcome.results, ResultFormat::Table)?;
     let settings = &plan.settings;

@@ -12,6 +12,7 @@ use super::job::{self, Running};
 use super::results::{ResultPrinter, print_results};
 use crate::cli::{Global, ResultFormat, Sql};
 use crate::failure::Failure;
+use crate::output::line;
 
 /// The name under which INSERTs of a session leave their marker.
 const STATEMENT_JOB: &str = "weir-sql";
@@ -82,8 +83,19 @@ pub(super) async fn show(results: Vec<StatementResult>, format: ResultFormat, bu
     Ok(())
 }
 
+const GREETING: &str = "Statements end with ';' and may take several lines. 'help' tells more, 'quit' or ctrl-D ends.";
+const HELP: &str = "\
+SELECT …;                a query; a stream needs /*+ OPTIONS('scan.bounded.mode' = 'latest-offset') */ behind its name
+CREATE …; DROP …;        what is made in a catalog stays, the rest is of this session
+INSERT INTO t VALUES …;  rows into a table; a job that reads a stream is run from a file: weir run FILE
+SHOW TABLES;             also CATALOGS, DATABASES, VIEWS, FUNCTIONS, CONNECTORS, CREATE TABLE t
+DESCRIBE t;              columns of a table; DESCRIBE CONNECTOR kafka: options of a connector
+EXPLAIN …;               how a query or an INSERT would run
+SET 'key' = 'value';     a setting; SET alone shows all";
+
 /// Reads statements from a terminal until its end; an error ends the statement, not the session.
 async fn prompt(session: &mut Session, format: ResultFormat, budget: &MemoryBudget) -> Result<(), Failure> {
+    line(GREETING)?;
     let mut text = String::new();
     loop {
         let sign = if text.is_empty() { "weir> " } else { "  ... " };
@@ -91,10 +103,18 @@ async fn prompt(session: &mut Session, format: ResultFormat, budget: &MemoryBudg
             .and_then(|()| std::io::stdout().flush())
             .map_err(|error| Failure::internal(format!("standard output: {error}")))?;
         let read = std::io::stdin().lock().read_line(&mut text).map_err(|error| Failure::usage(format!("standard input: {error}")))?;
-        if read == 0 || matches!(text.trim(), "exit;" | "quit;" | "exit" | "quit") {
+        if read == 0 {
+            // The next prompt of the shell stands on a line of its own.
+            return line("");
+        }
+        let word = text.trim().trim_end_matches(';').to_ascii_lowercase();
+        if matches!(word.as_str(), "exit" | "quit") {
             return Ok(());
         }
-        if text.trim().is_empty() {
+        if word == "help" {
+            line(HELP)?;
+            text.clear();
+        } else if text.trim().is_empty() {
             text.clear();
         } else if !is_incomplete(&text) {
             if let Err(failure) = execute(session, &text, format, budget).await {

@@ -201,12 +201,28 @@ impl<'a> Cursor<'a> {
 
     /// That nothing is left.
     pub(crate) fn finish(&self) -> Parsed<()> {
-        if self.is_done() { Ok(()) } else { Err(self.unexpected("the end of the statement")) }
+        match self.token() {
+            None => Ok(()),
+            Some(token) => Err(behind_the_end(token).into()),
+        }
     }
 
     /// A `not supported yet` error here.
     pub(crate) fn unsupported(&self, what: impl Into<String>) -> Problems {
         unsupported(what, self.position())
+    }
+}
+
+/// That a statement goes on with `token` where it should have ended.
+pub(super) fn behind_the_end(token: &TokenWithSpan) -> Problem {
+    const STATEMENTS: [&str; 8] = ["CREATE", "INSERT", "SET", "USE", "DROP", "EXECUTE", "EXPLAIN", "SHOW"];
+    let at = position(token.span.start);
+    let problem = syntax(format!("Expected the end of the statement, found '{}'.", token.token), at);
+    match &token.token {
+        Token::Word(word) if STATEMENTS.iter().any(|known| known.eq_ignore_ascii_case(&word.value)) => {
+            problem.hint("A ';' stands between statements.")
+        }
+        _ => problem,
     }
 }
 

@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use weir_base::options::{Position, Problem, Problems, closest};
 
 use super::ast::QueryText;
-use super::cursor::{Cursor, Parsed, WrittenOption};
+use super::cursor::{Cursor, Parsed, WrittenOption, behind_the_end};
 use super::dialect::WeirDialect;
 use super::source::{HintComment, Source, position, syntax};
 use super::types::{SqlType, parse_type};
@@ -223,7 +223,7 @@ fn expect_end(parser: &Parser<'_>) -> Parsed<()> {
     if next.token == Token::EOF {
         return Ok(());
     }
-    Err(syntax(format!("Expected the end of the statement, found '{}'.", next.token), position(next.span.start)).into())
+    Err(behind_the_end(&next).into())
 }
 
 /// sqlparser's message with its place as a position.

@@ -123,7 +123,7 @@ pub(crate) struct Explain {
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// The table, as `catalog.database.table`
+    /// The table, as `catalog.database.table`, or the name of a declared one with 'connector' = 'iceberg'
     pub(crate) table: String,
     /// Take CREATE, SET and USE statements from this file first
     #[arg(long, value_name = "FILE")]

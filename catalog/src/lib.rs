@@ -24,6 +24,7 @@ pub mod verify;
 
 pub use error::CatalogError;
 pub use lake::{LakeCatalog, LakeTable, PartitionColumn, TableId, TableSpec};
+pub use new_table::planned_table;
 pub use open::{OpenedCatalog, open};
 pub use properties::check_properties;
 pub use schema::lake_schema;

@@ -1,15 +1,28 @@
 //! From what a CREATE TABLE says to the metadata of a new table.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use iceberg::spec::{FormatVersion, Schema, SortOrder, TableMetadata, TableMetadataBuilder, Transform, UnboundPartitionSpec};
 
 use crate::error::CatalogError;
-use crate::lake::{PartitionColumn, TableId, TableSpec};
+use crate::lake::{LakeCatalog, LakeTable, PartitionColumn, TableId, TableSpec};
 use crate::properties::{NEW_TABLE, check_properties};
 use crate::schema::needs_version_three;
 
 const FORMAT_VERSION: &str = "format-version";
+
+/// The table that `spec` would make in `catalog`, without making it: what plans are made with before there is one. Unless the specification
+/// gives a location, it is a placeholder that nothing can be written to.
+///
+/// # Errors
+/// As the creation of the table, as far as the catalog is not asked.
+pub fn planned_table(catalog: &dyn LakeCatalog, id: &TableId, spec: &TableSpec) -> Result<LakeTable, CatalogError> {
+    let location = spec.location.clone().unwrap_or_else(|| format!("planned:///{}/{}", id.database, id.table));
+    let metadata = NewTable::check(id, spec)?.metadata(id, location)?;
+    let metadata_location = format!("{}/metadata/planned.json", metadata.location());
+    Ok(LakeTable { id: id.clone(), metadata: Arc::new(metadata), metadata_location, file_io: catalog.file_systems().file_io() })
+}
 
 /// A checked specification: what every catalog needs to create the table in its own way.
 #[derive(Debug)]
@@ -102,8 +115,6 @@ fn field_name(column: &PartitionColumn) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow_schema::{DataType, Field, Schema as ArrowSchema, TimeUnit};
 
     use super::*;

@@ -18,6 +18,9 @@ use crate::table::TableDef;
 /// The option that names the connector; every connector declares it and pulls it.
 pub const CONNECTOR: OptionDecl = OptionDecl::new("connector", ValueType::String, "The name of the connector.").required();
 
+/// `'connector' = 'iceberg'`: no [`Connector`], but a table in a catalog, which [`crate::iceberg::TableLink`] finds.
+pub const ICEBERG: &str = "iceberg";
+
 /// Every connector there is.
 #[must_use]
 pub fn registry() -> Registry {
@@ -34,6 +37,12 @@ pub fn cannot_be(connector: &dyn Connector, table: &TableDef, role: Role) -> Pro
     };
     let what = format!("Connector '{}' can only be used as a {can}. It cannot be used as a {cannot}.", connector.name());
     Problem::new("CON-002", table.options.object(), what).at(table.options.position("connector")).into()
+}
+
+/// Whether the table is one of an Iceberg catalog, declared outside of it.
+#[must_use]
+pub fn is_linked(table: &TableDef) -> bool {
+    table.options.peek(CONNECTOR.key) == Some(ICEBERG)
 }
 
 /// What a table is opened for.
@@ -123,14 +132,21 @@ impl Registry {
         self.connectors.iter()
     }
 
+    /// What may follow `'connector' =`, in order.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.connectors.iter().map(|connector| connector.name()).chain([ICEBERG]).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// The connector that a table names.
     ///
     /// # Errors
     /// `OPT-002` if there is no `connector` option, `CON-001` if nobody has that name.
     pub fn of(&self, table: &TableDef) -> Result<&Arc<dyn Connector>, Problems> {
         let object = table.options.object();
-        let mut names: Vec<&str> = self.connectors.iter().map(|connector| connector.name()).collect();
-        names.sort_unstable();
+        let names = self.names();
         let Some(wanted) = table.options.peek("connector") else {
             let what = "One or more required options are missing: 'connector'.";
             return Err(Problem::new("OPT-002", object, what).hint(format!("Available connectors: {}.", names.join(", "))).into());

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use weir_base::options::OptionDecl;
-use weir_connectors::iceberg::{READ_OPTIONS, TABLE_PROPERTIES, WRITE_OPTIONS};
+use weir_connectors::iceberg::{CONNECTOR_OPTIONS, READ_OPTIONS, TABLE_PROPERTIES, WRITE_OPTIONS};
 use weir_connectors::registry::Registry;
 
 use crate::settings::SETTINGS;
@@ -33,12 +33,26 @@ pub fn option_tables(registry: &Registry) -> String {
     text
 }
 
-/// The option tables of Iceberg, which is a catalog and not a connector: title, what they are for, options.
+/// What SHOW CONNECTORS says of Iceberg.
+pub(crate) const ICEBERG_DOC: &str = "A table of an Iceberg catalog, declared outside of it.";
+
+/// The option tables of Iceberg, which is a catalog first and a connector beside: title, what they are for, options.
 pub(crate) const ICEBERG: &[(&str, &str, &[OptionDecl])] = &[
     ("Iceberg: CREATE CATALOG", "Options of `CREATE CATALOG … WITH ('type' = 'iceberg', …)`.", weir_catalog::open::OPTIONS),
-    ("Iceberg: table properties", "Options of `CREATE TABLE` in an Iceberg catalog.", TABLE_PROPERTIES),
-    ("Iceberg: writing", "Options of an OPTIONS hint after the target of an INSERT.", WRITE_OPTIONS),
-    ("Iceberg: reading", "Options of an OPTIONS hint after a table in FROM.", READ_OPTIONS),
+    (
+        "Iceberg: connector `iceberg`",
+        "Options of a table outside of an Iceberg catalog, `WITH ('connector' = 'iceberg', …)`; with them stand the options of CREATE CATALOG, \
+         table properties, and the options of writing and reading.",
+        CONNECTOR_OPTIONS,
+    ),
+    ("Iceberg: table properties", "Options of `CREATE TABLE` in an Iceberg catalog or with the connector `iceberg`.", TABLE_PROPERTIES),
+    (
+        "Iceberg: writing",
+        "Options of an OPTIONS hint after the target of an INSERT, or of a table with the connector `iceberg`. CREATE TABLE stores those that have \
+         a table property of the same meaning.",
+        WRITE_OPTIONS,
+    ),
+    ("Iceberg: reading", "Options of an OPTIONS hint after a table in FROM, or of a table with the connector `iceberg`.", READ_OPTIONS),
 ];
 
 fn section(title: &str, doc: &str, options: &[OptionDecl]) -> String {

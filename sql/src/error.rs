@@ -64,7 +64,8 @@ pub(crate) fn plan_error(error: &DataFusionError, object: &str, statement: Posit
     SqlError::from(describe(root(error), object).at(Some(at)))
 }
 
-fn root(error: &DataFusionError) -> &DataFusionError {
+/// The error below its contexts.
+pub(crate) fn root(error: &DataFusionError) -> &DataFusionError {
     match error {
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => root(inner),
         DataFusionError::Shared(inner) => root(inner),

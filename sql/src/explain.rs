@@ -2,22 +2,19 @@
 
 use std::fmt::Write as _;
 
-use arrow_array::RecordBatch;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::LogicalPlan;
 use weir_base::options::Problem;
 use weir_base::secret::{MASK, is_sensitive_key};
 use weir_connectors::sink::Distribution;
 
-use crate::error::SqlError;
 use crate::parse::ast::Insert;
 use crate::plan::{JobSettings, PlannedInsert};
 use crate::planner::Planned;
 use crate::planner::resolve::Planning;
-use crate::session::table_of;
 
 /// The explanation of a query.
-pub(crate) fn query(planning: &Planning<'_>, planned: &Planned, optimised: &LogicalPlan) -> Result<RecordBatch, SqlError> {
+pub(crate) fn query(planning: &Planning<'_>, planned: &Planned, optimised: &LogicalPlan) -> String {
     let mut text = String::from("== Query as written ==\n");
     push_plan(&mut text, &planned.plan);
     text.push_str("\n== Optimized plan ==\n");
@@ -27,7 +24,7 @@ pub(crate) fn query(planning: &Planning<'_>, planned: &Planned, optimised: &Logi
         push_sources(&mut text, planning);
     }
     push_warnings(&mut text, &planning.warnings);
-    as_rows(&text)
+    text
 }
 
 /// The explanation of a job.
@@ -37,7 +34,7 @@ pub(crate) fn job<'a>(
     written: &[LogicalPlan],
     inserts: &[PlannedInsert],
     statements: impl Iterator<Item = &'a Insert>,
-) -> Result<RecordBatch, SqlError> {
+) -> String {
     let mut text = String::from("== Query as written ==\n");
     for (plan, insert) in written.iter().zip(inserts) {
         line(&mut text, format_args!("INSERT INTO {}", insert.target));
@@ -69,7 +66,7 @@ pub(crate) fn job<'a>(
         line(&mut text, format_args!("  operators: {}", operators(&insert.query)));
     }
     push_warnings(&mut text, &planning.warnings);
-    as_rows(&text)
+    text
 }
 
 fn push_sources(text: &mut String, planning: &Planning<'_>) {
@@ -128,9 +125,4 @@ fn push_plan(text: &mut String, plan: &LogicalPlan) {
 fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     text.write_fmt(arguments).unwrap_or_default();
     text.push('\n');
-}
-
-fn as_rows(text: &str) -> Result<RecordBatch, SqlError> {
-    let rows: Vec<Vec<Option<String>>> = text.lines().map(|line| vec![Some(line.to_owned())]).collect();
-    table_of(&["result"], &rows)
 }

@@ -1,8 +1,9 @@
 //! Results of statements and queries as text.
 
 use std::io::Write;
+use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_cast::pretty::pretty_format_batches_with_options;
 use arrow_schema::SchemaRef;
@@ -18,23 +19,25 @@ pub(super) fn print_results(results: Vec<StatementResult>, format: ResultFormat)
         match result {
             StatementResult::Message(text) => line(&text)?,
             // A plan is read as text, not in a frame.
-            StatementResult::Table(batch) if batch.num_columns() == 1 && batch.num_rows() == 1 && format == ResultFormat::Table => {
-                line(&cell(&batch)?)?;
-            }
-            StatementResult::Table(batch) => {
-                let mut printer = ResultPrinter::new(batch.schema(), format);
-                printer.batch(batch)?;
-                printer.finish()?;
-            }
+            StatementResult::Text(text) if format == ResultFormat::Table => line(text.trim_end())?,
+            StatementResult::Text(text) => table(one_cell(text)?, format)?,
+            StatementResult::Table(batch) => table(batch, format)?,
             StatementResult::Query(_) => return Err(Failure::internal("a query came where only a table can be printed")),
         }
     }
     Ok(())
 }
 
-fn cell(batch: &RecordBatch) -> Result<String, Failure> {
-    let formatter = ArrayFormatter::try_new(batch.column(0), &options()).map_err(|error| unprintable(&error))?;
-    formatter.value(0).try_to_string().map_err(|error| unprintable(&error))
+fn table(batch: RecordBatch, format: ResultFormat) -> Result<(), Failure> {
+    let mut printer = ResultPrinter::new(batch.schema(), format);
+    printer.batch(batch)?;
+    printer.finish()
+}
+
+/// A text as a result of one row, for programs.
+fn one_cell(text: String) -> Result<RecordBatch, Failure> {
+    let column: ArrayRef = Arc::new(StringArray::from(vec![text]));
+    RecordBatch::try_from_iter([("result", column)]).map_err(|error| unprintable(&error))
 }
 
 /// Prints the batches of one result. Aligned columns need all rows first; the other forms print as rows come.
@@ -103,8 +106,14 @@ fn json(batch: &RecordBatch) -> Result<(), Failure> {
     out.flush().map_err(|error| Failure::internal(format!("standard output: {error}")))
 }
 
+/// Timestamps as SQL writes them.
+const TIMESTAMP: &str = "%Y-%m-%d %H:%M:%S%.f";
+/// The same in UTC.
+const TIMESTAMP_LTZ: &str = "%Y-%m-%d %H:%M:%S%.fZ";
+
 fn options() -> FormatOptions<'static> {
-    FormatOptions::default().with_null("NULL").with_display_error(true)
+    let options = FormatOptions::default().with_null("NULL").with_display_error(true);
+    options.with_timestamp_format(Some(TIMESTAMP)).with_timestamp_tz_format(Some(TIMESTAMP_LTZ))
 }
 
 /// RFC 4180: quotes around what holds a comma, a quote or a line break.

@@ -1,5 +1,6 @@
 //! Input that goes wrong, and servers that are away: the job stops and says why, or waits and goes on; nothing is lost either way.
 
+use std::path::Path;
 use std::time::Duration;
 
 use axum::http::Method;

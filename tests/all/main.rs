@@ -20,6 +20,8 @@ mod kafka_security;
 #[cfg(test)]
 mod kafka_source;
 #[cfg(test)]
+mod linked;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod orders;

@@ -10,10 +10,11 @@ mod read;
 #[cfg(test)]
 mod tests;
 mod types;
+mod with;
 mod write;
 
 pub use committer::IcebergCommitter;
-pub use properties::check_table_properties;
 pub use read::{IcebergScan, READ_OPTIONS};
 pub use weir_catalog::properties::TABLE_PROPERTIES;
+pub use with::{CONNECTOR_OPTIONS, TableLink, TableWith};
 pub use write::{IcebergSink, WRITE_OPTIONS, tuned_properties};

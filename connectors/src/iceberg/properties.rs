@@ -6,7 +6,7 @@ use weir_catalog::properties::{TABLE_PROPERTIES, is_allowed};
 
 /// Checks the table properties in `bag`: declared ones are pulled and must parse, others that a table may have are pulled as they are. What
 /// is left over is neither.
-pub fn check_table_properties(bag: &mut OptionBag) {
+pub(super) fn check_table_properties(bag: &mut OptionBag) {
     let keys: Vec<String> = bag.iter().map(|(key, _)| key.to_owned()).collect();
     for key in keys {
         match TABLE_PROPERTIES.iter().find(|decl| decl.matches(&key)) {

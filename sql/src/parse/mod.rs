@@ -13,3 +13,4 @@ pub(crate) mod types;
 pub(crate) use cursor::{Name, WrittenOption, unsupported};
 pub(crate) use query::{TYPE_PLACEHOLDER, parse_expression, split_hint};
 pub use script::{Script, is_incomplete};
+pub(crate) use source::position;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, SchemaRef};
 use datafusion::common::{DFSchemaRef, ScalarValue};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
-use datafusion::sql::sqlparser::ast::{Ident, SelectItem, SetExpr};
-use weir_base::options::{Problem, closest};
+use weir_base::options::{OptionBag, Position, Problem, closest};
+use weir_catalog::{LakeCatalog, LakeTable};
 use weir_connectors::iceberg::IcebergSink;
 use weir_connectors::registry::{Opened, Role};
 use weir_connectors::sink::StreamSink;
@@ -31,16 +31,14 @@ pub(crate) async fn plan_insert(
     before: &[PlannedInsert],
 ) -> Result<(PlannedInsert, Planned), SqlError> {
     let target = scope.table(&insert.target);
-    let (sink, suffix) = open_sink(planning, insert, &target).await?;
-    let mut query = insert.query.clone();
-    unique_names(&mut query.query.body);
-    let mut planned = plan_query(planning, &query, scope).await?;
+    let Target { sink, suffix, columns } = open_sink(planning, insert, &target).await?;
+    let mut planned = plan_query(planning, &insert.query, scope).await?;
     if let Some(what) = streaming::first_unsupported(&planned.plan) {
         let problem = Problem::new(NOT_YET, format!("INSERT INTO '{target}'"), format!("{what} over a stream is not supported yet."));
         let hint = "A streaming INSERT can project, filter, cast, call scalar functions and UNNEST.";
         return Err(problem.hint(hint).at(Some(insert.query.position)).into());
     }
-    planned.plan = fit(planning, planned.plan, insert, &target, &sink.schema())?;
+    planned.plan = fit(planning, planned.plan, insert.query.position, &columns, &target, &sink.schema())?;
     let query = optimise(&planned, &format!("INSERT INTO '{target}'"), insert.query.position)?;
     Ok((PlannedInsert { sink_id: sink_id(&target.table, &suffix, before), target, sink, query }, planned))
 }
@@ -53,57 +51,68 @@ fn sink_id(table: &str, suffix: &str, before: &[PlannedInsert]) -> String {
     std::iter::once(name.clone()).chain(numbered).find(is_free).unwrap_or(name)
 }
 
-/// Gives an expression that occurs again another name: columns go by position, and DataFusion wants names to differ.
-fn unique_names(body: &mut SetExpr) {
-    match body {
-        SetExpr::Select(select) => {
-            let mut seen: Vec<String> = Vec::new();
-            for item in &mut select.projection {
-                let SelectItem::UnnamedExpr(expression) = item else { continue };
-                let text = expression.to_string();
-                if seen.contains(&text) {
-                    let alias = Ident::with_quote('`', format!("{text}#{}", seen.len()));
-                    *item = SelectItem::ExprWithAlias { expr: expression.clone(), alias };
-                }
-                seen.push(text);
-            }
-        }
-        SetExpr::SetOperation { left, right, .. } => {
-            unique_names(left);
-            unique_names(right);
-        }
-        _ => {}
-    }
+/// What an INSERT goes into.
+struct Target {
+    sink: Arc<dyn StreamSink>,
+    /// What the sink's options add to its id.
+    suffix: String,
+    /// The columns that the query fills, in its order; empty for all of the sink.
+    columns: Vec<(String, Position)>,
 }
 
-/// The sink, and what its options add to its id.
-async fn open_sink(planning: &mut Planning<'_>, insert: &Insert, target: &TablePath) -> Result<(Arc<dyn StreamSink>, String), SqlError> {
+async fn open_sink(planning: &mut Planning<'_>, insert: &Insert, target: &TablePath) -> Result<Target, SqlError> {
     let session = planning.session;
-    let mut suffix = String::new();
-    let opened = match find(session, target, insert.target.position).await? {
+    let mut columns = insert.columns.clone();
+    let (sink, suffix) = match find(session, target, insert.target.position).await? {
         Found::View(_) => {
             let problem = Problem::new(NOT_YET, format!("View '{target}'"), "a view cannot be the target of an INSERT.");
             return Err(problem.at(Some(insert.target.position)).into());
         }
-        Found::Declared(table) => {
-            let def = table.with_hint(Some(&insert.hint));
-            session.registry.for_role(&def, Role::Sink)?.sink(&def, &session.file_systems)?
-        }
-        Found::Lake(lake, table) => {
-            let opened = IcebergSink::open(&lake.catalog, &table, &hint_bag(target, Some(&insert.hint)))?;
-            opened.value.uid_suffix().clone_into(&mut suffix);
-            Opened { value: Arc::new(opened.value) as Arc<dyn StreamSink>, warnings: opened.warnings }
-        }
+        Found::Declared(table) => match &table.link {
+            Some(link) => {
+                let found = if planning.only_shown { link.load_or_plan(target).await? } else { link.load(target, insert.target.position).await? };
+                planning.warnings.extend(link.differences(target, &found)?);
+                if columns.is_empty() {
+                    columns = table.def.sink_schema().fields().iter().map(|field| (field.name().clone(), insert.target.position)).collect();
+                }
+                open_iceberg(planning, &link.catalog, &found, &link.writing(target, &insert.hint))?
+            }
+            None => {
+                let def = table.with_hint(Some(&insert.hint));
+                let Opened { value, warnings } = session.registry.for_role(&def, Role::Sink)?.sink(&def, &session.file_systems)?;
+                planning.warnings.extend(warnings);
+                (value, String::new())
+            }
+        },
+        Found::Lake(lake, table) => open_iceberg(planning, &lake.catalog, &table, &hint_bag(target, Some(&insert.hint)))?,
     };
-    planning.warnings.extend(opened.warnings);
-    Ok((opened.value, suffix))
+    Ok(Target { sink, suffix, columns })
+}
+
+/// The sink of a table in a lake, and its suffix.
+fn open_iceberg(
+    planning: &mut Planning<'_>,
+    catalog: &Arc<dyn LakeCatalog>,
+    table: &LakeTable,
+    options: &OptionBag,
+) -> Result<(Arc<dyn StreamSink>, String), SqlError> {
+    let Opened { value, warnings } = IcebergSink::open(catalog, table, options)?;
+    planning.warnings.extend(warnings);
+    let suffix = value.uid_suffix().to_owned();
+    Ok((Arc::new(value), suffix))
 }
 
 /// A projection of `query` to the columns of the sink.
-fn fit(planning: &Planning<'_>, query: LogicalPlan, insert: &Insert, target: &TablePath, sink: &SchemaRef) -> Result<LogicalPlan, SqlError> {
+fn fit(
+    planning: &Planning<'_>,
+    query: LogicalPlan,
+    at: Position,
+    named: &[(String, Position)],
+    target: &TablePath,
+    sink: &SchemaRef,
+) -> Result<LogicalPlan, SqlError> {
     let object = format!("INSERT INTO '{target}'");
-    let at = insert.query.position;
-    let places = places(insert, sink, &object)?;
+    let places = places(named, sink, &object)?;
     let given = query.schema().fields().len();
     if given != places.len() {
         let names: Vec<&str> = places.iter().filter_map(|place| sink.fields().get(*place)).map(|field| field.name().as_str()).collect();
@@ -144,13 +153,13 @@ fn fit(planning: &Planning<'_>, query: LogicalPlan, insert: &Insert, target: &Ta
 }
 
 /// For each column of the query, the place of the sink's column that it goes into.
-fn places(insert: &Insert, sink: &SchemaRef, object: &str) -> Result<Vec<usize>, SqlError> {
-    if insert.columns.is_empty() {
+fn places(named: &[(String, Position)], sink: &SchemaRef, object: &str) -> Result<Vec<usize>, SqlError> {
+    if named.is_empty() {
         return Ok((0..sink.fields().len()).collect());
     }
-    let mut places = Vec::with_capacity(insert.columns.len());
+    let mut places = Vec::with_capacity(named.len());
     let mut problems = Vec::new();
-    for (name, at) in &insert.columns {
+    for (name, at) in named {
         match sink.index_of(name) {
             Ok(place) if places.contains(&place) => {
                 problems.push(Problem::new(PLAN, object, format!("Column '{name}' is named twice.")).at(Some(*at)));

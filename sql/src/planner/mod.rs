@@ -3,10 +3,13 @@
 mod functions;
 pub(crate) mod implicit_cast;
 pub(crate) mod insert;
+mod names;
+mod places;
 pub(crate) mod resolve;
 pub(crate) mod state;
 mod stream_table;
 mod streaming;
+mod text_casts;
 mod unnest;
 
 use datafusion::execution::session_state::SessionState;
@@ -37,13 +40,15 @@ pub(crate) fn plan_query<'a>(
 ) -> futures::future::BoxFuture<'a, Result<Planned, SqlError>> {
     Box::pin(async move {
         planning.note_idle_hints(query);
-        let statement = DfStatement::Statement(Box::new(AstStatement::Query(query.query.clone())));
+        let mut named = query.query.clone();
+        names::name_columns(&mut named);
+        let statement = DfStatement::Statement(Box::new(AstStatement::Query(named)));
         let references = planning.base.resolve_table_references(&statement);
         let references = references.map_err(|error| plan_error(&error, "Query", query.position))?;
         let tables = planning.tables(&references, query, scope).await?;
         let state = state::statement_state(&planning.base, tables, &query.types, (&scope.catalog, &scope.database));
         let plan = state.statement_to_plan(statement).await.and_then(unnest::replace_markers);
-        let plan = plan.map_err(|error| plan_error(&error, "Query", query.position))?;
+        let plan = plan.map_err(|error| plan_error(&error, "Query", places::of_column(query, &error)))?;
         Ok(Planned { plan, state })
     })
 }

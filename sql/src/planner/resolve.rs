@@ -11,20 +11,20 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, ident};
 use datafusion::sql::sqlparser::ast::ExprWithAlias;
 use weir_base::options::{OptionBag, Position, Problem};
-use weir_catalog::{CatalogError, LakeTable, TableId};
-use weir_connectors::batch::BatchTable;
+use weir_catalog::{CatalogError, LakeCatalog, LakeTable, TableId};
 use weir_connectors::iceberg::IcebergScan;
 use weir_connectors::registry::Role;
 use weir_connectors::table::{ColumnKind, TableDef, TablePath};
 
 use super::state::{StatementTables, statement_state};
 use super::stream_table::StreamProvider;
-use super::{Planned, plan_query};
+use super::{Planned, places, plan_query};
 use crate::error::{NOT_YET, SqlError, plan_error};
 use crate::parse::ast::QueryText;
 use crate::parse::{WrittenOption, parse_expression, split_hint};
 use crate::plan::StreamTable;
 use crate::session::SessionParts;
+use crate::session::link::Link;
 use crate::session::objects::{Declared, Entry, Lake, Scope, View, missing};
 
 /// What a query is planned for.
@@ -44,6 +44,8 @@ pub(crate) struct Planning<'a> {
     pub(crate) purpose: Purpose,
     pub(crate) sources: Vec<(SourceKey, StreamTable)>,
     pub(crate) warnings: Vec<Problem>,
+    /// For EXPLAIN: a table that a job would create is planned as it would be.
+    pub(crate) only_shown: bool,
     /// Names of views being planned, against a view in itself.
     open_views: Vec<TablePath>,
 }
@@ -60,7 +62,8 @@ pub(crate) enum Found {
 
 impl<'a> Planning<'a> {
     pub(crate) fn new(session: &'a SessionParts, purpose: Purpose) -> Self {
-        Self { session, base: session.base.clone(), purpose, sources: Vec::new(), warnings: Vec::new(), open_views: Vec::new() }
+        let base = session.base.clone();
+        Self { session, base, purpose, sources: Vec::new(), warnings: Vec::new(), only_shown: false, open_views: Vec::new() }
     }
 
     /// The sources met so far, in order.
@@ -83,7 +86,7 @@ impl<'a> Planning<'a> {
             let hint = hint.and_then(|number| query.hints.get(number));
             let marked = full_path(scope, reference, reference.table());
             let path = full_path(scope, reference, name);
-            let provider = self.provider(&path, hint.map(Vec::as_slice), query.position).await?;
+            let provider = self.provider(&path, hint.map(Vec::as_slice), places::of_table(query, reference)).await?;
             tables.insert(marked, provider);
         }
         Ok(tables)
@@ -104,8 +107,14 @@ impl<'a> Planning<'a> {
                 }
                 self.view(&view).await
             }
-            Found::Declared(table) => self.declared(&table.with_hint(hint), at).await,
-            Found::Lake(lake, table) => self.lake(path, &lake, &table, hint, at).await,
+            Found::Declared(table) => match &table.link {
+                Some(link) => self.linked(&table.def, link, hint, at).await,
+                None => self.declared(&table.with_hint(hint), at).await,
+            },
+            Found::Lake(lake, table) => {
+                self.refuse_as_stream(path, at)?;
+                self.snapshot(&lake.catalog, *table, &hint_bag(path, hint)).await
+            }
         }
     }
 
@@ -157,21 +166,40 @@ impl<'a> Planning<'a> {
         Ok(table)
     }
 
-    async fn lake(
+    /// The declared columns of a table that is kept in a lake.
+    async fn linked(
         &mut self,
-        path: &TablePath,
-        lake: &Lake,
-        table: &LakeTable,
+        def: &TableDef,
+        link: &Link,
         hint: Option<&[WrittenOption]>,
         at: Position,
     ) -> Result<Arc<dyn TableProvider>, SqlError> {
-        if self.purpose == Purpose::Stream {
-            let what = "an Iceberg table cannot be the source of an INSERT yet.";
-            return Err(Problem::new(NOT_YET, format!("Table '{path}'"), what).at(Some(at)).into());
+        self.refuse_as_stream(&def.path, at)?;
+        let table = link.load(&def.path, at).await?;
+        self.warnings.extend(link.differences(&def.path, &table)?);
+        let provider = self.snapshot(&link.catalog, table, &link.reading(&def.path, hint)).await?;
+        let declared = def.columns.iter().map(|column| &column.name);
+        if declared.eq(provider.schema().fields().iter().map(|field| field.name())) {
+            return Ok(provider);
         }
-        let opened = IcebergScan::open(&lake.catalog, &table.id, &hint_bag(path, hint))?;
+        let plan = scan(&def.path, provider, at)?;
+        Ok(Arc::new(ViewTable::new(with_computed(&self.base, def, plan, at)?, None)))
+    }
+
+    fn refuse_as_stream(&self, path: &TablePath, at: Position) -> Result<(), Problem> {
+        match self.purpose {
+            Purpose::Batch => Ok(()),
+            Purpose::Stream => {
+                let what = "an Iceberg table cannot be the source of an INSERT yet.";
+                Err(Problem::new(NOT_YET, format!("Table '{path}'"), what).at(Some(at)))
+            }
+        }
+    }
+
+    async fn snapshot(&mut self, catalog: &Arc<dyn LakeCatalog>, table: LakeTable, options: &OptionBag) -> Result<Arc<dyn TableProvider>, SqlError> {
+        let opened = IcebergScan::open(catalog, &table.id, options)?;
         self.warnings.extend(opened.warnings);
-        Ok(opened.value.provider().await?)
+        Ok(opened.value.provider_of(table).await?)
     }
 }
 
@@ -215,6 +243,9 @@ pub(crate) async fn find(session: &SessionParts, path: &TablePath, at: Position)
     match lake.catalog.load(&id).await {
         Ok(table) => Ok(Found::Lake(Box::new(lake.clone()), Box::new(table))),
         Err(CatalogError::NotFound(_)) => {
+            if let Some(planned) = session.objects.planned.get(path) {
+                return Ok(Found::Lake(Box::new(lake.clone()), Box::new(planned.clone())));
+            }
             // Only for a suggestion: a failure here must not hide that the table is missing.
             let names = lake.catalog.tables(&path.database).await.unwrap_or_default();
             Err(missing_table(path, names.iter().map(String::as_str)).at(Some(at)).into())
@@ -223,7 +254,8 @@ pub(crate) async fn find(session: &SessionParts, path: &TablePath, at: Position)
     }
 }
 
-fn missing_table<'a>(path: &TablePath, known: impl IntoIterator<Item = &'a str>) -> Problem {
+/// That a name stands for no table, with the nearest of `known`.
+pub(crate) fn missing_table<'a>(path: &TablePath, known: impl IntoIterator<Item = &'a str>) -> Problem {
     let problem = missing("Table", &path.table, "it does not exist.", known);
     Problem { object: format!("Table '{path}'"), ..problem }
 }

@@ -15,6 +15,7 @@ use datafusion::sql::sqlparser::ast::{DataType as AstType, ExactNumberInfo, Time
 use weir_connectors::table::TablePath;
 
 use super::functions;
+use super::text_casts::TextCasts;
 use super::unnest::UnnestPlanner;
 use crate::parse::TYPE_PLACEHOLDER;
 use crate::parse::types::SqlType;
@@ -31,7 +32,7 @@ pub(crate) fn base_state(parallelism: usize) -> SessionState {
     options.sql_parser.parse_float_as_decimal = true;
     options.sql_parser.collect_spans = true;
     options.execution.parquet.schema_force_view_types = false;
-    let mut state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+    let mut state = SessionStateBuilder::new().with_config(config).with_default_features().with_analyzer_rule(Arc::new(TextCasts)).build();
     functions::register(&mut state);
     state
 }

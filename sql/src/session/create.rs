@@ -5,9 +5,10 @@ use std::sync::Arc;
 use arrow_schema::Schema;
 use weir_base::options::{OptionBag, Position, Problem, Problems, closest};
 use weir_catalog::{CatalogError, TableId};
-use weir_connectors::registry::{Connector, Role};
+use weir_connectors::registry::{Connector, Role, is_linked};
 use weir_connectors::table::{ColumnDef, ColumnKind, TableDef, TablePath};
 
+use super::lake_ddl::missing_partition_column;
 use super::objects::{DEFAULT_CATALOG, Declared, Entry, Lake, View, missing};
 use super::run::Run;
 use super::{Outcome, Session};
@@ -49,7 +50,8 @@ impl Session {
         }
         let opened = weir_catalog::open(&catalog, &mut bag.fresh(), &self.parts.file_systems)?;
         warnings.extend(opened.warnings);
-        let lake = Lake { catalog: opened.catalog, options: bag, default_database: opened.default_database };
+        let shared = self.parts.objects.shared(opened.catalog, &bag)?;
+        let lake = Lake { catalog: shared, options: bag, default_database: opened.default_database };
         self.parts.objects.lakes.insert(catalog.clone(), lake);
         Ok(Some(format!("Catalog '{catalog}' created.")))
     }
@@ -68,8 +70,14 @@ impl Session {
             let name = format!("{}.{}", path.catalog, path.database);
             return Err(missing("Database", &name, "it does not exist.", known).at(Some(table.name.position)).into());
         }
-        let declared = self.declare(table, &path).await?;
-        outcome.warnings.extend(self.validate(&declared.def)?);
+        let mut declared = self.declare(table, &path).await?;
+        if is_linked(&declared.def) {
+            declared.link = Some(self.link(&declared, table.name.position, &mut outcome.warnings)?);
+            // Its catalog may be a new one, whose tables have not been compared yet.
+            run.asked = false;
+        } else {
+            outcome.warnings.extend(self.validate(&declared.def)?);
+        }
         let objects = &mut self.parts.objects;
         let map = if table.temporary { &mut objects.temporary } else { &mut objects.permanent };
         map.insert(path.clone(), Entry::Table(Arc::new(declared)));
@@ -100,6 +108,7 @@ impl Session {
             watermark: table.watermark.clone(),
             partitioned_by: table.partitioned_by.clone(),
             temporary: table.temporary,
+            link: None,
         };
         let mut inherited = Vec::new();
         if let Some(like) = &table.like {
@@ -123,16 +132,13 @@ impl Session {
                 Err(other) => return Err(other),
             }
         }
-        for key in &declared.def.primary_key {
-            match columns.iter_mut().find(|column| column.name == *key) {
-                Some(column) => column.nullable = false,
-                None => problems.push(unknown_column("PRIMARY KEY", key, &columns, &object, table.name.position)),
-            }
+        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        for key in declared.def.primary_key.iter().filter(|key| !names.contains(&key.as_str())) {
+            problems.push(unknown_column("PRIMARY KEY", key, &names, &object, table.name.position));
         }
-        for partition in &declared.partitioned_by {
-            if !columns.iter().any(|column| column.name == partition.column) {
-                problems.push(unknown_column("PARTITIONED BY", &partition.column, &columns, &object, partition.position));
-            }
+        problems.extend(declared.partitioned_by.iter().filter_map(|partition| missing_partition_column(partition, &names, &object)));
+        for column in columns.iter_mut().filter(|column| declared.def.primary_key.contains(&column.name)) {
+            column.nullable = false;
         }
         if !problems.is_empty() {
             return Err(Problems::new(problems).into());
@@ -364,8 +370,9 @@ fn may_replace(kind: &ColumnText, like: &Like) -> bool {
     }
 }
 
-fn unknown_column(clause: &str, name: &str, columns: &[ColumnDef], object: &str, at: Position) -> Problem {
-    let near = closest(name, columns.iter().map(|column| column.name.as_str())).first().map(|near| format!("Did you mean '{near}'?"));
+/// That a column which `clause` names is none of `columns`.
+pub(super) fn unknown_column(clause: &str, name: &str, columns: &[&str], object: &str, at: Position) -> Problem {
+    let near = closest(name, columns.iter().copied()).first().map(|near| format!("Did you mean '{near}'?"));
     Problem::new(NOT_FOUND, object, format!("Column '{name}' of {clause} does not exist.")).suggest(near).at(Some(at))
 }
 

@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow_schema::{Field, Schema};
+use arrow_schema::{Field, FieldRef, Schema};
 use iceberg::arrow::schema_to_arrow_schema;
 use iceberg::spec::{TableMetadata, Transform};
-use weir_base::options::{OptionBag, Problem, Problems, ValueType, closest, parse_memory_size};
+use weir_base::options::{Problem, Problems};
 use weir_base::secret::{MASK, is_sensitive_key};
-use weir_catalog::{CatalogError, LakeTable, PartitionColumn, TableId, TableSpec, lake_schema};
-use weir_connectors::iceberg::{TABLE_PROPERTIES, check_table_properties};
+use weir_catalog::{CatalogError, LakeTable, PartitionColumn, TableId, TableSpec, lake_schema, planned_table};
+use weir_connectors::iceberg::TableWith;
 use weir_connectors::table::{ColumnDef, ColumnKind, TableDef, TablePath};
 
-use super::create::bag_of;
+use super::create::{bag_of, unknown_column};
 use super::objects::{DEFAULT_CATALOG, Declared, Lake};
 use super::run::Run;
 use super::{Mode, Outcome, Session};
@@ -20,16 +20,6 @@ use crate::error::{EXISTS, NOT_FOUND, NOT_YET, SqlError};
 use crate::parse::ast::{ColumnText, CreateTable, Partition};
 use crate::parse::types::sql_type_of;
 use crate::parse::{Name, WrittenOption};
-
-/// Write options that CREATE TABLE stores under the property that they stand for.
-const STORED_AS: &[(&str, &str)] = &[
-    ("distribution-mode", "write.distribution-mode"),
-    ("target-file-size-bytes", "write.target-file-size-bytes"),
-    ("write-format", "write.format.default"),
-    ("compression-codec", "write.parquet.compression-codec"),
-    ("compression-level", "write.parquet.compression-level"),
-    ("upsert-enabled", "write.upsert.enabled"),
-];
 
 impl Session {
     pub(super) async fn create_database(
@@ -89,7 +79,9 @@ impl Session {
         let at = table.name.position;
         match lake.catalog.load(&id).await {
             Ok(existing) if table.if_not_exists || run.mode != Mode::Run => {
-                outcome.warnings.extend(differences(&object, &spec, &existing.metadata)?.into_iter().map(|problem| problem.at(Some(at))));
+                outcome
+                    .warnings
+                    .extend(differences(&object, &spec, Says::Everything, &existing.metadata)?.into_iter().map(|problem| problem.at(Some(at))));
                 return Ok(None);
             }
             Ok(_) => return Err(Problem::new(EXISTS, object, "it exists already.").hint("Write CREATE TABLE IF NOT EXISTS.").at(Some(at)).into()),
@@ -97,6 +89,11 @@ impl Session {
             Err(source) => return Err(SqlError::Catalog { what: format!("table '{path}' cannot be looked up"), source }),
         }
         if run.mode != Mode::Run {
+            if run.mode == Mode::Explain {
+                let planned = planned_table(lake.catalog.as_ref(), &id, &spec);
+                let planned = planned.map_err(|source| SqlError::Catalog { what: format!("table '{path}' cannot be created"), source })?;
+                self.parts.objects.planned.insert(path.clone(), planned);
+            }
             outcome.warnings.push(not_created(object).at(Some(at)));
             return Ok(None);
         }
@@ -130,67 +127,61 @@ impl Session {
             };
             problems.push(Problem::new(NOT_YET, object, what).hint(format!("It is column '{}'.", column.name)).at(Some(column.position)));
         }
-        for key in table.primary_key.iter().filter(|key| !fields.iter().any(|field: &Field| field.name() == *key)) {
-            problems.push(Problem::new(NOT_FOUND, object, format!("Column '{key}' of PRIMARY KEY does not exist.")).at(at));
+        let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
+        for key in table.primary_key.iter().filter(|key| !names.contains(&key.as_str())) {
+            problems.push(unknown_column("PRIMARY KEY", key, &names, object, table.name.position));
         }
-        for partition in &table.partitioned_by {
-            problems.extend(missing_partition_column(partition, &fields, object));
-        }
-        let mut bag = OptionBag::new(object);
-        let mut location = None;
-        for option in &table.options {
-            match option.key.as_str() {
-                "connector" => {
-                    let what = "'connector' does not belong into an Iceberg catalog: its tables are Iceberg tables.";
-                    problems.push(Problem::new(NOT_YET, object, what).at(Some(option.position)));
-                }
-                "location" => location = Some(option.value.clone()),
-                key => {
-                    let stored = STORED_AS.iter().find(|(short, _)| *short == key).map_or(key, |(_, property)| property);
-                    bag.insert(stored, option.value.clone(), Some(option.position));
-                }
+        problems.extend(table.partitioned_by.iter().filter_map(|partition| missing_partition_column(partition, &names, object)));
+        let with = match TableWith::in_catalog(&bag_of(object, &table.options)) {
+            Ok(opened) => {
+                warnings.extend(opened.warnings);
+                Some(opened.value)
             }
-        }
-        check_table_properties(&mut bag);
-        let properties: HashMap<String, String> = bag.iter().map(|(key, value)| (key.to_owned(), as_stored(key, value))).collect();
-        match bag.finish("iceberg", &TABLE_PROPERTIES.iter().collect::<Vec<_>>(), &[]) {
-            Ok(found) => warnings.extend(found),
-            Err(found) => problems.extend(found.as_slice().to_vec()),
-        }
-        if !problems.is_empty() {
-            return Err(Problems::new(problems).into());
-        }
-        let schema = lake_schema(&Schema::new(fields), &table.primary_key);
-        let schema = schema.map_err(|error| Problem::new(crate::error::TYPES, object, format!("{error}.")).at(at))?;
-        let partitioned_by =
-            table.partitioned_by.iter().map(|part| PartitionColumn { source: part.column.clone(), transform: part.transform }).collect();
-        Ok(TableSpec { schema, partitioned_by, properties, location })
+            Err(found) => {
+                problems.extend(found.as_slice().to_vec());
+                None
+            }
+        };
+        let Some(with) = with.filter(|_| problems.is_empty()) else { return Err(Problems::new(problems).into()) };
+        let mut spec = table_spec(object, fields, &table.primary_key, &table.partitioned_by).map_err(|problem| problem.at(at))?;
+        spec.properties = with.stored_properties();
+        spec.location = with.location;
+        Ok(spec)
     }
 }
 
-/// The value of a property as every engine reads it: sizes are whole numbers of bytes.
-fn as_stored(key: &str, value: &str) -> String {
-    let decl = TABLE_PROPERTIES.iter().find(|decl| decl.matches(key) && decl.ty == ValueType::MemorySize);
-    let bytes = decl.and_then(|_| parse_memory_size(value));
-    bytes.map_or_else(|| value.to_owned(), |bytes| bytes.to_string())
+/// A table of these columns, without properties.
+pub(super) fn table_spec(object: &str, columns: Vec<Field>, primary_key: &[String], partitioned_by: &[Partition]) -> Result<TableSpec, Problem> {
+    let schema = lake_schema(&Schema::new(columns), primary_key);
+    let schema = schema.map_err(|error| Problem::new(crate::error::TYPES, object, format!("{error}.")))?;
+    let partitioned_by = partitioned_by.iter().map(|part| PartitionColumn { source: part.column.clone(), transform: part.transform }).collect();
+    Ok(TableSpec { schema, partitioned_by, properties: HashMap::new(), location: None })
 }
 
 fn not_created(object: String) -> Problem {
     Problem::warning(NOT_FOUND, object, "it does not exist, and nothing is created here: 'weir run' creates it.")
 }
 
-fn missing_partition_column(partition: &Partition, fields: &[Field], object: &str) -> Option<Problem> {
+/// That a column of PARTITIONED BY is none of `columns`, nor in one of them.
+pub(super) fn missing_partition_column(partition: &Partition, columns: &[&str], object: &str) -> Option<Problem> {
     let top = partition.column.split('.').next().unwrap_or_default();
-    if fields.iter().any(|field| field.name() == top || *field.name() == partition.column) {
+    if columns.iter().any(|column| *column == top || *column == partition.column) {
         return None;
     }
-    let near = closest(&partition.column, fields.iter().map(|field| field.name().as_str())).first().map(|near| format!("Did you mean '{near}'?"));
-    let what = format!("Column '{}' of PARTITIONED BY does not exist.", partition.column);
-    Some(Problem::new(NOT_FOUND, object, what).suggest(near).at(Some(partition.position)))
+    Some(unknown_column("PARTITIONED BY", &partition.column, columns, object, partition.position))
 }
 
-/// What an existing table has otherwise than a CREATE TABLE IF NOT EXISTS says, as warnings.
-fn differences(object: &str, spec: &TableSpec, existing: &TableMetadata) -> Result<Vec<Problem>, SqlError> {
+/// What a declaration says of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Says {
+    /// All of it.
+    Everything,
+    /// Some of its columns, perhaps how it is partitioned.
+    Something,
+}
+
+/// What an existing table has otherwise than its declaration says, as warnings.
+pub(super) fn differences(object: &str, spec: &TableSpec, says: Says, existing: &TableMetadata) -> Result<Vec<Problem>, SqlError> {
     let mut warnings = Vec::new();
     let mut warn = |what: String| warnings.push(Problem::warning("CAT-001", object, what));
     let (declared, stored) = (arrow_of(&spec.schema)?, arrow_of(existing.current_schema())?);
@@ -209,12 +200,13 @@ fn differences(object: &str, spec: &TableSpec, existing: &TableMetadata) -> Resu
             Ok(_) => {}
         }
     }
-    for field in stored.fields().iter().filter(|field| declared.field_with_name(field.name()).is_err()) {
+    let undeclared = |field: &&FieldRef| says == Says::Everything && declared.field_with_name(field.name()).is_err();
+    for field in stored.fields().iter().filter(undeclared) {
         warn(format!("it has the column '{}', which is not declared.", field.name()));
     }
     let stored_partitions: Vec<(String, Transform)> = partitions_of(existing);
     let declared_partitions: Vec<(String, Transform)> = spec.partitioned_by.iter().map(|part| (part.source.clone(), part.transform)).collect();
-    if stored_partitions != declared_partitions {
+    if stored_partitions != declared_partitions && (says == Says::Everything || !declared_partitions.is_empty()) {
         let (declared, stored) = (partition_text(&declared_partitions), partition_text(&stored_partitions));
         warn(format!("it is declared as partitioned by ({declared}), but the table is partitioned by ({stored})."));
     }
@@ -277,7 +269,7 @@ pub(super) fn as_declared(path: &TablePath, table: &LakeTable) -> Result<Declare
     let at = weir_base::options::Position { line: 1, column: 1 };
     let partitioned_by = partitions_of(metadata).into_iter().map(|(column, transform)| Partition { column, transform, position: at }).collect();
     let def = TableDef { path: path.clone(), columns, primary_key, options };
-    Ok(Declared { def, comment: None, watermark: None, partitioned_by, temporary: false })
+    Ok(Declared { def, comment: None, watermark: None, partitioned_by, temporary: false, link: None })
 }
 
 /// The type without the field ids that Iceberg leaves in its metadata.
@@ -289,17 +281,5 @@ fn plain(data_type: &arrow_schema::DataType) -> arrow_schema::DataType {
         T::List(element) => T::List(Arc::new(field(element))),
         T::Map(entries, sorted) => T::Map(Arc::new(field(entries)), *sorted),
         other => other.clone(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_stored_as_bytes_and_the_rest_as_it_is_written() {
-        assert_eq!(as_stored("write.target-file-size-bytes", "64 mb"), "67108864");
-        assert_eq!(as_stored("read.split.target-size", "134217728"), "134217728");
-        assert_eq!(as_stored("write.parquet.compression-codec", "ZSTD"), "ZSTD");
     }
 }

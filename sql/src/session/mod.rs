@@ -5,6 +5,7 @@
 mod create;
 mod ddl_text;
 mod lake_ddl;
+pub(crate) mod link;
 pub(crate) mod objects;
 mod results;
 mod run;
@@ -15,17 +16,17 @@ use std::sync::Arc;
 
 use datafusion::execution::session_state::SessionState;
 use weir_base::options::Problem;
-use weir_catalog::LakeCatalog;
+use weir_catalog::{LakeCatalog, TableId};
 use weir_connectors::registry::Registry;
-use weir_connectors::table::TablePath;
 use weir_fs::FileSystems;
 
-use crate::error::SqlError;
+use crate::error::{NOT_FOUND, SqlError};
 use crate::lake::BeforeCreate;
 use crate::plan::{JobPlan, JobSettings, QueryPlan};
+use crate::planner::resolve::missing_table;
 use crate::planner::state::base_state;
 use crate::settings::Settings;
-use objects::{Objects, Scope};
+use objects::{DEFAULT_CATALOG, Objects, Scope, missing};
 
 pub(crate) use results::table_of;
 
@@ -60,8 +61,10 @@ pub enum Mode {
 pub enum StatementResult {
     /// One line for the user.
     Message(String),
-    /// Rows of SHOW, DESCRIBE, EXPLAIN or SET: all columns are strings.
+    /// Rows of SHOW, DESCRIBE or SET: all columns are strings.
     Table(arrow_array::RecordBatch),
+    /// Lines of EXPLAIN or SHOW CREATE.
+    Text(String),
     /// A query to be run.
     Query(Box<QueryPlan>),
 }
@@ -147,11 +150,30 @@ impl Session {
         self.parts.objects.lakes.get(name).map(|lake| &lake.catalog)
     }
 
-    /// The full name of a table as it would be written in a statement, dots between its parts.
-    #[must_use]
-    pub fn table_path(&self, name: &str) -> TablePath {
+    /// The catalog and the name in it of the Iceberg table that `name` stands for in a statement, dots between its parts. Whether the table
+    /// exists is not looked up.
+    ///
+    /// # Errors
+    /// A name of something else, or in a catalog that is not known.
+    pub fn lake_table(&self, name: &str) -> Result<(Arc<dyn LakeCatalog>, TableId), SqlError> {
         let parts: Vec<String> = name.splitn(3, '.').map(|part| part.trim_matches('`').to_owned()).collect();
-        self.parts.scope.path(&parts)
+        let path = self.parts.scope.path(&parts);
+        let objects = &self.parts.objects;
+        if let Some((_, link)) = objects.link(&path) {
+            return Ok((Arc::clone(&link.catalog), link.id.clone()));
+        }
+        let refused = |what: &str| SqlError::from(Problem::new(NOT_FOUND, format!("Table '{path}'"), what));
+        if objects.entry(&path).is_some() {
+            return Err(refused("it is no Iceberg table."));
+        }
+        match objects.lakes.get(&path.catalog) {
+            Some(lake) => Ok((Arc::clone(&lake.catalog), TableId { database: path.database, table: path.table })),
+            None if path.catalog == DEFAULT_CATALOG => {
+                let known = objects.temporary.keys().chain(objects.permanent.keys()).map(|path| path.table.as_str());
+                Err(missing_table(&path, known).into())
+            }
+            None => Err(missing("Catalog", &path.catalog, "it does not exist.", objects.catalog_names()).into()),
+        }
     }
 
     fn settings_changed(&mut self) {

@@ -5,9 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use weir_base::options::{OptionBag, Position, Problem, Problems};
-use weir_catalog::LakeCatalog;
+use weir_catalog::{LakeCatalog, LakeTable};
 use weir_connectors::table::{TableDef, TablePath};
 
+use super::link::Link;
 use crate::error::NOT_FOUND;
 use crate::parse::Name;
 use crate::parse::ast::{Partition, QueryText, Watermark};
@@ -63,6 +64,8 @@ pub(crate) struct Declared {
     pub(crate) watermark: Option<Watermark>,
     pub(crate) partitioned_by: Vec<Partition>,
     pub(crate) temporary: bool,
+    /// With `'connector' = 'iceberg'`: the table that it stands for.
+    pub(crate) link: Option<Link>,
 }
 
 /// A view.
@@ -116,12 +119,14 @@ pub(crate) struct Objects {
     /// Databases of the default catalog.
     pub(crate) databases: BTreeSet<String>,
     pub(crate) lakes: BTreeMap<String, Lake>,
+    /// Tables of lakes that are declared and not there, where plans are only shown.
+    pub(crate) planned: BTreeMap<TablePath, LakeTable>,
 }
 
 impl Default for Objects {
     fn default() -> Self {
         let databases = BTreeSet::from([DEFAULT_DATABASE.to_owned()]);
-        Self { temporary: BTreeMap::new(), permanent: BTreeMap::new(), databases, lakes: BTreeMap::new() }
+        Self { temporary: BTreeMap::new(), permanent: BTreeMap::new(), databases, lakes: BTreeMap::new(), planned: BTreeMap::new() }
     }
 }
 
@@ -134,6 +139,57 @@ impl Objects {
     /// Every catalog's name.
     pub(crate) fn catalog_names(&self) -> Vec<&str> {
         std::iter::once(DEFAULT_CATALOG).chain(self.lakes.keys().map(String::as_str)).collect()
+    }
+
+    /// The table of a lake that a declared table stands for, if it does.
+    pub(crate) fn link(&self, path: &TablePath) -> Option<(&Declared, &Link)> {
+        match self.entry(path)? {
+            Entry::Table(table) => table.link.as_ref().map(|link| (table.as_ref(), link)),
+            Entry::View(_) => None,
+        }
+    }
+
+    /// Every lake catalog in use, with who named it and the options that it was made from.
+    fn catalogs_in_use(&self) -> impl Iterator<Item = (String, &Arc<dyn LakeCatalog>, &OptionBag)> {
+        let created = self.lakes.iter().map(|(name, lake)| (format!("Catalog '{name}'"), &lake.catalog, &lake.options));
+        let linked = self.temporary.iter().chain(&self.permanent).filter_map(|(path, entry)| match entry {
+            Entry::Table(table) => table.link.as_ref().map(|link| (format!("Table '{path}'"), &link.catalog, &link.catalog_options)),
+            Entry::View(_) => None,
+        });
+        created.chain(linked)
+    }
+
+    /// Every lake catalog once.
+    pub(crate) fn lake_catalogs(&self) -> Vec<Arc<dyn LakeCatalog>> {
+        let mut catalogs: Vec<Arc<dyn LakeCatalog>> = Vec::new();
+        for (_, catalog, _) in self.catalogs_in_use() {
+            if !catalogs.iter().any(|known| Arc::ptr_eq(known, catalog)) {
+                catalogs.push(Arc::clone(catalog));
+            }
+        }
+        catalogs
+    }
+
+    /// `catalog`, or the same one if it is in use already: one catalog has one cache, and one committer for each of its tables.
+    ///
+    /// # Errors
+    /// Another catalog has that name: tables are known by it, in checkpoints and messages.
+    pub(crate) fn shared(&self, catalog: Arc<dyn LakeCatalog>, options: &OptionBag) -> Result<Arc<dyn LakeCatalog>, Problem> {
+        let Some((owner, known, its_options)) = self.catalogs_in_use().find(|(_, known, _)| known.name() == catalog.name()) else {
+            return Ok(catalog);
+        };
+        let identity = |options: &OptionBag| -> BTreeMap<String, String> {
+            let names_no_place = |key: &str, value: &str| {
+                matches!(key, "type" | "default-database" | "property-version") || (key == "catalog-name" && value == catalog.name())
+            };
+            options.iter().filter(|(key, value)| !names_no_place(key, value)).map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+        };
+        if identity(options) == identity(its_options) {
+            return Ok(Arc::clone(known));
+        }
+        let what = format!("the catalog name '{}' is that of {owner}, whose catalog has other options.", catalog.name());
+        let at = options.position("uri").or(options.position("catalog-type"));
+        Err(Problem::new("OPT-006", options.object(), what).hint("Give both the same options, or one of them another name.").at(at))
     }
 
     /// The lake of a catalog name, or nothing for the default catalog.

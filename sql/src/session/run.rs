@@ -33,7 +33,12 @@ impl Session {
             return Ok(outcome);
         }
         match mode {
-            Mode::Run => outcome.job = Some(self.job(&inserts, &mut outcome.warnings).await?),
+            Mode::Run => {
+                for (insert, scope) in &inserts {
+                    outcome.results.extend(self.create_linked(insert, scope, &mut run).await?);
+                }
+                outcome.job = Some(self.job(&inserts, &mut outcome.warnings).await?);
+            }
             Mode::Explain => outcome.results.push(self.explain_inserts(&inserts, &mut outcome.warnings).await?),
             Mode::Init => {}
         }
@@ -96,7 +101,7 @@ impl Session {
                 let rows: Vec<_> = self.parts.settings.rows().into_iter().map(|(key, value)| vec![Some(key), Some(value)]).collect();
                 Some(StatementResult::Table(table_of(&["key", "value"], &rows)?))
             }
-            StatementKind::Show(show) => Some(StatementResult::Table(self.show(show, statement.position).await?)),
+            StatementKind::Show(show) => Some(self.show(show, statement.position).await?),
             StatementKind::Describe(what) => Some(StatementResult::Table(self.describe(what, statement.position).await?)),
             StatementKind::Query(query) => {
                 let mut planning = Planning::new(&self.parts, Purpose::Batch);
@@ -104,7 +109,7 @@ impl Session {
                 let plan = optimise(&planned, "Query", query.position)?;
                 outcome.warnings.append(&mut planning.warnings);
                 if run.mode == Mode::Explain {
-                    Some(StatementResult::Table(explain::query(&planning, &planned, &plan)?))
+                    Some(StatementResult::Text(explain::query(&planning, &planned, &plan)))
                 } else {
                     let schema = std::sync::Arc::new(plan.schema().as_arrow().clone());
                     Some(StatementResult::Query(Box::new(QueryPlan { plan, schema, state: planned.state })))
@@ -179,7 +184,7 @@ impl Session {
                 let planned = plan_query(&mut planning, query, &scope).await?;
                 let plan = optimise(&planned, "Query", query.position)?;
                 warnings.append(&mut planning.warnings);
-                Ok(StatementResult::Table(explain::query(&planning, &planned, &plan)?))
+                Ok(StatementResult::Text(explain::query(&planning, &planned, &plan)))
             }
             _ => Err(SqlError::Internal("the parser lets only queries and INSERTs be explained".to_owned())),
         }
@@ -187,11 +192,12 @@ impl Session {
 
     async fn explain_inserts(&self, inserts: &Inserts<'_>, warnings: &mut Vec<Problem>) -> Result<StatementResult, SqlError> {
         let mut planning = Planning::new(&self.parts, Purpose::Stream);
+        planning.only_shown = true;
         let (planned, written) = plan_inserts(&mut planning, inserts).await?;
         let written: Vec<_> = written.into_iter().map(|one| one.plan).collect();
         warnings.append(&mut planning.warnings);
-        let table = explain::job(&planning, &self.job_settings(), &written, &planned, inserts.iter().map(|(insert, _)| *insert))?;
-        Ok(StatementResult::Table(table))
+        let text = explain::job(&planning, &self.job_settings(), &written, &planned, inserts.iter().map(|(insert, _)| *insert));
+        Ok(StatementResult::Text(text))
     }
 
     /// Lets the runtime look at the lakes before anything is created in one: at the first CREATE, and again after each CREATE CATALOG and
@@ -202,8 +208,7 @@ impl Session {
         }
         run.asked = true;
         let Some(hook) = &self.before_create else { return Ok(()) };
-        let catalogs: Vec<_> = self.parts.objects.lakes.values().map(|lake| std::sync::Arc::clone(&lake.catalog)).collect();
-        hook.check(&run.job, &catalogs).await?;
+        hook.check(&run.job, &self.parts.objects.lake_catalogs()).await?;
         Ok(())
     }
 

@@ -3,12 +3,13 @@
 use arrow_array::RecordBatch;
 use weir_base::options::{Position, Problem, closest};
 use weir_base::secret::{MASK, is_sensitive_key};
+use weir_connectors::registry::ICEBERG as ICEBERG_NAME;
 use weir_connectors::table::{ColumnKind, TablePath};
 
 use super::objects::{Declared, Entry};
 use super::results::{list_of, table_of};
-use super::{Session, ddl_text, lake_ddl};
-use crate::docs::{ICEBERG, option_rows};
+use super::{Session, StatementResult, ddl_text, lake_ddl};
+use crate::docs::{ICEBERG, ICEBERG_DOC, option_rows};
 use crate::error::{NOT_FOUND, SqlError};
 use crate::parse::Name;
 use crate::parse::ast::{Describe, Object, Pattern, Show};
@@ -17,7 +18,14 @@ use crate::planner::resolve::{Found, Planning, Purpose, find, plan_view};
 use crate::session::objects::{DEFAULT_CATALOG, View, missing};
 
 impl Session {
-    pub(super) async fn show(&self, show: &Show, at: Position) -> Result<RecordBatch, SqlError> {
+    pub(super) async fn show(&self, show: &Show, at: Position) -> Result<StatementResult, SqlError> {
+        match show {
+            Show::Create(object, name) => Ok(StatementResult::Text(self.show_create(*object, name).await?)),
+            listed => Ok(StatementResult::Table(self.list(listed, at).await?)),
+        }
+    }
+
+    async fn list(&self, show: &Show, at: Position) -> Result<RecordBatch, SqlError> {
         let objects = &self.parts.objects;
         match show {
             Show::Catalogs => list_of("catalog name", objects.catalog_names().into_iter().map(str::to_owned)),
@@ -53,12 +61,13 @@ impl Session {
                 list_of("function name", names)
             }
             Show::Connectors => {
-                let mut rows: Vec<_> =
-                    self.parts.registry.iter().map(|connector| vec![Some(connector.name().to_owned()), Some(connector.doc().to_owned())]).collect();
+                let connectors = self.parts.registry.iter().map(|connector| (connector.name(), connector.doc()));
+                let mut rows: Vec<_> = connectors.chain([(ICEBERG_NAME, ICEBERG_DOC)]).collect();
                 rows.sort_unstable();
+                let rows: Vec<_> = rows.into_iter().map(|(name, doc)| vec![Some(name.to_owned()), Some(doc.to_owned())]).collect();
                 table_of(&["connector", "description"], &rows)
             }
-            Show::Create(object, name) => list_of("result", [self.show_create(*object, name).await?]),
+            Show::Create(..) => Err(SqlError::Internal("SHOW CREATE gives a text".to_owned())),
         }
     }
 
@@ -144,13 +153,12 @@ impl Session {
     fn describe_connector(&self, name: &str, at: Position) -> Result<RecordBatch, SqlError> {
         let registry = &self.parts.registry;
         let columns = ["option", "required", "default", "type", "description"];
-        if name == "iceberg" {
+        if name == ICEBERG_NAME {
             let rows = ICEBERG.iter().flat_map(|(_, _, options)| option_rows(options)).collect::<Vec<_>>();
             return table_of(&columns, &rows);
         }
         let Some(connector) = registry.iter().find(|connector| connector.name() == name) else {
-            let mut names: Vec<&str> = registry.iter().map(|connector| connector.name()).chain(["iceberg"]).collect();
-            names.sort_unstable();
+            let names = registry.names();
             let near = closest(name, names.iter().copied()).first().map(|near| format!("Did you mean '{near}'?"));
             let problem = Problem::new("CON-001", format!("Connector '{name}'"), "it does not exist.").suggest(near);
             return Err(problem.hint(format!("Available: {}.", names.join(", "))).at(Some(at)).into());

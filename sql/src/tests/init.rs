@@ -128,3 +128,45 @@ async fn a_stream_cannot_be_queried_without_a_leaf_factory_and_says_what_to_do()
     let error = query.state.create_physical_plan(&query.plan).await.expect_err("no factory").to_string();
     assert!(error.contains("'default_catalog.default_database.orders' is an unbounded stream; read it with INSERT INTO"), "{error}");
 }
+
+#[tokio::test]
+async fn a_job_is_explained_before_its_tables_exist_and_nothing_is_created() {
+    let linked = JOB.replace(
+        "INSERT INTO lake.shop.orders SELECT * FROM orders;",
+        "CREATE TABLE copies (id BIGINT)
+           WITH ('connector' = 'iceberg', 'catalog-name' = 'lake', 'catalog-type' = 'memory', 'catalog-database' = 'shop');
+         EXECUTE STATEMENT SET BEGIN INSERT INTO lake.shop.orders SELECT * FROM orders; INSERT INTO copies SELECT * FROM orders; END;",
+    );
+    let mut session = session();
+    let outcome = session.run(&Script::parse(&linked).expect("the job"), Mode::Explain).await.expect("explained");
+    let Some(crate::StatementResult::Text(text)) = outcome.results.last() else { panic!("a text") };
+    assert!(text.contains("sink 'orders': lake.shop.orders") && text.contains("sink 'copies': default_catalog.default_database.copies"), "{text}");
+    assert_eq!(session.catalog("lake").expect("catalog").databases().await.expect("databases"), Vec::<String>::new());
+    let error = session.run(&Script::parse("SELECT * FROM copies").expect("query"), Mode::Run).await.expect_err("missing").to_string();
+    assert!(error.contains("its table 'lake.shop.copies' does not exist, and nothing is created here"), "{error}");
+}
+
+#[tokio::test]
+async fn the_runtime_is_asked_before_a_linked_table_is_created_and_its_refusal_counts() {
+    let linked = JOB.replace("CREATE DATABASE IF NOT EXISTS lake.shop;", "").replace(
+        "CREATE TABLE IF NOT EXISTS lake.shop.orders (id BIGINT);",
+        "CREATE TABLE copies (id BIGINT)
+           WITH ('connector' = 'iceberg', 'catalog-name' = 'lake', 'catalog-type' = 'memory', 'catalog-database' = 'shop');",
+    );
+    let script = Script::parse(&linked.replace("INTO lake.shop.orders", "INTO copies")).expect("the job");
+    let hook = Arc::new(Counter { refuse: true, ..Counter::default() });
+    let mut session = hooked(&hook);
+    let error = session.run(&script, Mode::Run).await.expect_err("refused").to_string();
+    assert_eq!((error.as_str(), hook.calls.load(Ordering::SeqCst)), ("the table of the checkpoint is gone", 1));
+    let catalog = Arc::clone(session.catalog("lake").expect("catalog"));
+    assert!(catalog.databases().await.expect("databases").is_empty());
+
+    let hook = Arc::new(Counter::default());
+    let mut session = hooked(&hook);
+    let outcome = session.run(&script, Mode::Run).await.expect("run");
+    assert_eq!(hook.calls.load(Ordering::SeqCst), 1);
+    assert_eq!(outcome.job.expect("a job").inserts.len(), 1);
+    let (catalog, id) = session.lake_table("copies").expect("a linked table is known by its declared name");
+    assert_eq!(catalog.load(&id).await.expect("created").id.to_string(), "shop.copies");
+    assert!(session.lake_table("orders").expect_err("a stream").to_string().contains("it is no Iceberg table"));
+}

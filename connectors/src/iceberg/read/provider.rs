@@ -54,12 +54,21 @@ impl IcebergScan {
     }
 }
 
+impl IcebergScan {
+    /// The provider of the table as it has been loaded.
+    ///
+    /// # Errors
+    /// A branch that does not exist, files that cannot be read.
+    pub async fn provider_of(&self, table: LakeTable) -> Result<Arc<dyn TableProvider>, ConnectorError> {
+        let name = format!("{}.{}", self.catalog.name(), self.id);
+        Ok(Arc::new(IcebergTable::load(name, table, self.branch.as_deref(), self.catalog.file_systems().clone()).await?))
+    }
+}
+
 #[async_trait]
 impl BatchTable for IcebergScan {
     async fn provider(&self) -> Result<Arc<dyn TableProvider>, ConnectorError> {
-        let table = self.catalog.load(&self.id).await.map_err(catalog_error)?;
-        let name = format!("{}.{}", self.catalog.name(), self.id);
-        Ok(Arc::new(IcebergTable::load(name, table, self.branch.as_deref(), self.catalog.file_systems().clone()).await?))
+        self.provider_of(self.catalog.load(&self.id).await.map_err(catalog_error)?).await
     }
 }
 

@@ -26,5 +26,6 @@ pub use options::WRITE_OPTIONS;
 pub use sink::IcebergSink;
 
 pub(super) use metrics::MetricsMode;
+pub(super) use options::check_write_options;
 pub(super) use upload::{file_system_error, store_error};
 pub(super) use written::WrittenFile;

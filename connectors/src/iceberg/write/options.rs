@@ -1,6 +1,7 @@
 //! Write options: a hint wins over the table property of the same meaning.
 
-use iceberg::spec::TableMetadata;
+use std::collections::HashMap;
+
 use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use weir_base::options::{OptionBag, OptionDecl, Problem, Problems, ValueType, parse_boolean};
 use weir_catalog::properties::declared as property;
@@ -61,15 +62,23 @@ pub(super) struct WriteOptions {
 const DEFAULT_ROW_GROUP: u64 = 32 << 20;
 const DEFAULT_TARGET: u64 = 512 << 20;
 
+/// Checks write options before there is a table to write to; gives warnings.
+///
+/// # Errors
+/// All problems of them.
+pub(in crate::iceberg) fn check_write_options(options: &OptionBag) -> Result<Vec<Problem>, Problems> {
+    WriteOptions::parse(options, &HashMap::new(), "").map(|(_, warnings)| warnings)
+}
+
 impl WriteOptions {
-    /// Reads the hints and the table's properties. Gives warnings with it.
+    /// Reads the hints and the properties of the table at `location`. Gives warnings with it.
     ///
     /// # Errors
     /// All problems of both.
-    pub(super) fn parse(hints: &OptionBag, table: &TableMetadata) -> Result<(Self, Vec<Problem>), Problems> {
+    pub(super) fn parse(hints: &OptionBag, properties: &HashMap<String, String>, location: &str) -> Result<(Self, Vec<Problem>), Problems> {
         let mut hint = hints.fresh();
         let mut set = OptionBag::new(hints.object());
-        for (key, value) in table.properties() {
+        for (key, value) in properties {
             set.insert(key.clone(), value.clone(), None);
         }
         refuse_unsupported(&mut hint, &mut set);
@@ -87,7 +96,7 @@ impl WriteOptions {
             hint.error("OPT-004", DISTRIBUTION.key, "'distribution-mode' = 'range' is not supported yet. Use 'none' or 'hash'.");
         }
         let metrics = metrics(&mut set);
-        let data_path = set.string(&property::DATA_PATH).unwrap_or_else(|| format!("{}/data", table.location().trim_end_matches('/')));
+        let data_path = set.string(&property::DATA_PATH).unwrap_or_else(|| format!("{}/data", location.trim_end_matches('/')));
         let options = Self {
             parquet,
             target_file_bytes: target.max(1),

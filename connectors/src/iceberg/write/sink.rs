@@ -45,7 +45,7 @@ impl IcebergSink {
     /// # Errors
     /// Every problem of hints and properties, or a table that cannot be written.
     pub fn open(catalog: &Arc<dyn LakeCatalog>, table: &LakeTable, hints: &OptionBag) -> Result<Opened<Self>, Problems> {
-        let (options, mut warnings) = WriteOptions::parse(hints, &table.metadata)?;
+        let (options, mut warnings) = WriteOptions::parse(hints, table.metadata.properties(), table.metadata.location())?;
         let name = format!("{}.{}", catalog.name(), table.id);
         let plan = WritePlan::try_new(name, table, catalog.file_systems().clone(), &options)
             .map_err(|error| Problems::from(Problem::new("ICE-001", hints.object(), format!("{error}."))))?;

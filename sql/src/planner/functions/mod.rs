@@ -1,10 +1,11 @@
-//! Functions of Flink that DataFusion lacks, or has in another sense, and two of our own that INSERTs are planned with.
+//! Functions of Flink that DataFusion lacks, or has in another sense, and a few of our own that plans are made with.
 
 mod java_pattern;
 mod nested_cast;
 mod not_null;
 mod text;
 mod time;
+mod timestamp_text;
 
 use std::sync::Arc;
 
@@ -14,13 +15,14 @@ use datafusion::logical_expr::{ScalarUDF, ScalarUDFImpl};
 
 pub(crate) use nested_cast::nested_cast;
 pub(crate) use not_null::not_null;
+pub(crate) use timestamp_text::timestamp_text;
 
 /// Names that Flink has for functions of DataFusion.
 const ALIASES: &[(&str, &[&str])] = &[("random", &["rand"]), ("character_length", &["char_length"])];
 
 /// Adds them to a session.
 pub(crate) fn register(state: &mut SessionState) {
-    let ours: [Arc<ScalarUDF>; 10] = [
+    let ours: [Arc<ScalarUDF>; 11] = [
         udf(time::DateFormat::default()),
         udf(time::ToTimestamp::default()),
         udf(time::ToTimestampLtz::default()),
@@ -31,6 +33,7 @@ pub(crate) fn register(state: &mut SessionState) {
         udf(text::SplitIndex::default()),
         nested_cast::function(),
         not_null::function(),
+        timestamp_text::function(),
     ];
     let aliased = ALIASES.iter().filter_map(|(name, aliases)| {
         let function = state.scalar_functions().get(*name)?;

@@ -79,7 +79,8 @@ impl Fixture {
             metadata_location: format!("{location}/metadata/0.json"),
             file_io: file_systems.file_io(),
         };
-        let (options, _) = WriteOptions::parse(&OptionBag::new("Table 'c.d.t'"), &table.metadata).expect("options");
+        let (options, _) =
+            WriteOptions::parse(&OptionBag::new("Table 'c.d.t'"), table.metadata.properties(), table.metadata.location()).expect("options");
         let plan = Arc::new(WritePlan::try_new("c.d.t".to_owned(), &table, file_systems, &options).expect("plan"));
         Self { folder, table, plan, intents: Arc::new(Intents::default()) }
     }

@@ -1,0 +1,49 @@
+//! A job that writes to a table with `'connector' = 'iceberg'`: no catalog is created in the file, and everything holds as with one.
+
+use crate::exactly_once::no_orphans;
+use crate::orders::{LIMIT, OrdersJob, holds_exactly, send, table_on_disk};
+use crate::support::{Servers, Topic, Workdir};
+
+const PARTITIONS: u64 = 4;
+
+/// The orders job with a declared table `sunk` in the place of the catalog's.
+fn linked(job: &OrdersJob) -> String {
+    let create = format!("CREATE CATALOG lake WITH ('type' = 'iceberg', {});\nCREATE DATABASE IF NOT EXISTS lake.shop;\n", job.catalog);
+    let options = format!(
+        "WITH ('connector' = 'iceberg', 'catalog-name' = 'lake', {}, 'catalog-database' = 'shop', 'catalog-table' = 'orders',
+          'distribution-mode' = 'hash', 'write.parquet.compression-codec' = 'snappy')",
+        job.catalog
+    );
+    let job = OrdersJob { table_options: options, inserts: "INSERT INTO sunk SELECT * FROM orders;".to_owned(), ..job.clone() };
+    let sql = job.sql();
+    assert!(sql.contains(&create), "{sql}");
+    sql.replace(&create, "").replace("CREATE TABLE IF NOT EXISTS lake.shop.orders", "CREATE TABLE sunk")
+}
+
+#[tokio::test]
+async fn a_linked_table_is_created_by_the_job_alone_and_a_kill_loses_and_doubles_nothing() {
+    let brokers = Servers::shared().kafka();
+    let folder = Workdir::new();
+    let topic = Topic::create(&brokers, "orders", i32::try_from(PARTITIONS).unwrap(), &[]).await;
+    let file = folder.write("orders.sql", &linked(&OrdersJob::on_disk(&folder, &topic, &brokers)));
+    let with_job = |command: &str, rest: &[&str]| -> Vec<String> {
+        [command, "--init", file.to_str().unwrap()].iter().chain(rest).map(|argument| (*argument).to_owned()).collect()
+    };
+    let count = ["-e", "SELECT count(*) AS orders FROM sunk", "--format", "csv"];
+
+    let missing = folder.weir(with_job("sql", &count)).output(LIMIT).await.failed_with(2);
+    assert!(missing.stderr.contains("its table 'lake.shop.orders' does not exist, and nothing is created here"), "{}", missing.stderr);
+    assert!(!folder.path("warehouse").exists(), "a query created something");
+
+    let sent = send(&topic, PARTITIONS, 0..20_000).await;
+    let run = ["run", file.to_str().unwrap()];
+    let killed = folder.weir(run).env("WEIR_FAIL", "commit-after-swap=kill").output(LIMIT).await;
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&killed.status), Some(9), "not killed\n{}", killed.stderr);
+    folder.weir(run).output(LIMIT).await.succeeded();
+
+    let found = holds_exactly(&table_on_disk(&folder), &sent).await;
+    no_orphans(&folder, &found);
+    folder.weir(with_job("verify", &["sunk"])).output(LIMIT).await.succeeded();
+    let counted = folder.weir(with_job("sql", &count)).output(LIMIT).await.succeeded();
+    assert_eq!(counted.stdout, "orders\n20000\n");
+}

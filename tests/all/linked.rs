@@ -1,8 +1,8 @@
 //! A job that writes to a table with `'connector' = 'iceberg'`: no catalog is created in the file, and everything holds as with one.
 
 use crate::exactly_once::no_orphans;
-use crate::orders::{LIMIT, OrdersJob, holds_exactly, send, table_on_disk};
-use crate::support::{Servers, Topic, Workdir};
+use crate::orders::{LIMIT, OrdersJob, Setting, holds_exactly, run, send, table_on_disk};
+use crate::support::Servers;
 
 const PARTITIONS: u64 = 4;
 
@@ -22,10 +22,8 @@ fn linked(job: &OrdersJob) -> String {
 
 #[tokio::test]
 async fn a_linked_table_is_created_by_the_job_alone_and_a_kill_loses_and_doubles_nothing() {
-    let brokers = Servers::shared().kafka();
-    let folder = Workdir::new();
-    let topic = Topic::create(&brokers, "orders", i32::try_from(PARTITIONS).unwrap(), &[]).await;
-    let file = folder.write("orders.sql", &linked(&OrdersJob::on_disk(&folder, &topic, &brokers)));
+    let Setting { folder, topic, job } = Setting::on_disk(&Servers::shared().kafka(), PARTITIONS).await;
+    let file = folder.write("orders.sql", &linked(&job));
     let with_job = |command: &str, rest: &[&str]| -> Vec<String> {
         [command, "--init", file.to_str().unwrap()].iter().chain(rest).map(|argument| (*argument).to_owned()).collect()
     };
@@ -36,10 +34,9 @@ async fn a_linked_table_is_created_by_the_job_alone_and_a_kill_loses_and_doubles
     assert!(!folder.path("warehouse").exists(), "a query created something");
 
     let sent = send(&topic, PARTITIONS, 0..20_000).await;
-    let run = ["run", file.to_str().unwrap()];
-    let killed = folder.weir(run).env("WEIR_FAIL", "commit-after-swap=kill").output(LIMIT).await;
+    let killed = folder.weir(run(&file)).env("WEIR_FAIL", "commit-after-swap=kill").output(LIMIT).await;
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&killed.status), Some(9), "not killed\n{}", killed.stderr);
-    folder.weir(run).output(LIMIT).await.succeeded();
+    folder.weir(run(&file)).output(LIMIT).await.succeeded();
 
     let found = holds_exactly(&table_on_disk(&folder), &sent).await;
     no_orphans(&folder, &found);

@@ -73,8 +73,7 @@ impl Session {
         let mut declared = self.declare(table, &path).await?;
         if is_linked(&declared.def) {
             declared.link = Some(self.link(&declared, table.name.position, &mut outcome.warnings)?);
-            // Its catalog may be a new one, whose tables have not been compared yet.
-            run.asked = false;
+            run.look_again();
         } else {
             outcome.warnings.extend(self.validate(&declared.def)?);
         }

@@ -73,7 +73,7 @@ impl Session {
                 None
             }
             StatementKind::CreateCatalog { name, if_not_exists, options } => {
-                run.asked = false;
+                run.look_again();
                 self.create_catalog(name, *if_not_exists, options, &mut outcome.warnings)?.and_then(message)
             }
             StatementKind::CreateDatabase { name, if_not_exists, options } => {
@@ -94,7 +94,7 @@ impl Session {
                 if run.mode == Mode::Explain {
                     return Ok(());
                 }
-                run.asked = false;
+                run.look_again();
                 self.drop_object(*object, name, *if_exists, *temporary).await?.and_then(message)
             }
             StatementKind::ShowSettings => {
@@ -254,6 +254,13 @@ pub(super) struct Run {
     pub(super) mode: Mode,
     /// Settings of the job that the script makes.
     job: JobSettings,
-    /// The hook has been called since the last CREATE CATALOG or DROP.
+    /// The hook has been called since the last CREATE CATALOG, linked table or DROP.
     asked: bool,
+}
+
+impl Run {
+    /// Tables may be there, or not, that the hook has not looked at.
+    pub(super) fn look_again(&mut self) {
+        self.asked = false;
+    }
 }

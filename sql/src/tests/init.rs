@@ -155,14 +155,14 @@ async fn the_runtime_is_asked_before_a_linked_table_is_created_and_its_refusal_c
     );
     let script = Script::parse(&linked.replace("INTO lake.shop.orders", "INTO copies")).expect("the job");
     let hook = Arc::new(Counter { refuse: true, ..Counter::default() });
-    let mut session = hooked(&hook);
+    let mut session = hooked(Arc::<Counter>::clone(&hook));
     let error = session.run(&script, Mode::Run).await.expect_err("refused").to_string();
     assert_eq!((error.as_str(), hook.calls.load(Ordering::SeqCst)), ("the table of the checkpoint is gone", 1));
     let catalog = Arc::clone(session.catalog("lake").expect("catalog"));
     assert!(catalog.databases().await.expect("databases").is_empty());
 
     let hook = Arc::new(Counter::default());
-    let mut session = hooked(&hook);
+    let mut session = hooked(Arc::<Counter>::clone(&hook));
     let outcome = session.run(&script, Mode::Run).await.expect("run");
     assert_eq!(hook.calls.load(Ordering::SeqCst), 1);
     assert_eq!(outcome.job.expect("a job").inserts.len(), 1);

@@ -21,23 +21,23 @@ use weir_connectors::format::{Decoded, FormatFactory};
 use crate::Outcome;
 use crate::datasets::Dataset;
 use crate::measure::{Figures, watch};
-use crate::topic::{PARTITIONS, name};
+use crate::topic::{PARTITIONS, Topic, name};
 
 /// Messages of one call into librdkafka, and rows of a batch.
 const BATCH: usize = 8_192;
 
 /// Runs this program again as a child that does it, and says what the child used.
-pub(crate) fn measured(brokers: &str, set: Dataset, rows: u64, scratch: &Path) -> Outcome<Figures> {
+pub(crate) fn measured(brokers: &str, topic: &Topic, scratch: &Path) -> Outcome<Figures> {
     let file = tempfile::NamedTempFile::new_in(scratch)?;
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["--brokers", brokers, "--by-hand", set.name()]).arg(file.path()).stdin(Stdio::null());
+    command.args(["--brokers", brokers, "--by-hand", topic.set.name()]).arg(file.path()).stdin(Stdio::null());
     let (wall, cpu, peak) = watch(command.spawn()?, Duration::from_secs(600))?;
-    Ok(Figures { rows, wall, cpu, peak, files: 1, written: file.as_file().metadata()?.len() })
+    Ok(Figures { rows: topic.rows, wall, cpu, peak, files: 1, written: file.as_file().metadata()?.len() })
 }
 
 /// Reads the whole topic into one Parquet file.
 pub(crate) fn run(brokers: &str, set: Dataset, file: &Path) -> Outcome<()> {
-    let topic = name(set);
+    let topic = name(set, "");
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", brokers).set("group.id", "by-hand").set("enable.auto.commit", "false");
     config.set("fetch.queue.backoff.ms", "10").set("queued.max.messages.kbytes", "16384").set("enable.partition.eof", "false");

@@ -7,16 +7,27 @@ use std::time::Duration;
 use arrow_schema::DataType;
 
 use crate::Outcome;
-use crate::datasets::Dataset;
 use crate::measure::{Figures, parquet_files, watch};
-use crate::topic;
+use crate::topic::Topic;
+
+/// One run of the engine.
+#[derive(Debug)]
+pub(crate) struct Job<'a> {
+    pub(crate) topic: &'a Topic,
+    /// Seconds between commits.
+    pub(crate) interval: u64,
+    /// Whether the table is partitioned; its rows must then be small ones.
+    pub(crate) partitioned: bool,
+}
 
 /// Runs a bounded job over the whole topic and says what it used.
-pub(crate) fn measured(weir: &Path, brokers: &str, set: Dataset, rows: u64, interval: u64, scratch: &Path) -> Outcome<Figures> {
+pub(crate) fn measured(weir: &Path, brokers: &str, job: &Job<'_>, scratch: &Path) -> Outcome<Figures> {
+    let Job { topic, interval, partitioned } = job;
     let folder = tempfile::tempdir_in(scratch)?;
     let here = folder.path().display();
-    let columns: Vec<String> = set.schema().fields().iter().map(|field| format!("{} {}", field.name(), sql_type(field.data_type()))).collect();
+    let columns: Vec<String> = topic.set.schema().fields().iter().map(|field| format!("{} {}", field.name(), sql_type(field.data_type()))).collect();
     let columns = columns.join(", ");
+    let layout = if *partitioned { " PARTITIONED BY (event_type, days(ts))" } else { "" };
     let job = format!(
         "SET 'pipeline.name' = 'ingest';
 SET 'execution.checkpointing.interval' = '{interval} s';
@@ -25,10 +36,10 @@ CREATE TABLE source ({columns}) WITH ('connector' = 'kafka', 'topic' = '{}', 'pr
   'scan.startup.mode' = 'earliest-offset', 'scan.bounded.mode' = 'latest-offset', 'format' = 'json');
 CREATE CATALOG lake WITH ('type' = 'iceberg', 'catalog-type' = 'sql', 'uri' = 'sqlite:{here}/catalog.db', 'warehouse' = 'file://{here}/warehouse');
 CREATE DATABASE IF NOT EXISTS lake.bench;
-CREATE TABLE IF NOT EXISTS lake.bench.target ({columns});
+CREATE TABLE IF NOT EXISTS lake.bench.target ({columns}){layout};
 INSERT INTO lake.bench.target SELECT * FROM source;
 ",
-        topic::name(set)
+        topic.name
     );
     let file = folder.path().join("job.sql");
     std::fs::write(&file, job)?;
@@ -37,7 +48,7 @@ INSERT INTO lake.bench.target SELECT * FROM source;
     let (wall, cpu, peak) = watch(child, Duration::from_secs(600))
         .map_err(|error| format!("{error}\n{}", std::fs::read_to_string(folder.path().join("log")).unwrap_or_default()))?;
     let (files, written) = parquet_files(&folder.path().join("warehouse"))?;
-    Ok(Figures { rows: counted(weir, &file, rows)?, wall, cpu, peak, files, written })
+    Ok(Figures { rows: counted(weir, &file, topic.rows)?, wall, cpu, peak, files, written })
 }
 
 /// The rows in the table; a run that lost some is no measurement.

@@ -16,6 +16,10 @@ fn per_cpu(figures: &Figures) -> f64 {
     figures.rows as f64 / figures.cpu.as_secs_f64().max(0.001)
 }
 
+fn per_second(figures: &Figures) -> f64 {
+    figures.rows as f64 / figures.wall.as_secs_f64().max(0.001)
+}
+
 /// Prints one pair.
 pub(crate) fn pair(number: usize, names: [&str; 2], pair: &(Figures, Figures), bytes: u64) {
     line(&format!("  pair {number}: ratio of rows per CPU second {:.3}", per_cpu(&pair.1) / per_cpu(&pair.0)));
@@ -26,8 +30,8 @@ pub(crate) fn pair(number: usize, names: [&str; 2], pair: &(Figures, Figures), b
 fn row(name: &str, figures: &Figures, bytes: u64) {
     let seconds = figures.wall.as_secs_f64().max(0.001);
     line(&format!(
-        "    {name:<8} {:>9.0} rows/s  {:>9.0} rows/CPU s  {:>6.1} MB/s  {:>6.1} MB/CPU s  peak {:>4} MB  {:>4} files  {:>6.1} B/row",
-        figures.rows as f64 / seconds,
+        "    {name:<11} {:>9.0} rows/s  {:>9.0} rows/CPU s  {:>6.1} MB/s  {:>6.1} MB/CPU s  peak {:>4} MB  {:>4} files  {:>6.1} B/row",
+        per_second(figures),
         per_cpu(figures),
         bytes as f64 / 1e6 / seconds,
         bytes as f64 / 1e6 / figures.cpu.as_secs_f64().max(0.001),
@@ -37,29 +41,35 @@ fn row(name: &str, figures: &Figures, bytes: u64) {
     ));
 }
 
-/// Prints the medians of all pairs and the spread of their ratios (second over first).
+/// Prints medians, with the least and the most in brackets: of the pairs' ratios (second over first), and of each road's figures.
 pub(crate) fn summary(names: [&str; 2], pairs: &[(Figures, Figures)], bytes: u64) {
-    let ratios = sorted(pairs.iter().map(|(first, second)| per_cpu(second) / per_cpu(first)));
-    let (Some(least), Some(most)) = (ratios.first(), ratios.last()) else { return };
+    let ratio = |of: fn(&Figures) -> f64| spread(pairs.iter().map(|(first, second)| of(second) / of(first)), 3);
     line(&format!(
-        "  {} / {}: rows per CPU second, median of {} ratios {:.3} (from {least:.3} to {most:.3})",
+        "  {} / {}, median of {}: rows per CPU second {}, rows per second {}",
         names[1],
         names[0],
-        ratios.len(),
-        median(&ratios)
+        pairs.len(),
+        ratio(per_cpu),
+        ratio(per_second)
     ));
-    let first: Vec<&Figures> = pairs.iter().map(|pair| &pair.0).collect();
-    let second: Vec<&Figures> = pairs.iter().map(|pair| &pair.1).collect();
-    for (name, figures) in names.into_iter().zip([first, second]) {
-        let of = |value: &dyn Fn(&Figures) -> f64| median(&sorted(figures.iter().map(|figures| value(figures))));
+    let roads: [Vec<&Figures>; 2] = [pairs.iter().map(|pair| &pair.0).collect(), pairs.iter().map(|pair| &pair.1).collect()];
+    for (name, figures) in names.into_iter().zip(roads) {
+        let of = |value: &dyn Fn(&Figures) -> f64, digits| spread(figures.iter().map(|figures| value(figures)), digits);
         line(&format!(
-            "    {name:<8} median {:>9.0} rows/CPU s  {:>9.0} rows/s  {:>6.1} MB/CPU s  peak {:>4.0} MB",
-            of(&per_cpu),
-            of(&|figures| figures.rows as f64 / figures.wall.as_secs_f64().max(0.001)),
-            of(&|figures| bytes as f64 / 1e6 / figures.cpu.as_secs_f64().max(0.001)),
-            of(&|figures| figures.peak as f64 / 1e6),
+            "    {name:<11} {} rows/CPU s   {} rows/s   {} MB/CPU s   peak {} MB",
+            of(&per_cpu, 0),
+            of(&per_second, 0),
+            of(&|figures| bytes as f64 / 1e6 / figures.cpu.as_secs_f64().max(0.001), 1),
+            of(&|figures| figures.peak as f64 / 1e6, 0),
         ));
     }
+}
+
+/// `median (least to most)`.
+fn spread(values: impl Iterator<Item = f64>, digits: usize) -> String {
+    let values = sorted(values);
+    let (Some(least), Some(most)) = (values.first(), values.last()) else { return "nothing".to_owned() };
+    format!("{:.digits$} ({least:.digits$} to {most:.digits$})", median(&values))
 }
 
 fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
@@ -18,8 +19,18 @@ pub(crate) const PARTITIONS: i32 = 4;
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/servers");
 
 /// The name of a data set's topic.
-pub(crate) fn name(set: Dataset) -> String {
-    format!("ingest-{}", set.name())
+pub(crate) fn name(set: Dataset, suffix: &str) -> String {
+    format!("ingest-{}{suffix}", set.name())
+}
+
+/// A topic that is filled.
+#[derive(Debug)]
+pub(crate) struct Topic {
+    pub(crate) name: String,
+    pub(crate) set: Dataset,
+    pub(crate) rows: u64,
+    /// Of all messages together.
+    pub(crate) bytes: u64,
 }
 
 /// Brokers: somebody's, or started here and stopped when this is dropped.
@@ -52,38 +63,68 @@ impl Kafka {
         &self.brokers
     }
 
-    /// Makes the topic of a data set with `rows` messages; gives their bytes together.
-    pub(crate) fn fill(&self, set: Dataset, rows: u64) -> Outcome<u64> {
-        let topic = name(set);
+    /// Makes the topic of a data set with `rows` messages, unless it is there already.
+    pub(crate) fn fill(&self, set: Dataset, rows: u64, suffix: &str) -> Outcome<Topic> {
+        let name = name(set, suffix);
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.brokers);
         let admin: AdminClient<DefaultClientContext> = config.create()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let wanted = NewTopic::new(&topic, PARTITIONS, TopicReplication::Fixed(1));
+        let wanted = NewTopic::new(&name, PARTITIONS, TopicReplication::Fixed(1));
         let made = runtime.block_on(admin.create_topics([&wanted], &AdminOptions::new()))?;
-        match made.into_iter().next() {
-            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => return Err(format!("topic {topic} exists already: use fresh brokers").into()),
-            Some(Err((_, code))) => return Err(format!("topic {topic}: {code}").into()),
-            _ => {}
-        }
-        config.set("compression.type", "lz4").set("linger.ms", "50").set("batch.num.messages", "10000").set("queue.buffering.max.kbytes", "262144");
+        let bytes = match made.into_iter().next() {
+            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => {
+                let held = messages(&config.create()?, &name)?;
+                if held != rows {
+                    return Err(format!("topic {name} has {held} messages instead of {rows}: use fresh brokers").into());
+                }
+                each(set, rows, |_, _| Ok(()))?
+            }
+            Some(Err((_, code))) => return Err(format!("topic {name}: {code}").into()),
+            _ => self.produce(set, rows, &name)?,
+        };
+        Ok(Topic { name, set, rows, bytes })
+    }
+
+    fn produce(&self, set: Dataset, rows: u64, topic: &str) -> Outcome<u64> {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers).set("compression.type", "lz4");
+        config.set("linger.ms", "50").set("batch.num.messages", "10000").set("queue.buffering.max.kbytes", "262144");
         let producer: BaseProducer = config.create()?;
-        let (mut bytes, mut text) = (0, String::new());
-        for number in 0..rows {
-            text.clear();
-            set.write(number, &mut text);
-            bytes += text.len() as u64;
+        let bytes = each(set, rows, |number, text| {
             let partition = i32::try_from(number % u64::from(PARTITIONS.unsigned_abs()))?;
-            while let Err((error, _)) = producer.send(BaseRecord::<(), str>::to(&topic).partition(partition).payload(&text)) {
+            while let Err((error, _)) = producer.send(BaseRecord::<(), str>::to(topic).partition(partition).payload(text)) {
                 if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
                     return Err(error.into());
                 }
                 producer.poll(Duration::from_millis(5));
             }
-        }
+            Ok(())
+        })?;
         producer.flush(Duration::from_secs(60))?;
         Ok(bytes)
     }
+}
+
+/// Calls `take` with each message's number and text; gives the bytes of all.
+fn each(set: Dataset, rows: u64, mut take: impl FnMut(u64, &str) -> Outcome<()>) -> Outcome<u64> {
+    let (mut bytes, mut text) = (0, String::new());
+    for number in 0..rows {
+        text.clear();
+        set.write(number, &mut text);
+        bytes += text.len() as u64;
+        take(number, &text)?;
+    }
+    Ok(bytes)
+}
+
+fn messages(consumer: &BaseConsumer, topic: &str) -> Outcome<u64> {
+    let mut held = 0;
+    for partition in 0..PARTITIONS {
+        let (low, high) = consumer.fetch_watermarks(topic, partition, Duration::from_secs(10))?;
+        held += u64::try_from(high - low)?;
+    }
+    Ok(held)
 }
 
 impl Drop for Kafka {

@@ -1,6 +1,7 @@
 //! What every crate of Weir stands on and that knows nothing of streams or lakes: error kinds, option declarations and
 //! the bag they are pulled from, secrets, the memory budget, task spawning, fail points and metric helpers.
 
+pub mod compute;
 pub mod error;
 pub mod failpoint;
 pub mod memory;

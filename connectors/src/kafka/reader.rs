@@ -1,4 +1,4 @@
-//! Reads one partition: fetched messages are decoded on blocking threads, a queue at a time, and handed out up to commanded ends.
+//! Reads one partition: fetched messages are decoded off the I/O threads, a queue at a time, and handed out up to commanded ends.
 //!
 //! While the job works on a batch, the next one is decoded. Nothing in here is done for a single message on an async thread.
 
@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rdkafka::error::RDKafkaErrorCode;
+use weir_base::compute;
 use weir_base::memory::{MemoryBudget, Reservation, Use};
-use weir_base::task::{Task, TaskError, blocking, spawn};
+use weir_base::task::{Task, TaskError, spawn};
 
 use super::backlog::{Backlog, Next};
 use super::decode::{Decode, RowBuilder};
@@ -107,7 +108,7 @@ impl PartitionReader {
     fn begin_job(&mut self) {
         if let Some(builder) = self.builder.take() {
             let (queue, max) = (Arc::clone(self.queue()), self.batch_messages);
-            let work = blocking("kafka decode", move || {
+            let work = compute::run("kafka decode", move || {
                 let mut builder = builder;
                 let decoded = builder.decode(&Messages::drain(&queue, max));
                 (builder, decoded)

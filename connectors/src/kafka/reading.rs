@@ -25,10 +25,10 @@ pub(super) struct FetchLimits {
 }
 
 impl FetchLimits {
-    /// A quarter of `budget`, shared by `partitions`. Between 128 KB and 8 MB for each: less stalls, more is not faster.
+    /// A quarter of `budget`, shared by `partitions`. Between 128 KB and 4 MB for each: less stalls, more is not faster.
     pub(super) fn new(budget: u64, partitions: usize) -> Self {
         const LEAST: u64 = 128 << 10;
-        const MOST: u64 = 8 << 20;
+        const MOST: u64 = 4 << 20;
         const LARGEST_FETCH: u64 = 1 << 20;
         let share = budget / 4 / partitions.max(1) as u64;
         let queue = share.clamp(LEAST, MOST);
@@ -156,10 +156,10 @@ mod tests {
     #[test]
     fn partitions_share_a_quarter_of_the_budget_within_bounds() {
         let mb = 1 << 20;
-        assert_eq!(FetchLimits::new(512 * mb, 4), FetchLimits { queue: 8 * mb, fetch: mb });
+        assert_eq!(FetchLimits::new(512 * mb, 4), FetchLimits { queue: 4 * mb, fetch: mb });
         assert_eq!(FetchLimits::new(512 * mb, 64), FetchLimits { queue: 2 * mb, fetch: mb });
         assert_eq!(FetchLimits::new(512 * mb, 100_000).queue, 128 << 10);
-        assert_eq!(FetchLimits::new(512 * mb, 0).queue, 8 * mb);
+        assert_eq!(FetchLimits::new(512 * mb, 0).queue, 4 * mb);
         for partitions in [1, 10, 100, 500] {
             let limits = FetchLimits::new(512 * mb, partitions);
             assert!(limits.per_partition() * partitions as u64 <= 512 * mb / 2, "{partitions}");

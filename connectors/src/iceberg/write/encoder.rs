@@ -14,6 +14,7 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::properties::WriterProperties;
 
 use super::metrics::LeafMetrics;
+use super::pieces::Pieces;
 use crate::iceberg::leaves::leaf_arrays;
 
 /// Memory of a writer before its first row, which [`ArrowWriter::memory_size`] does not count.
@@ -21,7 +22,7 @@ pub(super) const FRESH_ENCODER_BYTES: usize = 1 << 20;
 
 /// Encodes one file; finished bytes are taken out as they come.
 pub(super) struct Encoder {
-    writer: ArrowWriter<Vec<u8>>,
+    writer: ArrowWriter<Pieces>,
     leaves: Arc<[LeafMetrics]>,
     has_floats: bool,
     nans: Vec<u64>,
@@ -37,7 +38,7 @@ impl std::fmt::Debug for Encoder {
 /// What is left to do when a file is complete.
 #[derive(Debug)]
 pub(super) struct Encoded {
-    pub(super) rest: Bytes,
+    pub(super) rest: Vec<Bytes>,
     pub(super) footer: ParquetMetaData,
     pub(super) nans: Vec<u64>,
     pub(super) rows: u64,
@@ -47,7 +48,7 @@ pub(super) struct Encoded {
 impl Encoder {
     pub(super) fn try_new(file_schema: &SchemaRef, leaves: &Arc<[LeafMetrics]>, properties: WriterProperties) -> ParquetResult<Self> {
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(file_schema), options)?;
+        let writer = ArrowWriter::try_new_with_options(Pieces::default(), Arc::clone(file_schema), options)?;
         let has_floats = leaves.iter().any(|known| is_float(&known.leaf.data_type));
         Ok(Self { writer, leaves: Arc::clone(leaves), has_floats, nans: vec![0; leaves.len()], rows: 0 })
     }
@@ -68,13 +69,13 @@ impl Encoder {
     }
 
     /// Bytes that are finished and have not been taken.
-    pub(super) fn take(&mut self) -> Bytes {
-        Bytes::from(std::mem::take(self.writer.inner_mut()))
+    pub(super) fn take(&mut self) -> Vec<Bytes> {
+        self.writer.inner_mut().take()
     }
 
     /// Bytes of memory held.
     pub(super) fn memory(&self) -> usize {
-        self.writer.memory_size() + self.writer.inner().len() + FRESH_ENCODER_BYTES
+        self.writer.memory_size() + self.writer.inner().bytes() + FRESH_ENCODER_BYTES
     }
 
     /// Bytes of the file so far, the open row group estimated.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use weir_base::memory::{Reservation, Use};
-use weir_base::{failpoint, task};
+use weir_base::{compute, failpoint};
 
 use super::encoder::Encoder;
 use super::encoding::writer_properties;
@@ -43,7 +43,7 @@ impl OpenFile {
         self.encoder.memory() + self.upload.memory()
     }
 
-    /// Encodes `batches` on a blocking thread and sends what is finished. The row group ends early if it needs more than `memory_limit`.
+    /// Encodes `batches` off the I/O threads and sends what is finished. The row group ends early if it needs more than `memory_limit`.
     pub(super) async fn append(self, batches: Vec<RecordBatch>, memory_limit: usize) -> Result<Self, ConnectorError> {
         self.encode(move |encoder| batches.iter().try_for_each(|batch| encoder.write(batch, memory_limit))).await
     }
@@ -53,7 +53,7 @@ impl OpenFile {
         self.encode(Encoder::flush).await
     }
 
-    /// Does `work` on a blocking thread, and sends what it finished.
+    /// Does `work` off the I/O threads, and sends what it finished.
     async fn encode(mut self, work: impl FnOnce(&mut Encoder) -> parquet::errors::Result<()> + Send + 'static) -> Result<Self, ConnectorError> {
         let (encoder, bytes) = blocking(move || {
             let mut encoder = self.encoder;
@@ -111,7 +111,7 @@ impl SealedFile {
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> parquet::errors::Result<T> + Send + 'static) -> Result<T, ConnectorError> {
-    let done = task::blocking("parquet-encode", work).await;
+    let done = compute::run("parquet-encode", work).await;
     let done = done.map_err(|error| ConnectorError::internal(error.to_string()).with_source(error))?;
     done.map_err(|error| ConnectorError::user(format!("rows cannot be written: {error}")).with_source(error))
 }

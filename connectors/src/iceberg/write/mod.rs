@@ -10,6 +10,7 @@ mod metrics;
 mod options;
 mod partitioned;
 mod partitioning;
+mod pieces;
 mod plan;
 mod runs;
 mod sink;

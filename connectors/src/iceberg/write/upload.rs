@@ -1,7 +1,7 @@
 //! The bytes of one file on their way to a store: one request for a small file, several parts for a large one.
 
-use bytes::{Bytes, BytesMut};
-use object_store::{ObjectStoreExt, PutPayload, WriteMultipart};
+use bytes::Bytes;
+use object_store::{ObjectStoreExt, WriteMultipart};
 use weir_base::Classified;
 use weir_fs::{FsError, Location};
 
@@ -36,10 +36,14 @@ impl Upload {
     }
 
     /// Takes bytes; waits while too many parts are in flight.
-    pub(super) async fn put(&mut self, bytes: Bytes) -> Result<(), ConnectorError> {
-        if bytes.is_empty() {
-            return Ok(());
+    pub(super) async fn put(&mut self, pieces: Vec<Bytes>) -> Result<(), ConnectorError> {
+        for bytes in pieces {
+            self.put_piece(bytes).await?;
         }
+        Ok(())
+    }
+
+    async fn put_piece(&mut self, bytes: Bytes) -> Result<(), ConnectorError> {
         if let Some(parts) = &mut self.parts {
             parts.put(bytes);
             return parts.wait_for_capacity(CONCURRENCY).await.map_err(|error| store_error(&self.location.uri, "write", error));
@@ -62,7 +66,7 @@ impl Upload {
         let Location { uri, store, path } = self.location;
         let done = match self.parts {
             Some(parts) => parts.finish().await.map(drop),
-            None => store.put(&path, payload(self.waiting)).await.map(drop),
+            None => store.put(&path, self.waiting.into_iter().collect()).await.map(drop),
         };
         done.map_err(|error| store_error(&uri, "write", error))
     }
@@ -73,18 +77,6 @@ impl Upload {
             && let Err(error) = parts.abort().await
         {
             tracing::debug!(uri = self.location.uri, %error, "upload was not cleaned up");
-        }
-    }
-}
-
-/// Many small pieces are cheaper as one.
-fn payload(pieces: Vec<Bytes>) -> PutPayload {
-    match <[Bytes; 1]>::try_from(pieces) {
-        Ok([piece]) => PutPayload::from_bytes(piece),
-        Err(pieces) => {
-            let mut whole = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
-            pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
-            PutPayload::from_bytes(whole.freeze())
         }
     }
 }

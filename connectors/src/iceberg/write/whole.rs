@@ -13,8 +13,9 @@ use super::written::WrittenFile;
 use crate::error::ConnectorError;
 use crate::sink::WriterContext;
 
-/// Rows that are encoded in one go.
+/// Rows that are encoded in one go, or fewer if they are wide.
 const ROWS: usize = 8_192;
+const BYTES: u64 = 2 << 20;
 
 #[derive(Debug)]
 pub(super) struct WholeWriter {
@@ -46,7 +47,7 @@ impl WholeWriter {
         self.reservation.grow(batch.get_array_memory_size() as u64);
         self.waiting_rows += batch.num_rows();
         self.waiting.push(batch);
-        if self.waiting_rows >= ROWS || self.reservation.bytes() >= self.limits.drain { self.encode(files).await } else { Ok(()) }
+        if self.waiting_rows >= ROWS || self.reservation.bytes() >= self.limits.drain.min(BYTES) { self.encode(files).await } else { Ok(()) }
     }
 
     async fn encode(&mut self, files: &mut FileFactory) -> Result<(), ConnectorError> {

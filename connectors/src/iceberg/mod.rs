@@ -17,4 +17,4 @@ pub use committer::IcebergCommitter;
 pub use read::{IcebergScan, READ_OPTIONS};
 pub use weir_catalog::properties::TABLE_PROPERTIES;
 pub use with::{CONNECTOR_OPTIONS, TableLink, TableWith};
-pub use write::{IcebergSink, WRITE_OPTIONS, tuned_properties};
+pub use write::{IcebergSink, WRITE_OPTIONS};

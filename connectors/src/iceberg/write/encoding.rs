@@ -14,7 +14,7 @@ use parquet::file::properties::WriterProperties;
 
 use super::metrics::{LeafMetrics, MetricsMode};
 use super::options::ParquetSettings;
-use crate::iceberg::leaves::{Leaf, leaf_arrays, leaves};
+use crate::iceberg::leaves::{Leaf, leaf_arrays};
 
 /// The encoding of one leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,25 +126,10 @@ pub(super) fn writer_properties(settings: &ParquetSettings, leaves: &[LeafMetric
     builder.build()
 }
 
-/// The best settings for `batch`, for a road by hand that is to be compared with the sink.
-pub fn tuned_properties(batch: &RecordBatch) -> WriterProperties {
-    let plain = leaves(batch.schema_ref());
-    let encodings = learn(batch, plain.iter());
-    let known: Vec<LeafMetrics> = plain.into_iter().map(|leaf| LeafMetrics { leaf, mode: MetricsMode::Truncate(16), primitive: None }).collect();
-    let settings = ParquetSettings {
-        compression: parquet::basic::Compression::ZSTD(parquet::basic::ZstdLevel::default()),
-        row_group_bytes: 32 << 20,
-        page_bytes: 1 << 20,
-        page_rows: 20_000,
-        dictionary_bytes: 2 << 20,
-        bloom_filters: Vec::new(),
-    };
-    writer_properties(&settings, &known, &encodings)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::iceberg::leaves::leaves;
     use arrow_array::{Int64Array, StringArray};
     use arrow_schema::{Field, Schema};
 

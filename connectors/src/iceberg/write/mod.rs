@@ -4,6 +4,7 @@ mod closing;
 mod encoder;
 mod encoding;
 mod file;
+mod grouped;
 mod hash;
 mod limits;
 mod metrics;
@@ -22,7 +23,6 @@ mod written;
 #[cfg(test)]
 mod tests;
 
-pub use encoding::tuned_properties;
 pub use options::WRITE_OPTIONS;
 pub use sink::IcebergSink;
 

@@ -1,7 +1,7 @@
 //! The writer of a partitioned table.
 //!
-//! Rows wait until there are some megabytes of them, are sorted by partition, and are placed: partitions that get many rows have an open
-//! file and take theirs at once; the rows of all others wait in runs, in memory while the budget allows and in local temporary files
+//! Rows wait until there are some megabytes of them, are grouped by partition, and are placed: partitions that get many rows have an open
+//! file and take theirs at once; the rows of all others wait, sorted, in runs, in memory while the budget allows and in local temporary files
 //! after that. At the end each partition's rows are gathered from the runs and written, one partition at a time: one file for each
 //! partition, epoch and writer, unless the target size is passed.
 
@@ -11,13 +11,14 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
 use weir_base::memory::{Reservation, Use};
-use weir_base::task;
+use weir_base::{compute, task};
 
 use super::closing::Closing;
 use super::file::{FileFactory, OpenFile};
+use super::grouped::{Grouped, Numbered};
 use super::limits::{Limits, choose_hot};
 use super::partitioning::{Grouper, PartitionTuple, Partitioning};
-use super::runs::{MemoryRun, Numbered, Runs, row_bytes};
+use super::runs::{MemoryRun, Runs, row_bytes};
 use super::written::WrittenFile;
 use crate::error::ConnectorError;
 use crate::sink::WriterContext;
@@ -60,7 +61,7 @@ impl PartitionedWriter {
             self.reservation.grow(bytes);
         }
         let mut grouper = self.grouper.take().ok_or_else(|| ConnectorError::internal("a writer is used after it failed"))?;
-        let (grouper, batch, numbers) = blocking(move || {
+        let (grouper, batch, numbers) = computed(move || {
             let numbers = grouper.number(&batch)?;
             Ok((grouper, batch, numbers))
         })
@@ -72,47 +73,42 @@ impl PartitionedWriter {
         if self.pending_bytes >= self.limits.drain { self.drain(files).await } else { Ok(()) }
     }
 
-    /// Sorts what is pending and places it.
+    /// Groups what is pending and places it.
     async fn drain(&mut self, files: &mut FileFactory) -> Result<(), ConnectorError> {
-        let Some(run) = self.sort_pending().await? else { return Ok(()) };
-        let counts = run.counts();
-        let hot = choose_hot(&counts, |number| self.open.contains_key(&number), &self.limits, self.open.len());
-        self.open_files(&hot, &run, files).await?;
-        for number in &hot {
-            let rows = run.slice(*number).into_iter().collect();
-            self.append(*number, rows, files).await?;
-        }
-        let taken = hot.clone();
-        let run_bytes = run.bytes();
-        let cold = blocking(move || run.without(|number| taken.contains(&number))).await?;
-        self.reservation.grow(cold.as_ref().map_or(0, MemoryRun::bytes));
-        self.reservation.shrink(run_bytes);
+        let pending = std::mem::take(&mut self.pending);
+        let (limits, open): (Limits, BTreeSet<u32>) = (self.limits, self.open.keys().copied().collect());
+        let (hot, cold) = computed(move || {
+            let grouped = Grouped::new(pending);
+            let hot = choose_hot(&grouped.counts(), |number| open.contains(&number), &limits, open.len());
+            grouped.split(&hot)
+        })
+        .await?;
+        let hot_bytes: u64 = hot.iter().flat_map(|(_, rows)| rows).map(|rows| rows.get_array_memory_size() as u64).sum();
+        self.reservation.grow(hot_bytes + cold.as_ref().map_or(0, MemoryRun::bytes));
+        self.reservation.shrink(std::mem::take(&mut self.pending_bytes));
         self.runs.memory.extend(cold);
+        self.open_files(&hot, files).await?;
+        for (number, rows) in hot {
+            self.append(number, rows, files).await?;
+        }
+        self.reservation.shrink(hot_bytes);
         if self.runs.bytes() >= self.limits.runs {
             self.spill().await?;
         }
         self.shrink_encoders(self.limits.encoders).await
     }
 
-    async fn sort_pending(&mut self) -> Result<Option<MemoryRun>, ConnectorError> {
-        let pending = std::mem::take(&mut self.pending);
-        let run = blocking(move || MemoryRun::sort(pending)).await?;
-        self.reservation.grow(run.as_ref().map_or(0, MemoryRun::bytes));
-        self.reservation.shrink(self.pending_bytes);
-        self.pending_bytes = 0;
-        Ok(run)
-    }
-
     /// Opens files for the partitions that have none; their names are recorded together.
-    async fn open_files(&mut self, numbers: &[u32], run: &MemoryRun, files: &mut FileFactory) -> Result<(), ConnectorError> {
-        let new: Vec<u32> = numbers.iter().copied().filter(|number| !self.open.contains_key(number)).collect();
-        let tuples = new.iter().map(|number| self.tuple(*number)).collect::<Result<Vec<_>, _>>()?;
+    async fn open_files(&mut self, hot: &[(u32, Vec<RecordBatch>)], files: &mut FileFactory) -> Result<(), ConnectorError> {
+        let new: Vec<_> = hot.iter().filter(|(number, _)| !self.open.contains_key(number)).collect();
+        let tuples = new.iter().map(|(number, _)| self.tuple(*number)).collect::<Result<Vec<_>, _>>()?;
         let paths = files.name(&tuples).await?;
-        for ((number, tuple), path) in new.iter().zip(&tuples).zip(&paths) {
-            let Some(sample) = run.slice(*number) else { continue };
-            let file = files.open(path, tuple, &sample).await?;
-            self.open.insert(*number, file);
+        let mut opened = Vec::with_capacity(paths.len());
+        for (((number, rows), tuple), path) in new.into_iter().zip(&tuples).zip(&paths) {
+            let Some(sample) = rows.iter().max_by_key(|rows| rows.num_rows()) else { continue };
+            opened.push((*number, files.open(path, tuple, sample).await?));
         }
+        self.open.extend(opened);
         Ok(())
     }
 
@@ -168,7 +164,10 @@ impl PartitionedWriter {
     }
 
     pub(super) async fn finish(&mut self, files: &mut FileFactory) -> Result<(), ConnectorError> {
-        let run = self.sort_pending().await?;
+        let pending = std::mem::take(&mut self.pending);
+        let (_, run) = computed(move || Grouped::new(pending).split(&[])).await?;
+        self.reservation.grow(run.as_ref().map_or(0, MemoryRun::bytes));
+        self.reservation.shrink(std::mem::take(&mut self.pending_bytes));
         self.runs.memory.extend(run);
         let open: BTreeSet<u32> = self.open.keys().copied().collect();
         for number in &open {
@@ -237,8 +236,17 @@ impl PartitionedWriter {
     }
 }
 
+/// Work that only computes.
+async fn computed<T: Send + 'static>(work: impl FnOnce() -> Result<T, ArrowError> + Send + 'static) -> Result<T, ConnectorError> {
+    outcome(compute::run("iceberg-partition", work).await)
+}
+
+/// Work on temporary files.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, ArrowError> + Send + 'static) -> Result<T, ConnectorError> {
-    let done = task::blocking("iceberg-partition", work).await;
+    outcome(task::blocking("iceberg-spill", work).await)
+}
+
+fn outcome<T>(done: Result<Result<T, ArrowError>, task::TaskError>) -> Result<T, ConnectorError> {
     let done = done.map_err(|error| ConnectorError::internal(error.to_string()).with_source(error))?;
     done.map_err(|error| match error {
         ArrowError::IoError(_, _) => ConnectorError::transient(format!("rows cannot be spilled to disk: {error}")).with_source(error),

@@ -1,31 +1,30 @@
 //! Runs: rows sorted by partition that wait for their file, in memory or in a local temporary file.
 //!
-//! All functions block; they are called on blocking threads.
+//! All functions block; they are called off the I/O threads.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
-use std::ops::Range;
 
-use arrow_array::{RecordBatch, UInt32Array};
+use arrow_array::RecordBatch;
 use arrow_ipc::reader::FileReader;
 use arrow_ipc::writer::FileWriter;
 use arrow_schema::ArrowError;
 use arrow_select::concat::concat_batches;
-use arrow_select::take::take_record_batch;
+
+use super::grouped::Ranges;
 
 /// Rows sorted by partition number, in memory.
 #[derive(Debug)]
 pub(super) struct MemoryRun {
     rows: RecordBatch,
-    ranges: BTreeMap<u32, Range<usize>>,
+    ranges: Ranges,
     bytes: u64,
 }
 
 /// The same in a file that is gone when this is dropped.
 pub(super) struct SpilledRun {
     reader: FileReader<BufReader<File>>,
-    ranges: BTreeMap<u32, Range<usize>>,
+    ranges: Ranges,
 }
 
 impl std::fmt::Debug for SpilledRun {
@@ -34,38 +33,9 @@ impl std::fmt::Debug for SpilledRun {
     }
 }
 
-/// Batches with the partition number of each row.
-pub(super) type Numbered = Vec<(RecordBatch, Vec<u32>)>;
-
 impl MemoryRun {
-    /// Sorts `batches`; `None` if there are no rows.
-    pub(super) fn sort(batches: Numbered) -> Result<Option<Self>, ArrowError> {
-        let Some((first, _)) = batches.first() else { return Ok(None) };
-        let schema = first.schema();
-        let numbers: Vec<u32> = batches.iter().flat_map(|(_, numbers)| numbers.iter().copied()).collect();
-        let whole = match batches.as_slice() {
-            [(only, _)] => only.clone(),
-            several => concat_batches(&schema, several.iter().map(|(batch, _)| batch))?,
-        };
-        drop(batches);
-        let mut ranges: BTreeMap<u32, Range<usize>> = BTreeMap::new();
-        for number in &numbers {
-            ranges.entry(*number).or_insert(0..0).end += 1;
-        }
-        let mut next = 0;
-        for range in ranges.values_mut() {
-            *range = next..next + range.end;
-            next = range.end;
-        }
-        if ranges.len() <= 1 {
-            return Ok(Some(Self::new(whole, ranges)));
-        }
-        let mut order: Vec<u32> = (0..u32::try_from(numbers.len()).unwrap_or(u32::MAX)).collect();
-        order.sort_by_key(|row| numbers.get(*row as usize).copied());
-        Ok(Some(Self::new(take_record_batch(&whole, &UInt32Array::from(order))?, ranges)))
-    }
-
-    fn new(rows: RecordBatch, ranges: BTreeMap<u32, Range<usize>>) -> Self {
+    /// `rows` stand in the order of `ranges`.
+    pub(super) fn new(rows: RecordBatch, ranges: Ranges) -> Self {
         let bytes = rows.get_array_memory_size() as u64;
         Self { rows, ranges, bytes }
     }
@@ -75,34 +45,14 @@ impl MemoryRun {
         self.bytes
     }
 
-    /// Rows of each partition.
-    pub(super) fn counts(&self) -> Vec<(u32, usize)> {
-        self.ranges.iter().map(|(number, range)| (*number, range.len())).collect()
+    /// The partitions that have rows here, in order.
+    pub(super) fn partitions(&self) -> impl Iterator<Item = u32> {
+        self.ranges.numbers()
     }
 
     /// The rows of one partition.
     pub(super) fn slice(&self, number: u32) -> Option<RecordBatch> {
-        self.ranges.get(&number).map(|range| self.rows.slice(range.start, range.len()))
-    }
-
-    /// The run without the partitions for which `gone` says true; `None` if nothing is left.
-    pub(super) fn without(self, gone: impl Fn(u32) -> bool) -> Result<Option<Self>, ArrowError> {
-        if !self.ranges.keys().any(|number| gone(*number)) {
-            return Ok(Some(self));
-        }
-        let kept: Vec<(u32, Range<usize>)> = self.ranges.into_iter().filter(|(number, _)| !gone(*number)).collect();
-        if kept.is_empty() {
-            return Ok(None);
-        }
-        let rows: UInt32Array = kept.iter().flat_map(|(_, range)| range.clone()).map(|row| u32::try_from(row).unwrap_or(u32::MAX)).collect();
-        let mut next = 0;
-        let place = |(number, range): (u32, Range<usize>)| {
-            let start = next;
-            next += range.len();
-            (number, start..next)
-        };
-        let ranges = kept.into_iter().map(place).collect();
-        Ok(Some(Self::new(take_record_batch(&self.rows, &rows)?, ranges)))
+        self.ranges.get(number).map(|range| self.rows.slice(range.start, range.len()))
     }
 }
 
@@ -116,29 +66,27 @@ impl SpilledRun {
         let schema = first.rows.schema();
         let file = tempfile::tempfile().map_err(|error| ArrowError::IoError(format!("no temporary file for spilled rows: {error}"), error))?;
         let mut writer = FileWriter::try_new(BufWriter::new(file.try_clone()?), &schema)?;
-        let mut numbers: Vec<u32> = runs.iter().flat_map(|run| run.ranges.keys().copied()).collect();
+        let mut numbers: Vec<u32> = runs.iter().flat_map(MemoryRun::partitions).collect();
         numbers.sort_unstable();
         numbers.dedup();
-        let mut ranges = BTreeMap::new();
-        let mut written = 0;
+        let mut batches = Vec::with_capacity(numbers.len());
         for number in numbers {
             let slices: Vec<RecordBatch> = runs.iter().filter_map(|run| run.slice(number)).collect();
             let rows = concat_batches(&schema, &slices)?;
-            let start = written;
-            for offset in (0..rows.num_rows()).step_by(SPILL_BATCH_ROWS) {
+            let starts = (0..rows.num_rows()).step_by(SPILL_BATCH_ROWS);
+            batches.push((number, starts.len()));
+            for offset in starts {
                 writer.write(&rows.slice(offset, SPILL_BATCH_ROWS.min(rows.num_rows() - offset)))?;
-                written += 1;
             }
-            ranges.insert(number, start..written);
         }
         writer.finish()?;
         drop(writer.into_inner()?);
-        Ok(Some(Self { reader: FileReader::try_new_buffered(file, None)?, ranges }))
+        Ok(Some(Self { reader: FileReader::try_new_buffered(file, None)?, ranges: Ranges::of(batches.into_iter()) }))
     }
 
     /// The rows of one partition.
     pub(super) fn read(&mut self, number: u32) -> Result<Vec<RecordBatch>, ArrowError> {
-        let Some(range) = self.ranges.get(&number).cloned() else { return Ok(Vec::new()) };
+        let Some(range) = self.ranges.get(number) else { return Ok(Vec::new()) };
         self.reader.set_index(range.start)?;
         self.reader.by_ref().take(range.len()).collect()
     }
@@ -167,8 +115,8 @@ impl Runs {
 
     /// The partitions that have rows here, in order.
     pub(super) fn partitions(&self) -> Vec<u32> {
-        let spilled = self.spilled.iter().flat_map(|run| run.ranges.keys());
-        let mut numbers: Vec<u32> = spilled.chain(self.memory.iter().flat_map(|run| run.ranges.keys())).copied().collect();
+        let spilled = self.spilled.iter().flat_map(|run| run.ranges.numbers());
+        let mut numbers: Vec<u32> = spilled.chain(self.memory.iter().flat_map(MemoryRun::partitions)).collect();
         numbers.sort_unstable();
         numbers.dedup();
         numbers
@@ -204,6 +152,9 @@ pub(super) fn row_bytes(batch: &RecordBatch) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::grouped::Grouped;
     use super::*;
     use arrow_array::cast::AsArray;
     use arrow_array::types::Int64Type;
@@ -237,8 +188,8 @@ mod tests {
                 }
                 let half = rows.len() / 2;
                 let parts = vec![(batch(&rows[..half]), numbers[..half].to_vec()), (batch(&rows[half..]), numbers[half..].to_vec())];
-                let run = MemoryRun::sort(parts).expect("sorts").expect("rows");
-                runs.memory.extend(run.without(|number| number == dropped).expect("takes"));
+                let (_, run) = Grouped::new(parts).split(&[dropped]).expect("splits");
+                runs.memory.extend(run);
                 if spill {
                     runs.spill().expect("spills");
                 }

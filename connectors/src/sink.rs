@@ -76,6 +76,9 @@ pub trait StreamSink: fmt::Debug + Send + Sync {
     /// How rows must be spread.
     fn distribution(&self) -> Distribution;
 
+    /// How many writers an epoch is to have; `None`: as many as rows come in streams, or as the job's parallelism says where they are spread.
+    fn writers(&self) -> Option<usize>;
+
     /// For [`Distribution::Hash`]: one hash for each row; equal keys have equal hashes, in every process and version.
     ///
     /// # Errors

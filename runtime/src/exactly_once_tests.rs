@@ -49,6 +49,32 @@ async fn one_source_feeds_several_inserts_and_is_read_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_epoch_has_as_many_writers_as_the_sink_says() {
+    for (hash, writers, most) in [(false, None, 2), (false, Some(1), 1), (false, Some(5), 5), (true, None, 2), (true, Some(1), 1), (true, Some(3), 3)]
+    {
+        let mut rig = Rig::new(FakeLog::new(&[9_000, 7_000, 8_000], 0), &[ALL]);
+        (rig.hash, rig.writers, rig.interval) = (hash, writers, Duration::from_secs(60));
+        rig.run().await.expect("ends");
+        rig.assert_exactly_once("t0", all);
+        let commits = rig.table("t0").commits();
+        assert_eq!(commits.iter().map(|commit| commit.committables.len()).max(), Some(most), "{hash} {writers:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_branches_over_one_source_never_wait_for_each_other() {
+    for (hash, writers) in [(false, None), (false, Some(1)), (false, Some(3)), (true, Some(1)), (true, Some(3))] {
+        let query = "SELECT s, o FROM src WHERE v < 3 UNION ALL SELECT s, o FROM src WHERE v >= 3";
+        let mut rig = Rig::new(FakeLog::new(&[60_000, 1, 30_000], 0), &[query, SOME]);
+        (rig.hash, rig.writers, rig.interval) = (hash, writers, Duration::from_secs(60));
+        let ended = tokio::time::timeout(Duration::from_secs(60), rig.run()).await;
+        ended.expect("neither branch stands still").expect("ends");
+        rig.assert_exactly_once("t0", all);
+        rig.assert_exactly_once("t1", some);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_run_of_a_finished_job_adds_nothing() {
     let rig = Rig::new(FakeLog::new(&[500], 0), &[ALL]);
     rig.run().await.expect("ends");

@@ -133,6 +133,10 @@ impl StreamSink for Print {
         Distribution::None
     }
 
+    fn writers(&self) -> Option<usize> {
+        None
+    }
+
     fn route(&self, batch: &RecordBatch) -> Result<UInt64Array, ConnectorError> {
         Ok(vec![0; batch.num_rows()].into())
     }

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use datafusion::error::DataFusionError;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
 use futures::TryStreamExt;
 use weir_base::memory::MemoryBudget;
-use weir_connectors::sink::{Distribution, WriterContext};
+use weir_connectors::sink::{Distribution, StreamSink, WriterContext};
 use weir_connectors::source::{Cut, Cuts};
 use weir_sql::plan::{JobPlan, LeafFactory, PlannedInsert};
 
@@ -107,14 +108,7 @@ impl Engine {
         spec: &EpochSpec<'_>,
         intents: &SinkIntents,
     ) -> Result<SinkExec, RuntimeError> {
-        let parallelism = self.plan.settings.parallelism.max(1);
-        let spread = insert.sink.distribution() == Distribution::Hash && (parallelism > 1 || query.output_partitioning().partition_count() > 1);
-        let query: Arc<dyn ExecutionPlan> = if spread {
-            let route = Arc::new(RouteExpr::new(Arc::clone(&insert.sink)));
-            Arc::new(RepartitionExec::try_new(query, Partitioning::Hash(vec![route], parallelism))?)
-        } else {
-            query
-        };
+        let query = spread(query, &insert.sink, self.plan.settings.parallelism)?;
         let context = WriterContext {
             job: self.plan.settings.name.clone(),
             sink: insert.sink_id.clone(),
@@ -141,4 +135,25 @@ impl Engine {
         }
         Ok(RunningSink { id: insert.sink_id.clone(), partitions, intents })
     }
+}
+
+/// The query with as many partitions as the sink has writers, and its rows where the sink wants them.
+fn spread(query: Arc<dyn ExecutionPlan>, sink: &Arc<dyn StreamSink>, parallelism: usize) -> Result<Arc<dyn ExecutionPlan>, RuntimeError> {
+    let streams = query.output_partitioning().partition_count();
+    let (writers, partitioning) = match sink.distribution() {
+        Distribution::None => {
+            let writers = sink.writers().unwrap_or(streams).max(1);
+            (writers, Partitioning::RoundRobinBatch(writers))
+        }
+        Distribution::Hash => {
+            let writers = sink.writers().unwrap_or(parallelism).max(1);
+            (writers, Partitioning::Hash(vec![Arc::new(RouteExpr::new(Arc::clone(sink)))], writers))
+        }
+    };
+    Ok(match (streams, writers) {
+        (1, 1) => query,
+        (_, 1) => Arc::new(CoalescePartitionsExec::new(query)),
+        _ if streams == writers && sink.distribution() == Distribution::None => query,
+        _ => Arc::new(RepartitionExec::try_new(query, partitioning)?),
+    })
 }

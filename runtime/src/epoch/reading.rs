@@ -1,7 +1,8 @@
 //! Reading the splits of one source in one epoch, once for all the queries that use it.
 //!
 //! Each split has its own task, so that decoding overlaps with whatever the plans do. A task hands each batch to every leaf that wants it,
-//! through a bounded channel for each leaf partition, and waits while one of them is full.
+//! through a bounded channel for each leaf partition, and waits while one of them is full. So no plan may read one branch over a source to
+//! its end before another: a join would; the front end refuses it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

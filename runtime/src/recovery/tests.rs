@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use weir_connectors::ConnectorError;
-use weir_connectors::sink::{Committed, Gap, GapReason, Marker, SinkCommit, SinkCommitter, StreamSink, TargetState};
+use weir_connectors::sink::{Committed, Distribution, Gap, GapReason, Marker, SinkCommit, SinkCommitter, StreamSink, TargetState};
 use weir_connectors::source::SplitId;
 
 use super::recover::{Recovery, RecoverySink};
@@ -54,7 +54,7 @@ impl SinkCommitter for Slow {
 }
 
 fn committer(rig: &Rig) -> Arc<dyn SinkCommitter> {
-    FakeSink::new(Arc::clone(&rig.tables["t0"]), &rig.files, &rig.world, false).committer().expect("it has one")
+    FakeSink::new(Arc::clone(&rig.tables["t0"]), &rig.files, &rig.world, (Distribution::None, None)).committer().expect("it has one")
 }
 
 async fn recover(rig: &Rig, committer: Arc<dyn SinkCommitter>) -> Result<u64, RuntimeError> {

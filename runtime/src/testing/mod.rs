@@ -15,6 +15,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use tokio_util::sync::CancellationToken;
 use weir_base::memory::MemoryBudget;
+use weir_connectors::sink::Distribution;
 use weir_connectors::table::TablePath;
 use weir_fs::Location;
 use weir_sql::plan::{JobPlan, JobSettings, PlannedInsert, QueryPlan, StreamTable};
@@ -40,6 +41,7 @@ pub(crate) struct Rig {
     pub(crate) inserts: Vec<(String, String)>,
     pub(crate) bounded: bool,
     pub(crate) hash: bool,
+    pub(crate) writers: Option<usize>,
     pub(crate) interval: Duration,
     pub(crate) retained: usize,
     pub(crate) timeout: Duration,
@@ -64,6 +66,7 @@ impl Rig {
             inserts,
             bounded: true,
             hash: false,
+            writers: None,
             interval: Duration::from_millis(20),
             retained: 3,
             timeout: Duration::from_secs(20),
@@ -108,7 +111,8 @@ impl Rig {
         for (id, query) in &self.inserts {
             let logical = context.state().create_logical_plan(query).await.expect("planned");
             let query = context.state().optimize(&logical).expect("optimised");
-            let sink = FakeSink::new(Arc::clone(&self.tables[id]), &self.files, &self.world, self.hash);
+            let spread = if self.hash { Distribution::Hash } else { Distribution::None };
+            let sink = FakeSink::new(Arc::clone(&self.tables[id]), &self.files, &self.world, (spread, self.writers));
             inserts.push(PlannedInsert { sink_id: id.clone(), target: path(id), sink: Arc::new(sink), query });
         }
         let settings = JobSettings {

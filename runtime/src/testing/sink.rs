@@ -105,12 +105,13 @@ pub(crate) struct FakeSink {
     table: Arc<FakeTable>,
     files: Files,
     world: Arc<World>,
-    hash: bool,
+    spread: (Distribution, Option<usize>),
 }
 
 impl FakeSink {
-    pub(crate) fn new(table: Arc<FakeTable>, files: &Files, world: &Arc<World>, hash: bool) -> Self {
-        Self { table, files: files.clone(), world: Arc::clone(world), hash }
+    /// `spread`: how rows are spread, and over how many writers.
+    pub(crate) fn new(table: Arc<FakeTable>, files: &Files, world: &Arc<World>, spread: (Distribution, Option<usize>)) -> Self {
+        Self { table, files: files.clone(), world: Arc::clone(world), spread }
     }
 }
 
@@ -126,7 +127,11 @@ impl StreamSink for FakeSink {
     }
 
     fn distribution(&self) -> Distribution {
-        if self.hash { Distribution::Hash } else { Distribution::None }
+        self.spread.0
+    }
+
+    fn writers(&self) -> Option<usize> {
+        self.spread.1
     }
 
     fn route(&self, batch: &RecordBatch) -> Result<UInt64Array, ConnectorError> {
@@ -135,12 +140,12 @@ impl StreamSink for FakeSink {
 
     fn writer(&self, context: WriterContext) -> Result<Box<dyn SinkWriter>, ConnectorError> {
         let path = format!("file:///{}/{}-{}-{}", context.sink, context.epoch, context.attempt, context.partition);
-        let sink = FakeSink::new(Arc::clone(&self.table), &self.files, &self.world, self.hash);
+        let sink = FakeSink::new(Arc::clone(&self.table), &self.files, &self.world, self.spread);
         Ok(Box::new(FakeWriter { sink, context, path, rows: Vec::new() }))
     }
 
     fn committer(&self) -> Option<Arc<dyn SinkCommitter>> {
-        Some(Arc::new(FakeSink::new(Arc::clone(&self.table), &self.files, &self.world, self.hash)))
+        Some(Arc::new(FakeSink::new(Arc::clone(&self.table), &self.files, &self.world, self.spread)))
     }
 }
 

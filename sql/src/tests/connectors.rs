@@ -174,6 +174,10 @@ impl StreamSink for FakeSink {
         Distribution::None
     }
 
+    fn writers(&self) -> Option<usize> {
+        None
+    }
+
     fn route(&self, batch: &RecordBatch) -> Result<UInt64Array, ConnectorError> {
         Ok(UInt64Array::from(vec![0; batch.num_rows()]))
     }

@@ -25,7 +25,7 @@ const BRANCH: OptionDecl = OptionDecl::new("branch", ValueType::String, "Branch 
 const PARALLELISM: OptionDecl = OptionDecl::new(
     "write-parallelism",
     ValueType::Integer { min: 1, max: 32_768 },
-    "Number of writers of an epoch. Default: as many as the input has partitions.",
+    "Number of writers of an epoch. Default: as many as the input has partitions, or `parallelism.default` where rows are keyed or hashed.",
 );
 const UID_SUFFIX: OptionDecl =
     OptionDecl::new("uid-suffix", ValueType::String, "Part of the sink's identity, for two INSERTs into one table.").default("");

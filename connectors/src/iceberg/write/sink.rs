@@ -54,19 +54,9 @@ impl IcebergSink {
             let what = "'distribution-mode' = 'hash' has no effect: the table has neither partitions nor a primary key.";
             warnings.push(Problem::warning("OPT-008", hints.object(), what).at(hints.position("distribution-mode")));
         }
-        if options.parallelism.is_some() {
-            let what = "'write-parallelism' has no effect yet: an epoch has as many writers as 'parallelism.default' says.";
-            warnings.push(Problem::warning("OPT-008", hints.object(), what).at(hints.position("write-parallelism")));
-        }
         let committer = Arc::new(IcebergCommitter::new(catalog, table, options.branch));
         let value = Self { plan: Arc::new(plan), route, committer, parallelism: options.parallelism, uid_suffix: options.uid_suffix };
         Ok(Opened { value, warnings })
-    }
-
-    /// `write-parallelism`: how many writers an epoch is to have, if that was said.
-    #[must_use]
-    pub fn write_parallelism(&self) -> Option<usize> {
-        self.parallelism
     }
 
     /// `uid-suffix`: a part of the sink's id, so that two INSERTs into one table keep their markers apart.
@@ -94,6 +84,10 @@ impl StreamSink for IcebergSink {
 
     fn distribution(&self) -> Distribution {
         if self.route == RouteKey::Nowhere { Distribution::None } else { Distribution::Hash }
+    }
+
+    fn writers(&self) -> Option<usize> {
+        self.parallelism
     }
 
     fn route(&self, batch: &RecordBatch) -> Result<UInt64Array, ConnectorError> {

@@ -54,5 +54,5 @@ audit: ## Look for advisories against the locked crates (needs a network)
 bench: ## Benchmarks in release (an hour or more to build on two cores); LEAN=1 takes the lean profile, whose row path is optimised too
 	scripts/setup test
 	@$(MAKE) --no-print-directory test-servers
-	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench ingest -- --epochs
+	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench ingest -- --partitioned --epochs
 	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench decode

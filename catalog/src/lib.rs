@@ -6,6 +6,8 @@
 mod backoff;
 pub mod commit;
 pub mod error;
+mod hadoop;
+mod hive;
 pub mod lake;
 pub mod marker;
 mod memory;

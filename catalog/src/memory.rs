@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use crate::error::CatalogError;
-use crate::lake::TableId;
+use crate::lake::{LakeTable, TableId};
 use crate::pointer_catalog::Pointers;
 
 /// Pointers in memory.
@@ -44,6 +44,10 @@ impl Pointers for MemoryPointers {
         Ok(())
     }
 
+    async fn folder(&self, _database: &str) -> Result<Option<String>, CatalogError> {
+        Ok(None)
+    }
+
     async fn tables(&self, database: &str) -> Result<Vec<String>, CatalogError> {
         Ok(self.state().tables.keys().filter(|id| id.database == database).map(|id| id.table.clone()).collect())
     }
@@ -52,19 +56,19 @@ impl Pointers for MemoryPointers {
         Ok(self.state().tables.get(id).cloned())
     }
 
-    async fn insert(&self, id: &TableId, to: &str) -> Result<bool, CatalogError> {
+    async fn insert(&self, table: &LakeTable) -> Result<bool, CatalogError> {
         let mut state = self.state();
-        if state.tables.contains_key(id) {
+        if state.tables.contains_key(&table.id) {
             return Ok(false);
         }
-        state.tables.insert(id.clone(), to.to_owned());
+        state.tables.insert(table.id.clone(), table.metadata_location.clone());
         Ok(true)
     }
 
-    async fn swap(&self, id: &TableId, from: &str, to: &str) -> Result<bool, CatalogError> {
-        match self.state().tables.get_mut(id) {
-            Some(location) if location == from => {
-                to.clone_into(location);
+    async fn swap(&self, base: &LakeTable, next: &LakeTable) -> Result<bool, CatalogError> {
+        match self.state().tables.get_mut(&base.id) {
+            Some(location) if *location == base.metadata_location => {
+                next.metadata_location.clone_into(location);
                 Ok(true)
             }
             _ => Ok(false),

@@ -1,6 +1,7 @@
 //! CREATE CATALOG: the options, and the factory.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use weir_base::Secret;
@@ -8,6 +9,8 @@ use weir_base::options::{OptionBag, OptionDecl, Problem, Problems, ValueType};
 use weir_fs::FileSystems;
 
 use crate::backoff::CALL_TIMEOUT;
+use crate::hadoop::HadoopCatalog;
+use crate::hive::{HiveConfig, HivePointers, LOCK_ENABLED, addresses};
 use crate::lake::LakeCatalog;
 use crate::memory::MemoryPointers;
 use crate::pointer_catalog::PointerCatalog;
@@ -18,16 +21,24 @@ use crate::sql::{SqlPointers, Target};
 const TYPES: &[&str] = &["hive", "hadoop", "rest", "sql", "memory"];
 
 const TYPE: OptionDecl = OptionDecl::new("type", ValueType::Enum(&["iceberg"]), "Always `iceberg`.").required();
-const CATALOG_TYPE: OptionDecl =
-    OptionDecl::new("catalog-type", ValueType::Enum(TYPES), "Kind of catalog. `hive` and `hadoop` are not supported yet.");
+const CATALOG_TYPE: OptionDecl = OptionDecl::new("catalog-type", ValueType::Enum(TYPES), "Kind of catalog.");
 const URI: OptionDecl = OptionDecl::new(
     "uri",
     ValueType::String,
-    "`sql`: `sqlite:<path>` or `postgresql://user@host/database`, also behind `jdbc:`. `rest`: the server's address.",
+    "`sql`: `sqlite:<path>` or `postgresql://user@host/database`, also behind `jdbc:`. `rest`: the server's address. `hive`: \
+     `thrift://host:port`, several metastores with commas between, tried in this order; `hive.metastore.uris` of `hive-site.xml` by default.",
 );
-const WAREHOUSE: OptionDecl =
-    OptionDecl::new("warehouse", ValueType::String, "Root of the tables' folders; for `rest` the name or path that the server expects.");
-const USERNAME: OptionDecl = OptionDecl::new("username", ValueType::String, "`sql`: user of the database.");
+const WAREHOUSE: OptionDecl = OptionDecl::new(
+    "warehouse",
+    ValueType::String,
+    "Root of the tables' folders; for `rest` the name or path that the server expects; for `hive` the root of new databases, \
+     `hive-site.xml`'s or the metastore's by default.",
+);
+const USERNAME: OptionDecl = OptionDecl::new(
+    "username",
+    ValueType::String,
+    "`sql`: user of the database. `hive`: as whom the metastore acts; `HADOOP_USER_NAME` by default, and without it the metastore's own user.",
+);
 const PASSWORD: OptionDecl = OptionDecl::new("password", ValueType::String, "`sql`: password of the database.").secret();
 const CATALOG_NAME: OptionDecl =
     OptionDecl::new("catalog-name", ValueType::String, "`sql`: name under which the tables stand in the database; the catalog's own by default.");
@@ -42,12 +53,21 @@ const OAUTH2: OptionDecl = OptionDecl::new(
 );
 const PREFIX: OptionDecl = OptionDecl::new("prefix", ValueType::String, "`rest`: path prefix, if the server's configuration gives none.");
 const HEADERS: OptionDecl = OptionDecl::new("header.*", ValueType::String, "`rest`: a header to send with every request.");
+const HIVE_CONF_DIR: OptionDecl = OptionDecl::new("hive-conf-dir", ValueType::String, "`hive`: local folder with `hive-site.xml`.");
+const CLIENTS: OptionDecl =
+    OptionDecl::new("clients", ValueType::Integer { min: 1, max: 1000 }, "`hive`: connections to the metastore at the same time.").default("2");
+const LOCK: OptionDecl = OptionDecl::new(
+    LOCK_ENABLED,
+    ValueType::Boolean,
+    "`hive`: whether a commit takes the metastore's lock; a table property of the same name wins. Without it the metastore must be 4.0 or later, and \
+     every writer of the tables must do without. `iceberg.engine.hive.lock-enabled` of `hive-site.xml`, else `true`, by default.",
+);
 const DEFAULT_DATABASE: OptionDecl =
     OptionDecl::new("default-database", ValueType::String, "Database that is current after USE CATALOG.").default("default");
 const CACHE: OptionDecl = OptionDecl::new(
     "cache-enabled",
     ValueType::Boolean,
-    "Keeps the last metadata of each table in memory; the pointer to it is always read, so nothing gets stale.",
+    "Keeps the last metadata of each table in memory; the pointer to it is always read, so nothing gets stale. `hadoop` and `rest` read it each time.",
 )
 .default("true");
 const PROPERTY_VERSION: OptionDecl = OptionDecl::new("property-version", ValueType::Integer { min: 1, max: 1 }, "Reserved.").default("1");
@@ -72,6 +92,9 @@ pub const OPTIONS: &[OptionDecl] = &[
     OAUTH2,
     PREFIX,
     HEADERS,
+    HIVE_CONF_DIR,
+    CLIENTS,
+    LOCK,
     DEFAULT_DATABASE,
     CACHE,
     PROPERTY_VERSION,
@@ -120,6 +143,7 @@ struct Pulled {
     password: Option<Secret<String>>,
     catalog_name: Option<String>,
     rest: RestConfig,
+    hive: HiveConfig,
     cached: bool,
     storage: BTreeMap<String, String>,
 }
@@ -152,14 +176,24 @@ impl Pulled {
             headers: bag.prefixed("header.").into_iter().map(|(key, value)| (key, Secret::new(value))).collect(),
             timeout: CALL_TIMEOUT,
         };
+        let username = bag.string(&USERNAME);
+        let hive = HiveConfig {
+            metastores: Vec::new(),
+            warehouse: warehouse.clone(),
+            folder: bag.string(&HIVE_CONF_DIR).map(PathBuf::from),
+            clients: bag.integer(&CLIENTS).and_then(|clients| usize::try_from(clients).ok()).unwrap_or(1),
+            lock: bag.boolean(&LOCK),
+            user: username.clone(),
+        };
         Self {
             kind,
             uri,
             warehouse,
-            username: bag.string(&USERNAME),
+            username,
             password: bag.string(&PASSWORD).map(Secret::new),
             catalog_name: bag.string(&CATALOG_NAME),
             rest,
+            hive,
             cached: bag.boolean(&CACHE).unwrap_or(true),
             storage,
         }
@@ -196,12 +230,29 @@ impl Pulled {
                     }
                 }
             }
-            other => {
-                bag.error("OPT-004", CATALOG_TYPE.key, format!("Catalog type '{other}' is not supported yet. Use one of: [rest, sql, memory]."));
-                None
+            "hadoop" => {
+                require(bag, "hadoop", WAREHOUSE.key, self.warehouse.as_deref());
+                Some(Arc::new(HadoopCatalog::new(name, &self.warehouse?, file_systems)))
             }
+            _hive => hive(name, self, bag, file_systems),
         }
     }
+}
+
+/// A metastore is named by 'uri', or by a file that is read at the first call.
+fn hive(name: &str, pulled: Pulled, bag: &mut OptionBag, file_systems: FileSystems) -> Option<Arc<dyn LakeCatalog>> {
+    let Pulled { uri, warehouse, mut hive, cached, .. } = pulled;
+    if hive.folder.is_none() {
+        require(bag, "hive", URI.key, uri.as_deref());
+    }
+    match addresses(uri.as_deref().unwrap_or_default()) {
+        Ok(metastores) => hive.metastores = metastores,
+        Err(what) => {
+            bag.error("OPT-003", URI.key, format!("Invalid value for option 'uri' of a 'hive' catalog. {what}"));
+            return None;
+        }
+    }
+    Some(Arc::new(PointerCatalog::new(name, warehouse, HivePointers::new(hive), file_systems, cached)))
 }
 
 /// There is no default: which catalog holds the tables is not a thing to guess.
@@ -250,11 +301,17 @@ mod tests {
     }
 
     #[test]
-    fn hive_and_hadoop_say_that_they_are_not_there_yet() {
-        for kind in ["hive", "hadoop"] {
-            let text = try_open(&[("catalog-type", kind)]).expect_err(kind).to_string();
-            assert!(text.contains("not supported yet"), "{text}");
+    fn what_hive_and_hadoop_need_is_asked_for() {
+        for (entries, part) in [
+            ([("catalog-type", "hadoop"), ("cache-enabled", "true")], "'warehouse' (for 'catalog-type' = 'hadoop')"),
+            ([("catalog-type", "hive"), ("warehouse", "file:///w")], "'uri' (for 'catalog-type' = 'hive')"),
+            ([("catalog-type", "hive"), ("uri", "http://h:9083")], "Expected 'thrift://host:port'"),
+        ] {
+            let text = try_open(&entries).expect_err("incomplete").to_string();
+            assert!(text.contains(part), "{text}");
         }
+        try_open(&[("catalog-type", "hive"), ("hive-conf-dir", "/etc/hive")]).expect("the file is read later");
+        try_open(&[("catalog-type", "hadoop"), ("warehouse", "hdfs://ns1/w")]).expect("complete");
     }
 
     #[test]

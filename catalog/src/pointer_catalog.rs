@@ -1,4 +1,4 @@
-//! Catalogs that hold one pointer for each table, to its current metadata file: `sql` and `memory`.
+//! Catalogs that hold one pointer for each table, to its current metadata file: `sql`, `hive` and `memory`.
 //!
 //! Here stands everything that such catalogs share: writing metadata before the pointer moves, deleting it when the pointer did not
 //! move, and never deleting it when nobody knows. [`Pointers`] is the part in which they differ.
@@ -31,18 +31,21 @@ pub(crate) trait Pointers: std::fmt::Debug + Send + Sync {
     /// Forgets a database and its properties; its tables are not looked at.
     async fn drop_database(&self, database: &str) -> Result<(), CatalogError>;
 
+    /// The folder of the tables of `database`, if the catalog keeps one; else they are in the warehouse.
+    async fn folder(&self, database: &str) -> Result<Option<String>, CatalogError>;
+
     /// Tables of a database, sorted.
     async fn tables(&self, database: &str) -> Result<Vec<String>, CatalogError>;
 
     /// Where the table's metadata is.
     async fn get(&self, id: &TableId) -> Result<Option<String>, CatalogError>;
 
-    /// Makes the pointer; false if there is one.
-    async fn insert(&self, id: &TableId, to: &str) -> Result<bool, CatalogError>;
+    /// Makes the pointer to a new table; false if there is one.
+    async fn insert(&self, table: &LakeTable) -> Result<bool, CatalogError>;
 
-    /// Moves the pointer; false if it is not at `from`, and then nothing happened. An error other than
+    /// Moves the pointer from `base` to `next`; false if it is not at `base`, and then nothing happened. An error other than
     /// [`CatalogError::OutcomeUnknown`] means too that nothing happened.
-    async fn swap(&self, id: &TableId, from: &str, to: &str) -> Result<bool, CatalogError>;
+    async fn swap(&self, base: &LakeTable, next: &LakeTable) -> Result<bool, CatalogError>;
 
     /// Removes the pointer; false if there is none.
     async fn remove(&self, id: &TableId) -> Result<bool, CatalogError>;
@@ -73,15 +76,17 @@ impl<P: Pointers + 'static> PointerCatalog<P> {
         Err(CatalogError::NotFound(format!("database `{database}` does not exist in catalog `{}`", self.name)))
     }
 
-    /// `<warehouse>/<database>/<table>`, the levels of a database as folders, in the bound form of the path.
-    fn location(&self, id: &TableId, given: Option<&str>) -> Result<String, CatalogError> {
-        let location = match (given, &self.warehouse) {
-            (Some(location), _) => location.trim_end_matches('/').to_owned(),
-            (None, Some(warehouse)) => format!("{warehouse}/{}/{}", id.database.replace('.', "/"), id.table),
-            (None, None) => {
-                let what = format!("catalog `{}` has no 'warehouse', so table `{id}` needs a 'location'", self.name);
-                return Err(CatalogError::user(what));
-            }
+    /// In the database's folder, or `<warehouse>/<database>/<table>`, the levels of a database as folders; in the bound form of the path.
+    async fn location(&self, id: &TableId, given: Option<&str>) -> Result<String, CatalogError> {
+        let location = if let Some(location) = given {
+            location.trim_end_matches('/').to_owned()
+        } else if let Some(folder) = repeated(Backoff::reads(), || self.pointers.folder(&id.database)).await? {
+            format!("{}/{}", folder.trim_end_matches('/'), id.table)
+        } else if let Some(warehouse) = &self.warehouse {
+            format!("{warehouse}/{}/{}", id.database.replace('.', "/"), id.table)
+        } else {
+            let what = format!("catalog `{}` has no 'warehouse', so table `{id}` needs a 'location'", self.name);
+            return Err(CatalogError::user(what));
         };
         let resolved = self.file_systems.resolve(&location);
         resolved
@@ -157,15 +162,15 @@ impl<P: Pointers + 'static> LakeCatalog for PointerCatalog<P> {
 
     async fn create(&self, id: &TableId, spec: &TableSpec) -> Result<LakeTable, CatalogError> {
         let new = NewTable::check(id, spec)?;
-        let location = self.location(id, spec.location.as_deref())?;
         self.require_database(&id.database).await?;
+        let location = self.location(id, spec.location.as_deref()).await?;
         if self.pointer(id).await?.is_some() {
             return Err(self.exists(id));
         }
         let metadata = new.metadata(id, location)?;
         let location = location_of(&metadata, 0, uuid::Uuid::new_v4())?;
         let table = repeated(Backoff::reads(), || self.files.write(id, metadata.clone(), &location)).await?;
-        let made = match self.pointers.insert(id, &table.metadata_location).await {
+        let made = match self.pointers.insert(&table).await {
             // The row says whether it is ours: its metadata file has a name that nobody else has.
             Err(CatalogError::OutcomeUnknown { message, source }) => match self.pointer(id).await? {
                 Some(found) => Ok(found == table.metadata_location),
@@ -202,7 +207,7 @@ impl<P: Pointers + 'static> LakeCatalog for PointerCatalog<P> {
         if failpoint::fails("commit-metadata-written").await {
             return Err(CatalogError::OutcomeUnknown { message: "fail point `commit-metadata-written`".to_owned(), source: None });
         }
-        match self.pointers.swap(&base.id, &base.metadata_location, &table.metadata_location).await {
+        match self.pointers.swap(base, &table).await {
             Ok(true) => {
                 self.files.keep(&table);
                 self.files.delete(&next.retired).await;

@@ -44,3 +44,5 @@ pub(crate) fn build(key: &StoreKey, environment: &Environment, limits: &Limits) 
     let cluster = cluster::Cluster::of(identity, *limits)?;
     Ok(Arc::new(Hdfs::new(cluster)))
 }
+
+pub(crate) use configuration::read_files;

@@ -12,6 +12,7 @@ mod error;
 pub mod fault;
 mod file_systems;
 mod folders;
+pub mod hadoop_xml;
 mod hdfs;
 mod iceberg_storage;
 mod local;

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 
 use crate::error::CatalogError;
-use crate::lake::TableId;
+use crate::lake::{LakeTable, TableId};
 use crate::pointer_catalog::Pointers;
 
 pub(crate) use database::Database;
@@ -72,6 +72,10 @@ impl Pointers for SqlPointers {
         self.database.execute(sql, &[&self.catalog, database]).await.map(|_rows| ())
     }
 
+    async fn folder(&self, _database: &str) -> Result<Option<String>, CatalogError> {
+        Ok(None)
+    }
+
     async fn tables(&self, database: &str) -> Result<Vec<String>, CatalogError> {
         let filter = self.only_tables().await?;
         let sql = format!("SELECT table_name FROM iceberg_tables WHERE catalog_name = $1 AND table_namespace = $2{filter} ORDER BY table_name");
@@ -87,24 +91,24 @@ impl Pointers for SqlPointers {
         Ok(self.database.texts(&sql, &self.key(id)).await?.into_iter().next())
     }
 
-    async fn insert(&self, id: &TableId, to: &str) -> Result<bool, CatalogError> {
+    async fn insert(&self, table: &LakeTable) -> Result<bool, CatalogError> {
         let sql = if self.database.knows_views().await? {
             "INSERT INTO iceberg_tables (catalog_name, table_namespace, table_name, metadata_location, iceberg_type) VALUES ($1, $2, $3, $4, 'TABLE')"
         } else {
             "INSERT INTO iceberg_tables (catalog_name, table_namespace, table_name, metadata_location) VALUES ($1, $2, $3, $4)"
         };
-        let [catalog, database, table] = self.key(id);
-        self.database.insert(sql, &[catalog, database, table, to]).await
+        let [catalog, database, name] = self.key(&table.id);
+        self.database.insert(sql, &[catalog, database, name, &table.metadata_location]).await
     }
 
-    async fn swap(&self, id: &TableId, from: &str, to: &str) -> Result<bool, CatalogError> {
+    async fn swap(&self, base: &LakeTable, next: &LakeTable) -> Result<bool, CatalogError> {
         let filter = self.only_tables().await?;
         let sql = format!(
             "UPDATE iceberg_tables SET metadata_location = $1, previous_metadata_location = $2 \
              WHERE catalog_name = $3 AND table_namespace = $4 AND table_name = $5 AND metadata_location = $2{filter}"
         );
-        let [catalog, database, table] = self.key(id);
-        Ok(self.database.execute(&sql, &[to, from, catalog, database, table]).await? == 1)
+        let [catalog, database, table] = self.key(&base.id);
+        Ok(self.database.execute(&sql, &[&next.metadata_location, &base.metadata_location, catalog, database, table]).await? == 1)
     }
 
     async fn remove(&self, id: &TableId) -> Result<bool, CatalogError> {

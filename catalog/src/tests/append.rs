@@ -6,7 +6,7 @@ use std::sync::Arc;
 use iceberg::spec::ManifestFile;
 use weir_base::{Classified, ErrorKind};
 
-use super::support::{create, cuts, data_file, epoch_of, files_in, memory, sqlite, table_id};
+use super::support::{catalog as open, create, cuts, data_file, epoch_of, files_in, hadoop, memory, sqlite, table_id};
 use crate::commit::{TableCommitter, marked_jobs, marker_of, read_manifest_list};
 use crate::error::CatalogError;
 use crate::lake::{LakeCatalog, LakeTable};
@@ -257,9 +257,12 @@ async fn there_is_one_committer_for_a_catalog_and_table() {
 }
 
 #[tokio::test]
-async fn databases_and_tables_behave_alike_in_every_pointer_catalog() {
+async fn databases_and_tables_behave_alike_in_every_catalog() {
     let folder = tempfile::tempdir().expect("folder");
-    for catalog in [memory(), sqlite(folder.path())] {
+    let objects = format!("memory://{}/w", uuid::Uuid::new_v4());
+    let hadoop_on_objects = open(&[("catalog-type", "hadoop"), ("warehouse", &objects)]);
+    let folders = tempfile::tempdir().expect("folder");
+    for catalog in [memory(), sqlite(folder.path()), hadoop(folders.path()), hadoop_on_objects] {
         conforms(&catalog).await;
     }
 }

@@ -2,6 +2,7 @@
 
 mod append;
 mod faults;
+mod hadoop;
 mod model;
 mod rest;
 mod rest_server;

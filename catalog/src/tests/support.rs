@@ -35,6 +35,11 @@ pub(crate) fn sqlite(folder: &Path) -> Arc<dyn LakeCatalog> {
     catalog(&[("catalog-type", "sql"), ("uri", &uri), ("warehouse", &warehouse)])
 }
 
+/// A `hadoop` catalog object of its own on the warehouse in `folder`.
+pub(crate) fn hadoop(folder: &Path) -> Arc<dyn LakeCatalog> {
+    catalog(&[("catalog-type", "hadoop"), ("warehouse", &format!("file://{}/warehouse", folder.display()))])
+}
+
 pub(crate) fn memory() -> Arc<dyn LakeCatalog> {
     catalog(&[("catalog-type", "memory"), ("warehouse", &format!("memory://{}/w", Uuid::new_v4()))])
 }

@@ -106,6 +106,16 @@ fn read_folder(folder: &Path) -> Result<BTreeMap<String, String>, FsError> {
     Ok(entries.iter().map(|(key, value)| (key.clone(), substitute(value, entries, 0))).collect())
 }
 
+/// The entries of `files`, in this order.
+pub(crate) fn read_files(files: &[std::path::PathBuf]) -> Result<BTreeMap<String, String>, FsError> {
+    let mut loaded = Loaded::default();
+    for file in files {
+        loaded.read(file, 0)?;
+    }
+    let entries = &loaded.entries;
+    Ok(entries.iter().map(|(key, value)| (key.clone(), substitute(value, entries, 0))).collect())
+}
+
 #[derive(Default)]
 struct Loaded {
     entries: BTreeMap<String, String>,

@@ -2,7 +2,7 @@
 
 `check` reads a table: row count, schema with field ids, partition spec, metrics of every data file as the manifests tell them, and, where
 asked for, sums, rows, and proof that no row is there twice. `append` makes a table (if there is none) or adds rows to one, as a foreign
-writer would; `expire` removes old snapshots, as another engine's upkeep would. Catalog properties are PyIceberg's own; the `uri` of a SQL catalog may be written as in a job file.
+writer would; `expire` removes old snapshots, as another engine's upkeep would. Catalog properties are PyIceberg's own, and `type=hadoop`; the `uri` of a SQL catalog may be written as in a job file.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from pyiceberg.catalog import load_catalog
 from pyiceberg.conversions import from_bytes
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import ArrowScan
+from pyiceberg.table import StaticTable
 from pyiceberg.types import ListType, MapType, StructType
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))  # for webhdfs_io
@@ -29,8 +30,19 @@ def main():
         properties["uri"] = for_sqlalchemy(properties["uri"])
     if arguments.hdfs_http:
         properties |= {"py-io-impl": "webhdfs_io.WebHdfsFileIO", "webhdfs.http": arguments.hdfs_http}
-    catalog = load_catalog(arguments.catalog, **properties)
+    catalog = Folders(properties) if properties.get("type") == "hadoop" else load_catalog(arguments.catalog, **properties)
     print(json.dumps(arguments.action(catalog, arguments), default=plain))
+
+
+class Folders:
+    """Tables that are folders in a warehouse, to be read only: PyIceberg has no catalog of them, but finds their current version."""
+
+    def __init__(self, properties):
+        self._properties = properties
+
+    def load_table(self, name):
+        """The table in the folder of that name."""
+        return StaticTable.from_metadata(f"{self._properties['warehouse']}/{name.replace('.', '/')}", self._properties)
 
 
 def parser():

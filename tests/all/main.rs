@@ -14,6 +14,8 @@ mod fs_command;
 #[cfg(test)]
 mod fs_stores;
 #[cfg(test)]
+mod hadoop_world;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod kafka_security;

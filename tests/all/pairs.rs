@@ -9,6 +9,8 @@ use crate::support::{Servers, Table, Topic, Warehouse, Workdir};
 enum Catalog {
     Sql,
     Rest,
+    Hive,
+    Hadoop,
 }
 
 async fn runs_on(catalog: Catalog, warehouse: Warehouse) {
@@ -17,7 +19,7 @@ async fn runs_on(catalog: Catalog, warehouse: Warehouse) {
     let folder = Workdir::new();
     let topic = Topic::create(&brokers, "orders", 4, &[]).await;
     let mut job = OrdersJob::on_disk(&folder, &topic, &brokers);
-    // The REST server is shared: a database of one's own.
+    // REST server and metastore are shared: a database of one's own.
     let database = format!("shop_{}", uuid::Uuid::new_v4().simple());
     let name = format!("{database}.orders");
     let root = match warehouse {
@@ -42,6 +44,11 @@ async fn runs_on(catalog: Catalog, warehouse: Warehouse) {
             let rest = servers.rest(warehouse);
             (format!("'catalog-type' = 'rest', 'uri' = '{}'{store}", rest.uri), Table::of_rest(&name, &rest.uri))
         }
+        Catalog::Hive => {
+            let uri = servers.hive().uri;
+            (format!("'catalog-type' = 'hive', 'uri' = '{uri}', 'warehouse' = '{root}'{store}"), Table::of_hive(&name, &uri))
+        }
+        Catalog::Hadoop => (format!("'catalog-type' = 'hadoop', 'warehouse' = '{root}'{store}"), Table::of_folder(&name, &root)),
     };
     let table = match warehouse {
         Warehouse::File => table,
@@ -86,4 +93,9 @@ runs_on! {
     the_job_runs_on_a_disk_with_a_rest_catalog: Rest, File;
     the_job_runs_on_hdfs_with_a_rest_catalog: Rest, Hdfs;
     the_job_runs_on_s3_with_a_rest_catalog: Rest, S3;
+    the_job_runs_on_a_disk_with_a_metastore: Hive, File;
+    the_job_runs_on_hdfs_with_a_metastore: Hive, Hdfs;
+    the_job_runs_on_a_disk_with_folders_alone: Hadoop, File;
+    the_job_runs_on_hdfs_with_folders_alone: Hadoop, Hdfs;
+    the_job_runs_on_s3_with_folders_alone: Hadoop, S3;
 }

@@ -31,6 +31,16 @@ impl Table {
         Self { name: name.to_owned(), arguments: Vec::new() }.property("type", "rest").property("uri", uri)
     }
 
+    /// A table of a Hive Metastore.
+    pub(crate) fn of_hive(name: &str, uri: &str) -> Self {
+        Self { name: name.to_owned(), arguments: Vec::new() }.property("type", "hive").property("uri", uri)
+    }
+
+    /// A table that is a folder below `warehouse`.
+    pub(crate) fn of_folder(name: &str, warehouse: &str) -> Self {
+        Self { name: name.to_owned(), arguments: Vec::new() }.property("type", "hadoop").property("warehouse", warehouse)
+    }
+
     /// The same, with its files on an S3 server.
     pub(crate) fn on_s3(self, s3: &S3) -> Self {
         self.property("s3.endpoint", &s3.endpoint)

@@ -51,6 +51,14 @@ pub(crate) struct Rest {
     pub(crate) warehouse: String,
 }
 
+/// A Hive Metastore.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Hive {
+    pub(crate) uri: String,
+    /// A folder with the `hive-site.xml` of its clients.
+    pub(crate) conf: PathBuf,
+}
+
 /// Where a catalog keeps its tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Warehouse {
@@ -122,6 +130,11 @@ impl Servers {
             Warehouse::S3 => "rest-s3",
             Warehouse::Hdfs => "rest-hdfs",
         })
+    }
+
+    /// The Hive Metastore.
+    pub(crate) fn hive(&self) -> Hive {
+        self.address("hive")
     }
 
     /// The URL of a PostgreSQL database.

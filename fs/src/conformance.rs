@@ -272,9 +272,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn aliases_keep_the_promises() {
+        let folder = tempfile::tempdir().expect("folder");
+        let keys = [
+            ("fs.alias.disk.scheme", "file".to_owned()),
+            ("fs.alias.disk.root", format!("{}/ä %20", folder.path().display())),
+            ("fs.alias.ram.scheme", "memory".to_owned()),
+            ("fs.alias.ram.root", "/some/root".to_owned()),
+            ("fs.alias.ram.authority", "conformance-of-aliases".to_owned()),
+        ];
+        let aliases = FileSystems::new(keys.map(|(key, value)| (key.to_owned(), value)).into());
+        for uri in ["disk:///a folder", "disk:///", "ram:///x", "ram://another-one/y"] {
+            check_all(&aliases.resolve(uri).expect("resolves")).await;
+        }
+    }
+
+    #[tokio::test]
     async fn the_wrappers_keep_the_promises() {
         let faulty = Arc::new(Faulty::new(Arc::new(InMemory::new()), FaultPlan::default()));
-        let store = Arc::new(Counting::new(faulty, "memory"));
+        let store = Arc::new(Counting::new(faulty, "memory", "wrapped"));
         check_all(&Location { uri: "memory://wrapped/x".to_owned(), store, path: Path::from("x") }).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Requests, bytes, errors and times of every store, by scheme and operation.
+//! Requests, bytes, errors and times of every store, by scheme, alias and operation.
 
 mod folders;
 
@@ -95,10 +95,12 @@ impl Operation {
 }
 
 /// What one kind of store did for one operation since it was opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IoCounts {
     /// The kind of store: `file`, `hdfs`, `memory` or `s3`.
     pub scheme: &'static str,
+    /// The alias under whose name it was used; empty for none.
+    pub alias: Arc<str>,
     /// The operation.
     pub operation: Operation,
     /// Requests, retries included.
@@ -133,11 +135,11 @@ struct Families {
 
 fn families() -> &'static Families {
     static FAMILIES: OnceLock<Families> = OnceLock::new();
-    let labels = ["scheme", "operation"];
+    let labels = ["scheme", "alias", "operation"];
     FAMILIES.get_or_init(|| Families {
         requests: weir_base::metrics::counters("weir_fs_requests_total", "Requests to stores, retries included", &labels),
         bytes: weir_base::metrics::counters("weir_fs_bytes_total", "Bytes written to or read from stores", &labels),
-        errors: weir_base::metrics::counters("weir_fs_errors_total", "Requests to stores that failed", &["scheme", "operation", "kind"]),
+        errors: weir_base::metrics::counters("weir_fs_errors_total", "Requests to stores that failed", &["scheme", "alias", "operation", "kind"]),
         seconds: weir_base::metrics::histograms("weir_fs_request_seconds", "Time until a store answered", &labels),
     })
 }
@@ -145,6 +147,7 @@ fn families() -> &'static Families {
 #[derive(Debug)]
 struct Meter {
     scheme: &'static str,
+    alias: Arc<str>,
     tallies: [Tally; Operation::ALL.len()],
 }
 
@@ -158,7 +161,7 @@ impl Meter {
             tally.requests.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(family) = &families().requests {
-            family.with_label_values(&[self.scheme, operation.as_str()]).inc();
+            family.with_label_values(&[self.scheme, &self.alias, operation.as_str()]).inc();
         }
     }
 
@@ -167,7 +170,7 @@ impl Meter {
             tally.bytes.fetch_add(bytes, Ordering::Relaxed);
         }
         if let Some(family) = &families().bytes {
-            family.with_label_values(&[self.scheme, operation.as_str()]).inc_by(bytes);
+            family.with_label_values(&[self.scheme, &self.alias, operation.as_str()]).inc_by(bytes);
         }
     }
 
@@ -176,7 +179,7 @@ impl Meter {
             tally.errors.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(family) = &families().errors {
-            family.with_label_values(&[self.scheme, operation.as_str(), kind_of(error).as_str()]).inc();
+            family.with_label_values(&[self.scheme, &self.alias, operation.as_str(), kind_of(error).as_str()]).inc();
         }
     }
 
@@ -185,7 +188,7 @@ impl Meter {
         self.request(operation);
         let result = work.await;
         if let Some(family) = &families().seconds {
-            family.with_label_values(&[self.scheme, operation.as_str()]).observe(begun.elapsed().as_secs_f64());
+            family.with_label_values(&[self.scheme, &self.alias, operation.as_str()]).observe(begun.elapsed().as_secs_f64());
         }
         result.inspect_err(|error| self.error(operation, error))
     }
@@ -199,10 +202,10 @@ pub struct Counting {
 }
 
 impl Counting {
-    /// Counts for `inner` under the label `scheme`.
+    /// Counts for `inner` under the labels `scheme` and `alias`, the latter empty for none.
     #[must_use]
-    pub fn new(inner: Arc<dyn ObjectStore>, scheme: &'static str) -> Self {
-        Self { inner, meter: Arc::new(Meter { scheme, tallies: Default::default() }) }
+    pub fn new(inner: Arc<dyn ObjectStore>, scheme: &'static str, alias: &str) -> Self {
+        Self { inner, meter: Arc::new(Meter { scheme, alias: alias.into(), tallies: Default::default() }) }
     }
 
     /// What this store did so far, one entry for each operation.
@@ -211,6 +214,7 @@ impl Counting {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let entry = |(operation, tally): (Operation, &Tally)| IoCounts {
             scheme: self.meter.scheme,
+            alias: Arc::clone(&self.meter.alias),
             operation,
             requests: load(&tally.requests),
             bytes: load(&tally.bytes),
@@ -348,7 +352,7 @@ mod tests {
 
     #[tokio::test]
     async fn requests_bytes_and_errors_are_counted() {
-        let store = Counting::new(Arc::new(InMemory::new()), "memory");
+        let store = Counting::new(Arc::new(InMemory::new()), "memory", "");
         let path = Path::from("a");
         store.put(&path, "12345".into()).await.expect("put");
         assert_eq!(store.get(&path).await.expect("get").bytes().await.expect("bytes").len(), 5);

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-/// The environment variables that file systems fall back on: `AWS_*`, `HADOOP_CONF_DIR`, `HADOOP_USER_NAME`.
+/// The environment variables that file systems fall back on (`AWS_*`, `HADOOP_CONF_DIR`, `HADOOP_USER_NAME`), and those that a
+/// configuration file may ask for by `${env.NAME}`.
 #[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Environment(Arc<BTreeMap<String, String>>);
 
 impl Environment {
-    /// The environment made of `variables`; others than those file systems use are left out.
+    /// The environment made of `variables`; empty ones count as unset.
     #[must_use]
     pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        let wanted = |name: &str| name.starts_with("AWS_") || name == "HADOOP_CONF_DIR" || name == "HADOOP_USER_NAME";
-        Self(Arc::new(variables.into_iter().filter(|(name, value)| wanted(name) && !value.is_empty()).collect()))
+        Self(Arc::new(variables.into_iter().filter(|(_, value)| !value.is_empty()).collect()))
     }
 
     /// The environment of this process as it was at the first call.
@@ -40,4 +40,10 @@ impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }
+}
+
+/// The name of this host, for messages about files that are missing on it.
+pub(crate) fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "localhost".to_owned() } else { name.trim().to_owned() }
 }

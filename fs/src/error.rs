@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 
 use object_store::Error as StoreError;
+use weir_base::options::{Problem, Problems};
 use weir_base::{Classified, ErrorKind};
 
 /// An error of a file system; the message names the URI and the remedy.
@@ -12,6 +13,7 @@ use weir_base::{Classified, ErrorKind};
 pub struct FsError {
     kind: ErrorKind,
     message: String,
+    problem: Option<Box<Problem>>,
     #[source]
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -20,7 +22,7 @@ impl FsError {
     /// An error of `kind`.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), problem: None, source: None }
     }
 
     /// The same with its cause.
@@ -37,10 +39,25 @@ impl FsError {
         Self::new(kind_of(&error), message).with_source(error)
     }
 
+    /// The same as problems of what a user wrote.
+    #[must_use]
+    pub fn into_problems(self) -> Problems {
+        match self.problem {
+            Some(problem) => (*problem).into(),
+            None => Problem::new(crate::aliases::CODE, "File system", format!("{}.", self.message.trim_end_matches('.'))).into(),
+        }
+    }
+
     /// The same as an error of a store, whose kind [`kind_of`] finds again.
     #[must_use]
     pub fn into_store_error(self) -> StoreError {
         StoreError::Generic { store: "weir", source: Box::new(self) }
+    }
+}
+
+impl From<Problem> for FsError {
+    fn from(problem: Problem) -> Self {
+        Self { problem: Some(Box::new(problem.clone())), ..Self::new(ErrorKind::User, problem.to_string()) }
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `configuration` | Hadoop's XML files and what the client is told |
+//! | `configuration` | what the client is told, and as whom |
 //! | `cluster` | the client of a cluster, its runtime, calls with deadlines |
 //! | `errors` | what the client's errors mean |
 //! | `temporary` | the hidden names under which files are written |
@@ -26,6 +26,7 @@ mod store;
 mod temporary;
 mod writing;
 
+pub(crate) use configuration::default_authority;
 pub(crate) use store::Hdfs;
 
 use std::sync::Arc;
@@ -40,9 +41,8 @@ use crate::registry::StoreKey;
 /// # Errors
 /// A configuration that cannot be read or names no NameNode.
 pub(crate) fn build(key: &StoreKey, environment: &Environment, limits: &Limits) -> Result<Arc<Hdfs>, FsError> {
-    let identity = configuration::load(&key.authority, &key.properties, environment, limits)?;
+    let identity = configuration::load(key, environment, limits)?;
     let cluster = cluster::Cluster::of(identity, *limits)?;
     Ok(Arc::new(Hdfs::new(cluster)))
 }
 
-pub(crate) use configuration::read_files;

@@ -1,7 +1,8 @@
 //! Iceberg's `Storage` on [`FileSystems`], so that metadata takes the same road as data and checkpoints.
 //!
-//! A storage can be sent to another process. It carries the properties without secrets; the receiver has its own credentials. Within a
-//! process a registry hands back the very file systems, stores and secrets included.
+//! A storage can be sent to another process. It carries the properties without secrets, and the names of the aliases through which bound
+//! URIs are read back; the receiver has its own credentials. Within a process a registry hands back the very file systems, stores and
+//! secrets included.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -35,6 +36,8 @@ pub(crate) fn file_io(file_systems: &FileSystems) -> FileIO {
 struct Scope {
     id: Uuid,
     properties: BTreeMap<String, String>,
+    #[serde(default)]
+    through: Vec<String>,
 }
 
 fn scopes() -> &'static Mutex<HashMap<Uuid, FileSystems>> {
@@ -50,12 +53,14 @@ impl Scope {
         let id = known.unwrap_or_else(Uuid::new_v4);
         scopes.entry(id).or_insert_with(|| file_systems.clone());
         let shown = file_systems.properties().iter().filter(|(key, _)| !is_sensitive_key(key));
-        Self { id, properties: shown.map(|(key, value)| (key.clone(), value.clone())).collect() }
+        let properties = shown.map(|(key, value)| (key.clone(), value.clone())).collect();
+        Self { id, properties, through: file_systems.through() }
     }
 
     fn file_systems(&self) -> FileSystems {
         let mut scopes = scopes().lock().unwrap_or_else(PoisonError::into_inner);
-        scopes.entry(self.id).or_insert_with(|| FileSystems::new(self.properties.clone())).clone()
+        let anew = || FileSystems::new(self.properties.clone()).through_aliases(&self.through);
+        scopes.entry(self.id).or_insert_with(anew).clone()
     }
 }
 
@@ -293,6 +298,25 @@ mod tests {
         let reader = io.new_input(&uri).expect("input").reader().await.expect("reader");
         let edge = reader.read(9 * 1024 * 1024 - 1..9 * 1024 * 1024 + 1).await.expect("range");
         assert_eq!(edge.as_ref(), [8, 9]);
+    }
+
+    #[tokio::test]
+    async fn bound_uris_are_read_back_through_the_alias_here_and_in_another_process() {
+        let folder = tempfile::tempdir().expect("folder");
+        let properties = [("scheme", "file".to_owned()), ("root", folder.path().display().to_string())];
+        let properties = properties.map(|(key, value)| (format!("fs.alias.lake.{key}"), value)).into();
+        let view = FileSystems::new(properties).of_object(&BTreeMap::new(), Some("lake:///warehouse")).expect("right");
+        let bound = view.for_metadata("lake:///warehouse/t/m.json").expect("bound");
+        assert_eq!(bound, format!("file://{}/warehouse/t/m.json", folder.path().display()));
+        let mut factory = WeirStorageFactory(Scope::of(&view));
+        factory.build(&StorageConfig::new()).expect("builds").write(&bound, Bytes::from_static(b"1")).await.expect("written");
+        assert_eq!(std::fs::read(folder.path().join("warehouse/t/m.json")).expect("there"), b"1");
+        // Another process does not know the id.
+        factory.0.id = Uuid::new_v4();
+        let away = factory.build(&StorageConfig::new()).expect("builds");
+        assert_eq!(away.read(&bound).await.expect("read"), "1");
+        let outside = away.read("file:///etc/hostname").await.expect_err("outside").to_string();
+        assert!(outside.contains("Alias 'lake'") && outside.contains("outside of its root"), "{outside}");
     }
 
     #[tokio::test]

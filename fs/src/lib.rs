@@ -1,9 +1,11 @@
 //! Schemes to object stores: one function resolves every URI, one place builds stores.
 //!
 //! [`FileSystems::resolve`] turns a URI into a [`Location`]: a store and a path in it. Every store is wrapped in the same layers, from the
-//! inside out: faults on command (only in builds with debug assertions, [`fault`]), counters ([`counting`]), deadlines and retries
-//! ([`deadline`]). [`transfer`] walks, copies, moves and removes whole trees, on and between any of them. Iceberg's metadata takes the same road through [`FileSystems::file_io`].
+//! inside out: the root of an alias, faults on command (only in builds with debug assertions, [`fault`]), counters ([`counting`]), deadlines
+//! and retries ([`deadline`]). [`transfer`] walks, copies, moves and removes whole trees, on and between any of them. Iceberg's metadata
+//! takes the same road through [`FileSystems::file_io`]. A scheme is a built-in one or a name of one's own, an [`aliases`] entry.
 
+pub mod aliases;
 pub mod conformance;
 pub mod counting;
 pub mod deadline;
@@ -17,7 +19,9 @@ mod hdfs;
 mod iceberg_storage;
 mod local;
 mod mounts;
+mod object_store_keys;
 mod registry;
+mod rooted;
 mod s3;
 pub mod transfer;
 mod uri;

@@ -1,13 +1,15 @@
-//! The mount table: which scheme is served by which kind of store under which properties.
+//! The built-in schemes, and what a scheme is bound to.
 //!
-//! Every URI is resolved through one [`Binding`]. The built-in schemes are bindings to themselves under the properties of the
-//! [`FileSystems`](crate::FileSystems); another name for a store is one more row of this table.
+//! Every URI is resolved through one [`Binding`]: a built-in scheme under the properties of the [`FileSystems`](crate::FileSystems), or an
+//! [`Alias`] with properties of its own.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use weir_base::ErrorKind;
 use weir_base::options::closest;
 
+use crate::aliases::Alias;
 use crate::error::FsError;
 
 /// A kind of store; its name is the label of metrics.
@@ -20,8 +22,6 @@ pub(crate) enum StoreKind {
 }
 
 impl StoreKind {
-    pub(crate) const ALL: [Self; 4] = [Self::File, Self::Hdfs, Self::Memory, Self::S3];
-
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::File => "file",
@@ -36,46 +36,106 @@ impl StoreKind {
         if key.starts_with("fs.request.") {
             return true;
         }
+        let begins = |starts: &[&str]| starts.iter().any(|start| key.starts_with(start));
         match self {
             Self::File => key.starts_with("fs.file."),
             Self::Memory => false,
-            Self::Hdfs => {
-                matches!(key, "hadoop-conf-dir" | "fs.defaultFS") || ["dfs.", "hadoop.", "fs.viewfs."].iter().any(|start| key.starts_with(start))
-            }
-            Self::S3 => key == "client.region" || key.starts_with("s3.") || key.starts_with("fs.s3a."),
+            Self::Hdfs => matches!(key, "hadoop-conf-dir" | "fs.defaultFS") || begins(&["dfs.", "hadoop.", "fs.viewfs."]),
+            Self::S3 => key == "client.region" || begins(&["s3.", "fs.s3a.", "fs.oss.", "fs.cosn.", "fs.obs."]),
         }
+    }
+
+    /// Whether `a//b` is `a/b`, as in file systems; to an object store it is another key.
+    pub(crate) fn has_folders(self) -> bool {
+        matches!(self, Self::File | Self::Hdfs)
     }
 }
 
-/// What a scheme stands for.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Binding {
+/// A built-in scheme.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Scheme {
+    pub(crate) name: &'static str,
     pub(crate) kind: StoreKind,
-    pub(crate) properties: BTreeMap<String, String>,
+    /// Schemes of one family are spellings of the same place.
+    pub(crate) family: &'static str,
 }
 
-/// The binding of `scheme` where `properties` hold.
-///
-/// # Errors
-/// An unknown scheme; the message names `uri`, the known schemes and the nearest of them.
-pub(crate) fn bind(scheme: &str, uri: &str, properties: &BTreeMap<String, String>) -> Result<Binding, FsError> {
-    const SCHEMES: [(&str, StoreKind); 6] = [
-        ("file", StoreKind::File),
-        ("hdfs", StoreKind::Hdfs),
-        ("memory", StoreKind::Memory),
-        ("s3", StoreKind::S3),
-        ("s3a", StoreKind::S3),
-        ("s3n", StoreKind::S3),
-    ];
-    let Some((_, kind)) = SCHEMES.iter().find(|(name, _)| *name == scheme) else {
-        let near = closest(scheme, SCHEMES.iter().map(|(name, _)| *name));
-        let hint = near.first().map(|name| format!(" Did you mean `{name}`?")).unwrap_or_default();
-        let known = SCHEMES.map(|(name, _)| name).join(", ");
-        let message = format!("`{uri}`: no file system has the scheme `{scheme}`; known are {known}.{hint}");
-        return Err(FsError::new(ErrorKind::User, message));
-    };
-    let properties = properties.iter().filter(|(key, _)| kind.reads(key)).map(|(key, value)| (key.clone(), value.clone())).collect();
-    Ok(Binding { kind: *kind, properties })
+const fn scheme(name: &'static str, kind: StoreKind, family: &'static str) -> Scheme {
+    Scheme { name, kind, family }
+}
+
+static SCHEMES: [Scheme; 11] = [
+    scheme("file", StoreKind::File, "file"),
+    scheme("hdfs", StoreKind::Hdfs, "hdfs"),
+    scheme("viewfs", StoreKind::Hdfs, "viewfs"),
+    scheme("memory", StoreKind::Memory, "memory"),
+    scheme("s3", StoreKind::S3, "s3"),
+    scheme("s3a", StoreKind::S3, "s3"),
+    scheme("s3n", StoreKind::S3, "s3"),
+    scheme("oss", StoreKind::S3, "oss"),
+    scheme("cosn", StoreKind::S3, "cosn"),
+    scheme("cos", StoreKind::S3, "cosn"),
+    scheme("obs", StoreKind::S3, "obs"),
+];
+
+/// Schemes that other engines know. They are no names for aliases, and say clearly that they are not served.
+const NOT_SERVED: [&str; 7] = ["gs", "abfs", "abfss", "wasb", "wasbs", "webhdfs", "swebhdfs"];
+
+/// The built-in scheme of a name.
+pub(crate) fn built_in(name: &str) -> Option<&'static Scheme> {
+    SCHEMES.iter().find(|scheme| scheme.name == name)
+}
+
+/// Whether `name` is the name of a built-in scheme, or of one that may become one.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    built_in(name).is_some() || NOT_SERVED.contains(&name) || name == "alias"
+}
+
+/// What is wrong with a scheme that is no built-in one: the known ones, and the nearest of them and of `others`.
+pub(crate) fn unknown_scheme(name: &str, others: &[&str]) -> String {
+    let known = SCHEMES.iter().map(|scheme| scheme.name);
+    let list = known.clone().chain(others.iter().copied()).collect::<Vec<_>>().join(", ");
+    if NOT_SERVED.contains(&name) {
+        return format!("the scheme '{name}' is not supported yet; supported are {list}.");
+    }
+    let near = closest(name, known.chain(others.iter().copied()));
+    let hint = near.first().map(|name| format!(" Did you mean '{name}'?")).unwrap_or_default();
+    format!("no file system has the scheme '{name}'; known are {list}.{hint}")
+}
+
+/// What a scheme stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Binding {
+    pub(crate) scheme: &'static Scheme,
+    /// The alias under whose name it is used.
+    pub(crate) alias: Option<Arc<Alias>>,
+    pub(crate) properties: Arc<BTreeMap<String, String>>,
+}
+
+impl Binding {
+    /// The binding of a built-in scheme where `properties` hold.
+    pub(crate) fn of_scheme(scheme: &'static Scheme, properties: &BTreeMap<String, String>) -> Self {
+        let read = properties.iter().filter(|(key, _)| scheme.kind.reads(key)).map(|(key, value)| (key.clone(), value.clone()));
+        Self { scheme, alias: None, properties: Arc::new(read.collect()) }
+    }
+
+    /// The binding of an alias.
+    pub(crate) fn of_alias(alias: &Arc<Alias>) -> Self {
+        Self { scheme: alias.scheme, properties: Arc::clone(&alias.properties), alias: Some(Arc::clone(alias)) }
+    }
+
+    /// The name in URIs: the alias's, or the scheme's.
+    pub(crate) fn name(&self) -> &str {
+        self.alias.as_ref().map_or(self.scheme.name, |alias| &alias.name)
+    }
+
+    /// An error of the user about it: an alias's is `FS-001`.
+    pub(crate) fn refuse(&self, what: String) -> FsError {
+        match &self.alias {
+            Some(alias) => alias.refuse(what),
+            None => FsError::new(ErrorKind::User, what),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -84,8 +144,10 @@ mod tests {
 
     #[test]
     fn an_unknown_scheme_is_refused_with_the_known_ones_and_the_nearest() {
-        let error = bind("hdsf", "hdsf://nn/x", &BTreeMap::new()).err().expect("unknown").to_string();
-        assert!(error.contains("`hdsf://nn/x`") && error.contains("file, hdfs, memory, s3") && error.contains("Did you mean `hdfs`?"), "{error}");
+        let text = unknown_scheme("hdsf", &["aahdfs"]);
+        assert!(text.contains("file, hdfs, viewfs, memory, s3") && text.ends_with("Did you mean 'hdfs'?"), "{text}");
+        assert!(unknown_scheme("aahdf", &["aahdfs"]).ends_with("Did you mean 'aahdfs'?"));
+        assert!(unknown_scheme("abfs", &[]).contains("not supported yet"));
     }
 
     #[test]
@@ -93,7 +155,7 @@ mod tests {
         let properties: BTreeMap<_, _> = [("s3.endpoint", "http://x"), ("uri", "sqlite:x"), ("dfs.replication", "1")]
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .into();
-        assert_eq!(bind("s3a", "", &properties).expect("known").properties.len(), 1);
-        assert!(bind("file", "", &properties).expect("known").properties.is_empty());
+        let read = |name: &str| Binding::of_scheme(built_in(name).expect("known"), &properties).properties.len();
+        assert_eq!((read("s3a"), read("file"), read("hdfs")), (1, 0, 1));
     }
 }

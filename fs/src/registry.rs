@@ -1,13 +1,16 @@
 //! The one place that builds stores, and keeps them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
-use weir_base::ErrorKind;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
 
+use crate::aliases::UsedAlias;
 use crate::counting::{Counting, IoCounts};
 use crate::deadline::{Deadline, Limits};
 use crate::environment::Environment;
@@ -16,15 +19,16 @@ use crate::fault::{FaultPlan, Faulty};
 use crate::folders::Folders;
 use crate::hdfs;
 use crate::local::{self, LocalFolders};
-use crate::mounts::{Binding, StoreKind};
+use crate::mounts::{Binding, StoreKind, built_in};
+use crate::object_store_keys;
+use crate::rooted::RootedFolders;
 use crate::s3;
 
 /// What makes two stores the same store.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct StoreKey {
-    pub(crate) kind: StoreKind,
+    pub(crate) binding: Binding,
     pub(crate) authority: String,
-    pub(crate) properties: BTreeMap<String, String>,
 }
 
 impl StoreKey {
@@ -33,19 +37,32 @@ impl StoreKey {
     /// # Errors
     /// An authority that the kind of store needs and `uri` lacks, or has and cannot use.
     pub(crate) fn try_new(binding: Binding, authority: &str, uri: &str) -> Result<Self, FsError> {
-        let refuse = |what: &str| Err(FsError::new(ErrorKind::User, format!("`{uri}` {what}")));
-        let authority = match (binding.kind, authority) {
-            (StoreKind::S3, "") => return refuse("names no bucket; write `s3://bucket/path`"),
+        let name = binding.name();
+        let authority = match (binding.scheme.kind, authority) {
+            (StoreKind::S3, "") => {
+                let setting = binding.alias.as_ref().map(|alias| format!(" or set 'fs.alias.{}.authority'", alias.name)).unwrap_or_default();
+                return Err(binding.refuse(format!("`{uri}` names no bucket; write `{name}://bucket/path`{setting}.")));
+            }
             (StoreKind::File, "" | "localhost") => "",
-            (StoreKind::File, _) => return refuse("names a host, but local files have none; write `file:///path` with three slashes"),
+            (StoreKind::File, _) => {
+                let what = format!("`{uri}` names a host, but local files have none; write `{name}:///path` with three slashes.");
+                return Err(binding.refuse(what));
+            }
             (_, authority) => authority,
         };
-        Ok(Self { kind: binding.kind, authority: authority.to_owned(), properties: binding.properties })
+        let authority = authority.to_owned();
+        // Other spellings of a scheme lead to the same store.
+        let scheme = built_in(binding.scheme.family).unwrap_or(binding.scheme);
+        Ok(Self { binding: Binding { scheme, ..binding }, authority })
     }
 
     /// The first part of the URIs of this store, for messages.
     fn base_uri(&self) -> String {
-        format!("{}://{}", self.kind.as_str(), self.authority)
+        format!("{}://{}", self.binding.name(), self.authority)
+    }
+
+    fn label(&self) -> (StoreKind, &str) {
+        (self.binding.scheme.kind, self.binding.alias.as_ref().map_or("", |alias| &alias.name))
     }
 }
 
@@ -66,7 +83,7 @@ impl StoreRegistry {
     ///
     /// # Errors
     /// A wrong property.
-    pub(crate) fn get_or_build(&self, key: StoreKey, environment: &Environment) -> Result<(Arc<dyn ObjectStore>, Option<Arc<dyn Folders>>), FsError> {
+    pub(crate) fn get_or_build(&self, key: StoreKey, environment: &Environment) -> Result<WithFolders, FsError> {
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(built) = stores.get(&key) {
             return Ok((Arc::clone(&built.store), built.folders.clone()));
@@ -77,17 +94,24 @@ impl StoreRegistry {
         Ok(found)
     }
 
-    /// The counts of all stores, added up by kind of store and operation.
+    /// The counts of all stores, added up by kind of store, alias and operation.
     pub(crate) fn io_counts(&self) -> Vec<IoCounts> {
         let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_kind = |kind: StoreKind| {
-            let all = stores.iter().filter(move |(key, _)| key.kind == kind).map(|(_, built)| built.counting.counts());
-            all.reduce(|mut sum, counts| {
-                sum.iter_mut().zip(counts).for_each(|(sum, counts)| sum.add(&counts));
-                sum
-            })
-        };
-        StoreKind::ALL.into_iter().filter_map(of_kind).flatten().filter(|counts| counts.requests > 0).collect()
+        let mut sums: BTreeMap<(StoreKind, &str), Vec<IoCounts>> = BTreeMap::new();
+        for (key, built) in stores.iter() {
+            let counts = built.counting.counts();
+            match sums.entry(key.label()) {
+                Entry::Vacant(first) => drop(first.insert(counts)),
+                Entry::Occupied(mut sum) => sum.get_mut().iter_mut().zip(counts).for_each(|(sum, counts)| sum.add(&counts)),
+            }
+        }
+        sums.into_values().flatten().filter(|counts| counts.requests > 0).collect()
+    }
+
+    /// The aliases for which there is a store.
+    pub(crate) fn used_aliases(&self) -> BTreeSet<UsedAlias> {
+        let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        stores.keys().filter_map(|key| key.binding.alias.as_deref()).map(UsedAlias::from).collect()
     }
 }
 
@@ -98,32 +122,76 @@ impl fmt::Debug for StoreRegistry {
     }
 }
 
-/// The store itself, then faults (in tests), then counters, then deadlines and retries: each retry is counted.
+/// The store itself, then the root of its alias, then faults (in tests), then counters, then deadlines and retries: each retry is counted.
 fn build(key: &StoreKey, environment: &Environment) -> Result<Built, FsError> {
-    let limits = Limits::from_properties(&key.properties)?;
-    let (bare, folders): (Arc<dyn ObjectStore>, Option<Arc<dyn Folders>>) = match key.kind {
-        StoreKind::File => (local::build(&key.properties)?, Some(Arc::new(LocalFolders::default()))),
-        StoreKind::Memory => (memory(&key.authority), None),
-        StoreKind::S3 => (Arc::new(s3::build(key, environment, &limits)?), None),
-        StoreKind::Hdfs => {
-            let hdfs = hdfs::build(key, environment, &limits)?;
-            (Arc::<hdfs::Hdfs>::clone(&hdfs), Some(hdfs))
+    let alias = key.binding.alias.as_deref();
+    let limits = Limits::from_properties(&key.binding.properties)?;
+    let bare = bare(key, environment, &limits)?;
+    let (rooted, folders) = match alias.map(|alias| alias.root.trim_start_matches('/')) {
+        None | Some("") => bare,
+        Some(root) => {
+            let root = Path::parse(root).map_err(|error| key.binding.refuse(format!("its root is no usable path: {error}.")))?;
+            below(bare, root)
         }
     };
     let (faulty, folders): (Arc<dyn ObjectStore>, _) = match FaultPlan::of_process()? {
         Some(plan) => {
-            let faulty = Faulty::new(bare, plan);
+            let faulty = Faulty::new(rooted, plan);
             let folders = folders.map(|folders| faulty.folders(folders));
             (Arc::new(faulty), folders)
         }
-        None => (bare, folders),
+        None => (rooted, folders),
     };
-    let counting = Counting::new(faulty, key.kind.as_str());
+    let kind = key.binding.scheme.kind;
+    let counting = Counting::new(faulty, kind.as_str(), alias.map_or("", |alias| &alias.name));
     let folders = folders.map(|folders| counting.folders(folders));
     let deadline = Deadline::new(Arc::new(counting.clone()), key.base_uri(), limits);
     // A disk answers when it answers: removing a big folder takes as long as it takes.
-    let folders = folders.map(|folders| if key.kind == StoreKind::File { folders } else { deadline.folders(folders) });
+    let folders = folders.map(|folders| if kind == StoreKind::File { folders } else { deadline.folders(folders) });
     Ok(Built { store: Arc::new(deadline), folders, counting })
+}
+
+/// A store with its folders, if it has any.
+type WithFolders = (Arc<dyn ObjectStore>, Option<Arc<dyn Folders>>);
+
+fn bare(key: &StoreKey, environment: &Environment, limits: &Limits) -> Result<WithFolders, FsError> {
+    Ok(match key.binding.scheme.kind {
+        StoreKind::File => (local::build(&key.binding.properties)?, Some(Arc::new(LocalFolders::default()))),
+        StoreKind::Memory => (memory(&key.authority), None),
+        StoreKind::S3 => (object_store(key, environment, limits)?, None),
+        StoreKind::Hdfs => {
+            let hdfs = hdfs::build(key, environment, limits)?;
+            (Arc::<hdfs::Hdfs>::clone(&hdfs), Some(hdfs))
+        }
+    })
+}
+
+/// The part of a store that is below `root`.
+fn below((store, folders): WithFolders, root: Path) -> WithFolders {
+    let folders = folders.map(|inner| Arc::new(RootedFolders::new(inner, root.clone())) as Arc<dyn Folders>);
+    (Arc::new(PrefixStore::new(store, root)), folders)
+}
+
+fn object_store(key: &StoreKey, environment: &Environment, limits: &Limits) -> Result<Arc<dyn ObjectStore>, FsError> {
+    let scheme = key.binding.scheme;
+    // Whoever names an alias means its own credentials, and none that are set for the whole process.
+    let (given, fallback) = match &key.binding.alias {
+        Some(alias) => (alias.load(environment)?, Environment::default()),
+        None => ((*key.binding.properties).clone(), environment.clone()),
+    };
+    object_store_keys::warn_of_ignored(&given, key.binding.name());
+    let properties = object_store_keys::ours(&given, &key.authority);
+    if scheme.family != "s3" && !properties.contains_key("s3.endpoint") {
+        let what =
+            format!("`{}` needs an endpoint that speaks the protocol of S3: give 's3.endpoint' or 'fs.{}.endpoint'.", key.base_uri(), scheme.family);
+        return Err(key.binding.refuse(what));
+    }
+    let built = s3::build(&key.authority, &properties, &fallback, limits);
+    let named = |error: FsError| match &key.binding.alias {
+        Some(alias) => alias.refuse(format!("{error}.")).with_source(error),
+        None => error,
+    };
+    Ok(Arc::new(built.map_err(named)?))
 }
 
 /// The memory of an authority, which lives as long as the process.

@@ -4,6 +4,7 @@
 //! of its put as user metadata (`x-amz-meta-weir-put`): after a lost answer, looking at that id tells whether the object is our own. The
 //! client repeats requests by itself, so an `already exists` may be about its own first try.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
@@ -24,49 +25,55 @@ use weir_base::options::parse_boolean;
 use crate::deadline::{Limits, PutId};
 use crate::environment::Environment;
 use crate::error::{FsError, is_not_found, kind_of};
-use crate::registry::StoreKey;
 
 /// The user metadata that names the put of an object.
 const PUT_ID: Attribute = Attribute::Metadata(std::borrow::Cow::Borrowed("weir-put"));
 
-/// The store of the bucket in `key`.
+/// Endings of endpoints whose servers want the bucket in the host's name.
+const VIRTUAL_HOSTS: [&str; 4] = ["amazonaws.com", "aliyuncs.com", "myqcloud.com", "myhuaweicloud.com"];
+
+/// The store of `bucket` where `properties` hold, in the spelling of [`object_store_keys`](crate::object_store_keys).
 ///
 /// # Errors
 /// A property with a value that cannot be used; the message names it.
-pub(crate) fn build(key: &StoreKey, environment: &Environment, limits: &Limits) -> std::result::Result<S3, FsError> {
-    let property = |names: &[&str]| names.iter().find_map(|name| key.properties.get(*name)).filter(|value| !value.is_empty());
+pub(crate) fn build(
+    bucket: &str,
+    properties: &BTreeMap<String, String>,
+    environment: &Environment,
+    limits: &Limits,
+) -> std::result::Result<S3, FsError> {
+    let property = |name: &str| properties.get(name).map(String::as_str);
+    let flag = |name: &str| match property(name) {
+        None => Ok(None),
+        Some(text) => {
+            parse_boolean(text).map(Some).ok_or_else(|| FsError::new(ErrorKind::User, format!("'{name}' is '{text}'; it must be true or false")))
+        }
+    };
     let mut builder = AmazonS3Builder::new();
     for (name, value) in environment.with_prefix("AWS_") {
         if let Ok(config) = AmazonS3ConfigKey::from_str(&name.to_ascii_lowercase()) {
             builder = builder.with_config(config, value);
         }
     }
-    if let Some(id) = property(&["s3.access-key-id", "fs.s3a.access.key"]) {
+    if let Some(id) = property("s3.access-key-id") {
         builder = builder.with_access_key_id(id);
     }
-    if let Some(secret) = property(&["s3.secret-access-key", "fs.s3a.secret.key"]) {
+    if let Some(secret) = property("s3.secret-access-key") {
         builder = builder.with_secret_access_key(secret);
     }
-    if let Some(token) = property(&["s3.session-token", "fs.s3a.session.token"]) {
+    if let Some(token) = property("s3.session-token") {
         builder = builder.with_token(token);
     }
-    let region = property(&["s3.region", "client.region", "fs.s3a.endpoint.region"]).map(String::as_str);
-    let region = region.or_else(|| environment.get("AWS_REGION")).or_else(|| environment.get("AWS_DEFAULT_REGION"));
-    let endpoint = property(&["s3.endpoint", "fs.s3a.endpoint"]).map(String::as_str);
-    let endpoint = endpoint.or_else(|| environment.get("AWS_ENDPOINT_URL_S3")).or_else(|| environment.get("AWS_ENDPOINT_URL"));
+    let region = property("s3.region").or_else(|| environment.get("AWS_REGION")).or_else(|| environment.get("AWS_DEFAULT_REGION"));
+    let endpoint = property("s3.endpoint").or_else(|| environment.get("AWS_ENDPOINT_URL_S3")).or_else(|| environment.get("AWS_ENDPOINT_URL"));
     // A server of one's own has no regions, but a request must name one to be signed.
     builder = builder.with_region(region.unwrap_or("us-east-1"));
+    // Names of buckets are rarely names of hosts outside of the big clouds.
+    let in_path = || endpoint.is_some_and(|endpoint| !VIRTUAL_HOSTS.iter().any(|host| endpoint.contains(host)));
+    let path_style = flag("s3.path-style-access")?.unwrap_or_else(in_path);
     if let Some(endpoint) = endpoint {
-        // Hadoop's endpoints may lack the scheme.
-        let endpoint = if endpoint.contains("://") { endpoint.to_owned() } else { format!("https://{endpoint}") };
-        builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
+        builder = builder.with_endpoint(address(endpoint, bucket, path_style, flag("s3.ssl-enabled")?.unwrap_or(true)));
     }
-    let path_style = match property(&["s3.path-style-access", "fs.s3a.path.style.access"]) {
-        // Names of buckets are rarely names of hosts outside AWS.
-        None => endpoint.is_some_and(|endpoint| !endpoint.contains("amazonaws.com")),
-        Some(text) => parse_boolean(text)
-            .ok_or_else(|| FsError::new(ErrorKind::User, format!("'s3.path-style-access' is '{text}'; it must be true or false")))?,
-    };
     let options = ClientOptions::new()
         .with_allow_http(true)
         .with_connect_timeout(limits.timeout.min(std::time::Duration::from_secs(5)))
@@ -77,21 +84,35 @@ pub(crate) fn build(key: &StoreKey, environment: &Environment, limits: &Limits) 
         retry_timeout: limits.timeout,
     };
     let store = builder
-        .with_bucket_name(&key.authority)
+        .with_bucket_name(bucket)
         .with_virtual_hosted_style_request(!path_style)
         .with_client_options(options)
         .with_retry(retry)
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         .with_copy_if_not_exists(S3CopyIfNotExists::Multipart)
         .build()
-        .map_err(|error| FsError::new(ErrorKind::User, format!("bucket `{}`: {error}", key.authority)).with_source(error))?;
+        .map_err(|error| FsError::new(ErrorKind::User, format!("bucket `{bucket}`: {error}")).with_source(error))?;
     Ok(S3 { store })
 }
 
+/// The address to send requests to. Hadoop's endpoints may lack the scheme; a bucket that is not in the path is in the host's name.
+fn address(endpoint: &str, bucket: &str, path_style: bool, ssl: bool) -> String {
+    let (scheme, host) =
+        endpoint.trim_end_matches('/').split_once("://").unwrap_or((if ssl { "https" } else { "http" }, endpoint.trim_end_matches('/')));
+    if path_style || host.starts_with(&format!("{bucket}.")) { format!("{scheme}://{host}") } else { format!("{scheme}://{bucket}.{host}") }
+}
+
 /// A bucket whose objects know by which put they were written.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct S3 {
     store: AmazonS3,
+}
+
+/// Without the client, which would show the key's id and the session token.
+impl fmt::Debug for S3 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 fn marked(attributes: &mut Attributes, extensions: &Extensions) -> String {
@@ -251,16 +272,14 @@ impl Drop for S3Upload {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::mounts::StoreKind;
+    use crate::object_store_keys::ours;
 
     fn built(properties: &[(&str, &str)], environment: &[(&str, &str)]) -> std::result::Result<String, String> {
         let owned = |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<Vec<_>>();
-        let key = StoreKey { kind: StoreKind::S3, authority: "b".to_owned(), properties: BTreeMap::from_iter(owned(properties)) };
+        let properties = ours(&BTreeMap::from_iter(owned(properties)), "b");
         let environment = Environment::new(owned(environment));
-        build(&key, &environment, &Limits::default()).map(|store| format!("{:?}", store.store)).map_err(|error| error.to_string())
+        build("b", &properties, &environment, &Limits::default()).map(|store| format!("{:?}", store.store)).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -271,6 +290,15 @@ mod tests {
         assert!(store.contains("http://127.0.0.1:9000/b\""), "path style for an endpoint of one's own: {store}");
         let store = built(&[], &[("AWS_ENDPOINT_URL", "http://elsewhere:1"), ("AWS_REGION", "env-region")]).expect("builds");
         assert!(store.contains("http://elsewhere:1/b") && store.contains("env-region"), "{store}");
+    }
+
+    #[test]
+    fn the_bucket_is_in_the_path_or_in_the_name_of_the_host() {
+        assert_eq!(address("http://127.0.0.1:9000/", "b", true, true), "http://127.0.0.1:9000");
+        assert_eq!(address("oss-x.aliyuncs.com", "b", false, true), "https://b.oss-x.aliyuncs.com");
+        assert_eq!(address("b.oss-x.aliyuncs.com", "b", false, false), "http://b.oss-x.aliyuncs.com");
+        let oss = built(&[("fs.oss.endpoint", "oss-x.aliyuncs.com"), ("fs.oss.accessKeyId", "a"), ("fs.oss.accessKeySecret", "s")], &[]);
+        assert!(oss.as_ref().expect("builds").contains("https://b.oss-x.aliyuncs.com"), "{oss:?}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::runtime::{Handle, Runtime};
 use weir_base::ErrorKind;
 use weir_base::task::Task;
 
-use super::configuration::Identity;
+use super::configuration::{Identity, KerberosSecret};
 use super::errors::Failure;
 use crate::deadline::Limits;
 use crate::error::FsError;
@@ -157,6 +157,13 @@ fn open(identity: &Identity, runtime: Handle) -> Result<Client, FsError> {
         .with_io_runtime(runtime);
     if let Some(user) = &identity.user {
         builder = builder.with_user(user);
+    }
+    if let Some(kerberos) = &identity.kerberos {
+        builder = builder.with_kerberos_principal(&kerberos.principal);
+        builder = match &kerberos.secret {
+            KerberosSecret::Keytab(file) => builder.with_kerberos_keytab(file),
+            KerberosSecret::TicketCache(cache) => builder.with_kerberos_cache(cache),
+        };
     }
     builder.build().map_err(|error| FsError::new(ErrorKind::User, format!("`{}`: {error}", identity.url)).with_source(error))
 }

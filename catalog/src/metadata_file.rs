@@ -16,7 +16,7 @@ use crate::error::CatalogError;
 use crate::lake::{LakeTable, TableId};
 
 const DELETE_AFTER_COMMIT: &str = "write.metadata.delete-after-commit.enabled";
-const METADATA_PATH: &str = "write.metadata.path";
+pub(crate) const METADATA_PATH: &str = "write.metadata.path";
 /// How the name of a metadata file ends.
 pub(crate) const METADATA: &str = ".metadata.json";
 

@@ -5,12 +5,17 @@ use std::sync::Arc;
 
 use iceberg::spec::{FormatVersion, Schema, SortOrder, TableMetadata, TableMetadataBuilder, Transform, UnboundPartitionSpec};
 
+use weir_base::Classified;
+use weir_fs::FileSystems;
+
 use crate::error::CatalogError;
 use crate::lake::{LakeCatalog, LakeTable, PartitionColumn, TableId, TableSpec};
+use crate::metadata_file::METADATA_PATH;
 use crate::properties::{NEW_TABLE, check_properties};
 use crate::schema::needs_version_three;
 
 const FORMAT_VERSION: &str = "format-version";
+const DATA_PATH: &str = "write.data.path";
 
 /// The table that `spec` would make in `catalog`, without making it: what plans are made with before there is one. Unless the specification
 /// gives a location, it is a placeholder that nothing can be written to.
@@ -19,7 +24,7 @@ const FORMAT_VERSION: &str = "format-version";
 /// As the creation of the table, as far as the catalog is not asked.
 pub fn planned_table(catalog: &dyn LakeCatalog, id: &TableId, spec: &TableSpec) -> Result<LakeTable, CatalogError> {
     let location = spec.location.clone().unwrap_or_else(|| format!("planned:///{}/{}", id.database, id.table));
-    let metadata = NewTable::check(id, spec)?.metadata(id, location)?;
+    let metadata = NewTable::check(id, spec, catalog.file_systems())?.metadata(id, location)?;
     let metadata_location = format!("{}/metadata/planned.json", metadata.location());
     Ok(LakeTable { id: id.clone(), metadata: Arc::new(metadata), metadata_location, file_io: catalog.file_systems().file_io() })
 }
@@ -35,15 +40,19 @@ pub(crate) struct NewTable {
 }
 
 impl NewTable {
-    /// Checks `spec`.
+    /// Checks `spec`; paths in it get the form in which metadata keeps them.
     ///
     /// # Errors
-    /// Unknown properties or format versions, columns that do not exist, transforms that do not fit, types that the format lacks.
-    pub(crate) fn check(id: &TableId, spec: &TableSpec) -> Result<Self, CatalogError> {
+    /// Paths that no file system serves, unknown properties or format versions, columns that do not exist, transforms that do not fit, types that the format lacks.
+    pub(crate) fn check(id: &TableId, spec: &TableSpec, file_systems: &FileSystems) -> Result<Self, CatalogError> {
         let named = |error: CatalogError| CatalogError::user(format!("table `{id}`: {error}"));
         check_properties(&spec.properties).map_err(named)?;
         let mut properties: HashMap<String, String> = NEW_TABLE.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         properties.extend(spec.properties.clone());
+        for key in [DATA_PATH, METADATA_PATH] {
+            let Some(path) = properties.get_mut(key) else { continue };
+            *path = file_systems.for_metadata(path).map_err(|error| named(CatalogError::caused(error.kind(), format!("'{key}': {error}"), error)))?;
+        }
         let format_version = format_version(properties.remove(FORMAT_VERSION).as_deref()).map_err(named)?;
         if format_version < FormatVersion::V3
             && let Some(column) = needs_version_three(&spec.schema)
@@ -144,7 +153,7 @@ mod tests {
     }
 
     fn created(spec: &TableSpec) -> Result<TableMetadata, CatalogError> {
-        NewTable::check(&id(), spec)?.metadata(&id(), "memory:///w/d/t".to_owned())
+        NewTable::check(&id(), spec, &FileSystems::default())?.metadata(&id(), "memory:///w/d/t".to_owned())
     }
 
     #[test]

@@ -115,7 +115,7 @@ pub struct OpenedCatalog {
     pub warnings: Vec<Problem>,
 }
 
-/// Makes the catalog `name` from its options. Does no I/O.
+/// Makes the catalog `name` from its options. Asks no server; the configuration of the warehouse's alias is read.
 ///
 /// Options that are left over are errors too: the whole bag belongs to the catalog.
 ///
@@ -199,8 +199,26 @@ impl Pulled {
         }
     }
 
+    /// The catalog's own view: its properties, and the alias of its warehouse.
+    fn file_systems(&self, bag: &mut OptionBag, process: &FileSystems) -> Option<FileSystems> {
+        let view = match process.of_object(&self.storage, self.warehouse.as_deref()) {
+            Ok(view) => view,
+            Err(problems) => {
+                for problem in problems.as_slice() {
+                    let key = self.storage.keys().find(|key| problem.what.contains(&format!("'{key}'")));
+                    bag.report(problem.clone().at(key.and_then(|key| bag.position(key)).or_else(|| bag.position(WAREHOUSE.key))));
+                }
+                return None;
+            }
+        };
+        if let Some(warning) = self.warehouse.as_deref().and_then(|warehouse| view.warning_of(warehouse)) {
+            bag.report(warning.at(bag.position(WAREHOUSE.key)));
+        }
+        Some(view)
+    }
+
     fn build(self, name: &str, bag: &mut OptionBag, file_systems: &FileSystems) -> Option<Arc<dyn LakeCatalog>> {
-        let file_systems = if self.storage.is_empty() { file_systems.clone() } else { file_systems.with_properties(&self.storage) };
+        let file_systems = self.file_systems(bag, file_systems)?;
         match self.kind? {
             "memory" => {
                 let warehouse = self.warehouse.or_else(|| Some(format!("memory://{name}/warehouse")));
@@ -312,6 +330,19 @@ mod tests {
         }
         try_open(&[("catalog-type", "hive"), ("hive-conf-dir", "/etc/hive")]).expect("the file is read later");
         try_open(&[("catalog-type", "hadoop"), ("warehouse", "hdfs://ns1/w")]).expect("complete");
+    }
+
+    #[test]
+    fn an_alias_of_the_catalog_is_checked_when_it_is_opened() {
+        let sql = [("catalog-type", "sql"), ("uri", "sqlite:/x"), ("warehouse", "mine:///w"), ("fs.alias.mine.scheme", "file")];
+        let opened = try_open(&sql).expect("right");
+        assert_eq!(opened.catalog.file_systems().for_metadata("mine:///w/t").expect("bound"), "file:///w/t");
+        let wrong = [&sql[..], &[("fs.alias.mine.roof", "/x"), ("passwort", "p")]].concat();
+        let text = try_open(&wrong).expect_err("wrong").to_string();
+        assert!(text.contains("Did you mean 'fs.alias.mine.root'?") && text.contains("'passwort'"), "{text}");
+        let kept = [&sql[..], &[("fs.alias.mine.persist", "alias")]].concat();
+        let warnings = try_open(&kept).expect("right").warnings;
+        assert!(warnings[0].to_string().starts_with("[FS-002] warning: Alias 'mine'"), "{warnings:?}");
     }
 
     #[test]

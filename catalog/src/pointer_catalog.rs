@@ -88,10 +88,8 @@ impl<P: Pointers + 'static> PointerCatalog<P> {
             let what = format!("catalog `{}` has no 'warehouse', so table `{id}` needs a 'location'", self.name);
             return Err(CatalogError::user(what));
         };
-        let resolved = self.file_systems.resolve(&location);
-        resolved
-            .map(|location| location.uri)
-            .map_err(|error| CatalogError::caused(error.kind(), format!("location of table `{id}` in catalog `{}`: {error}", self.name), error))
+        let resolved = self.file_systems.resolve(&location).and_then(|_| self.file_systems.for_metadata(&location));
+        resolved.map_err(|error| CatalogError::caused(error.kind(), format!("location of table `{id}` in catalog `{}`: {error}", self.name), error))
     }
 
     fn exists(&self, id: &TableId) -> CatalogError {
@@ -161,7 +159,7 @@ impl<P: Pointers + 'static> LakeCatalog for PointerCatalog<P> {
     }
 
     async fn create(&self, id: &TableId, spec: &TableSpec) -> Result<LakeTable, CatalogError> {
-        let new = NewTable::check(id, spec)?;
+        let new = NewTable::check(id, spec, &self.file_systems)?;
         self.require_database(&id.database).await?;
         let location = self.location(id, spec.location.as_deref()).await?;
         if self.pointer(id).await?.is_some() {

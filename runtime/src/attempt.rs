@@ -305,7 +305,8 @@ impl<'a> Attempt<'a> {
             let (written, ()) = tokio::try_join!(epoch.finish(limit), monitors.confirm(&from, &cuts, limit))?;
             let id = EpochId { job, epoch: number, attempt: &attempt };
             let commit_id = |sink: &str| committers.get(sink).map(|committer| committer.next_commit_id());
-            let (checkpoint, progress) = seal(id, &cuts, written.committables, progress, commit_id);
+            let (mut checkpoint, progress) = seal(id, &cuts, written.committables, progress, commit_id);
+            checkpoint.aliases = store.aliases();
             if failpoint::fails("checkpoint-before-put").await {
                 return Err(injected("checkpoint-before-put"));
             }

@@ -67,7 +67,7 @@ impl HadoopCatalog {
             return Err(CatalogError::user(what));
         }
         let folder = format!("{}/{}", self.database_folder(&id.database)?, id.table);
-        Ok(self.file_systems.resolve(&folder).map_err(failed)?.uri)
+        self.file_systems.for_metadata(&folder).map_err(failed)
     }
 
     fn versions(&self, id: &TableId) -> Result<Versions, CatalogError> {
@@ -228,10 +228,10 @@ impl LakeCatalog for HadoopCatalog {
     }
 
     async fn create(&self, id: &TableId, spec: &TableSpec) -> Result<LakeTable, CatalogError> {
-        let new = NewTable::check(id, spec)?;
+        let new = NewTable::check(id, spec, &self.file_systems)?;
         let folder = self.table_folder(id)?;
         if let Some(given) = &spec.location
-            && self.file_systems.resolve(given.trim_end_matches('/')).map_err(failed)?.uri != folder
+            && self.file_systems.for_metadata(given.trim_end_matches('/')).map_err(failed)? != folder
         {
             let what = format!("table `{id}` cannot be at '{given}': in catalog `{}` of type 'hadoop' its place is '{folder}'", self.name);
             return Err(CatalogError::user(what));

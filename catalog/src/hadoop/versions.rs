@@ -42,8 +42,10 @@ pub(super) enum Made {
 impl Versions {
     /// The versions of the table whose folder is `table`.
     pub(super) fn of(file_systems: &FileSystems, table: &str) -> Result<Self, CatalogError> {
-        let folder = file_systems.resolve(&format!("{table}/metadata")).map_err(failed)?;
-        Ok(Self { folder })
+        let folder = format!("{table}/metadata");
+        // Metadata names the files of versions before it.
+        let uri = file_systems.for_metadata(&folder).map_err(failed)?;
+        Ok(Self { folder: Location { uri, ..file_systems.resolve(&folder).map_err(failed)? } })
     }
 
     /// The URI of the file of version `number` as we write it.

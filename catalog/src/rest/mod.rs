@@ -17,8 +17,9 @@ use iceberg::{TableRequirement, TableUpdate};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
-use weir_base::{ErrorKind, Secret};
+use weir_base::{Classified, ErrorKind, Secret};
 use weir_fs::FileSystems;
+use weir_fs::aliases::is_alias_key;
 
 use crate::error::CatalogError;
 use crate::lake::{LakeCatalog, LakeTable, TableId, TableSpec};
@@ -147,7 +148,8 @@ pub(crate) fn read_metadata(json: serde_json::Value) -> Result<TableMetadata, St
 }
 
 fn storage_of(properties: &BTreeMap<String, String>) -> Settings {
-    let concerns = |key: &str| STORAGE.iter().any(|prefix| key.starts_with(prefix));
+    // What a scheme stands for is for the user to say, not for a server.
+    let concerns = |key: &str| STORAGE.iter().any(|prefix| key.starts_with(prefix)) && !is_alias_key(key);
     properties.iter().filter(|(key, _)| concerns(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
@@ -243,7 +245,7 @@ impl LakeCatalog for RestCatalog {
     }
 
     async fn create(&self, id: &TableId, spec: &TableSpec) -> Result<LakeTable, CatalogError> {
-        let new = NewTable::check(id, spec)?;
+        let new = NewTable::check(id, spec, &self.file_systems)?;
         let mut properties = new.properties;
         // The protocol has no field for it; servers read it here.
         let version = if new.format_version == FormatVersion::V1 {
@@ -263,7 +265,9 @@ impl LakeCatalog for RestCatalog {
             "properties": properties,
         });
         if let (Some(location), Some(fields)) = (&spec.location, body.as_object_mut()) {
-            fields.insert("location".to_owned(), json!(location));
+            let bound = self.file_systems.for_metadata(location);
+            let bound = bound.map_err(|error| CatalogError::caused(error.kind(), format!("location of table `{id}`: {error}"), error))?;
+            fields.insert("location".to_owned(), json!(bound));
         }
         let path = ["namespaces", &in_path(&id.database), "tables"];
         let call = Call { method: Method::POST, path: &path, query: &[], body: Some(&body), repeat: Repeat::Never };

@@ -43,7 +43,10 @@ impl IcebergCommitter {
     /// Files belong to the schema and the partition spec they were written with. The table as it was when the sink was made has these,
     /// unless the files are those of an earlier process: then the table as it is now is asked.
     async fn data_files(&self, commit: &SinkCommit) -> Result<Vec<DataFile>, ConnectorError> {
-        let written = commit.committables.iter().map(written).collect::<Result<Vec<_>, _>>()?;
+        let mut written = commit.committables.iter().map(written).collect::<Result<Vec<_>, _>>()?;
+        for file in &mut written {
+            file.path = self.file_systems.for_metadata(&file.path).map_err(file_system_error)?;
+        }
         let known = |table: &TableMetadata| written.iter().map(|file| file.to_data_file(table)).collect::<Result<Vec<_>, _>>();
         match known(&self.loaded) {
             Ok(files) => Ok(files),

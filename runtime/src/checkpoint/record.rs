@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use weir_connectors::sink::{Gap, SinkCommit};
 use weir_connectors::source::Cuts;
+use weir_fs::aliases::AliasBinding;
 
 /// The version that this build writes, and the only one it reads.
 const VERSION: u32 = 1;
@@ -26,6 +27,9 @@ pub(crate) struct Checkpoint {
     pub(crate) cuts: Cuts,
     /// Every sink of the job.
     pub(crate) sinks: BTreeMap<String, SinkRecord>,
+    /// What the aliases in its paths were bound to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) aliases: Vec<AliasBinding>,
 }
 
 /// What a checkpoint knows of one sink, its own commit counted as done.
@@ -67,7 +71,7 @@ struct ClaimBody {
     claim: String,
 }
 
-/// A path as the checkpoint directory keeps it. Today it is the URI itself; aliases will be taken apart and put together here.
+/// A path as the checkpoint directory keeps it: as sinks name their files, with the alias, whatever that is bound to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct StoredPath(String);
@@ -111,7 +115,7 @@ impl Intent {
 impl Checkpoint {
     /// A checkpoint of this version, written now.
     pub(crate) fn new(job: &str, epoch: u64, attempt: &str, cuts: Cuts, sinks: BTreeMap<String, SinkRecord>) -> Self {
-        Self { version: VERSION, job: job.to_owned(), epoch, attempt: attempt.to_owned(), time: Utc::now(), cuts, sinks }
+        Self { version: VERSION, job: job.to_owned(), epoch, attempt: attempt.to_owned(), time: Utc::now(), cuts, sinks, aliases: Vec::new() }
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>, String> {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use weir_base::{Classified, ErrorKind};
+use weir_fs::aliases::{AliasBinding, check_rebound};
 use weir_fs::{FileSystems, Location};
 
 use super::names::{self, IntentName, job_segments};
@@ -27,6 +28,7 @@ pub(crate) struct CheckpointStore {
     job: String,
     root: Location,
     limit: Duration,
+    file_systems: FileSystems,
 }
 
 /// What the directory holds, by name.
@@ -57,7 +59,7 @@ enum Put {
 impl CheckpointStore {
     /// The directory of `job` under the URI `dir`; `limit` bounds each operation, retries included. Does no I/O.
     pub(crate) fn open(file_systems: &FileSystems, dir: &str, job: &str, limit: Duration) -> Result<Self, RuntimeError> {
-        Ok(Self::at(file_systems.resolve(dir)?, job, limit))
+        Ok(Self { file_systems: file_systems.clone(), ..Self::at(file_systems.resolve(dir)?, job, limit) })
     }
 
     /// The same under a resolved directory.
@@ -68,7 +70,7 @@ impl CheckpointStore {
             uri = format!("{uri}/{segment}");
             path = path.join(segment);
         }
-        Self { job: job.to_owned(), root: Location { uri, store, path }, limit }
+        Self { job: job.to_owned(), root: Location { uri, store, path }, limit, file_systems: FileSystems::default() }
     }
 
     /// URI of the directory, for messages.
@@ -87,11 +89,21 @@ impl CheckpointStore {
         })
     }
 
-    /// What lies under an epoch's name, if anything.
+    /// What lies under an epoch's name, if anything. A checkpoint whose aliases have moved since is an error.
     pub(crate) async fn read(&self, epoch: u64) -> Result<Option<Entry>, RuntimeError> {
         let name = names::checkpoint_name(epoch);
         let Some(bytes) = self.get(&name).await? else { return Ok(None) };
-        Entry::decode(&bytes, &self.job, epoch).map(Some).map_err(|reason| RuntimeError::CorruptCheckpoint { file: self.uri_of(&name), reason })
+        let entry = Entry::decode(&bytes, &self.job, epoch);
+        let entry = entry.map_err(|reason| RuntimeError::CorruptCheckpoint { file: self.uri_of(&name), reason })?;
+        if let Entry::Checkpoint(checkpoint) = &entry {
+            check_rebound(&checkpoint.aliases, &self.file_systems.used_aliases())?;
+        }
+        Ok(Some(entry))
+    }
+
+    /// What the aliases in use are bound to, for a checkpoint.
+    pub(crate) fn aliases(&self) -> Vec<AliasBinding> {
+        self.file_systems.used_aliases().into_iter().map(|used| used.binding).collect()
     }
 
     /// Takes the name of `epoch`, so that no checkpoint can be written there.
@@ -277,7 +289,29 @@ impl Listing {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_checkpoint_whose_alias_has_moved_is_refused_unless_that_is_allowed() {
+        let folder = tempfile::tempdir().expect("folder");
+        std::os::unix::fs::symlink(".", folder.path().join("same")).expect("a second name of one folder");
+        let opened = |root: &str, allow: &str| {
+            let root = folder.path().join(root).display().to_string();
+            let keys = [("scheme", "file".to_owned()), ("root", root), ("allow-rebind", allow.to_owned())];
+            let file_systems = FileSystems::new(keys.map(|(key, value)| (format!("fs.alias.aa.{key}"), value)).into());
+            CheckpointStore::open(&file_systems, "aa:///checkpoints", "job", Duration::from_secs(5)).expect("opens")
+        };
+        let first = opened("", "false");
+        let mut checkpoint = Checkpoint::new("job", 1, "a", BTreeMap::new(), BTreeMap::new());
+        checkpoint.aliases = first.aliases();
+        first.put(&checkpoint).await.expect("put");
+        assert_eq!(first.read(1).await.expect("as before"), Some(Entry::Checkpoint(Box::new(checkpoint))));
+        let refused = opened("same", "false").read(1).await.expect_err("moved");
+        assert!(refused.kind() == ErrorKind::User && refused.to_string().contains("'fs.alias.aa.root' was"), "{refused}");
+        assert!(opened("same", "true").read(1).await.expect("allowed").is_some());
+    }
 
     #[test]
     fn retention_keeps_the_newest_committed_checkpoints_what_is_not_committed_and_the_claims() {

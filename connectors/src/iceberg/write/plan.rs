@@ -56,7 +56,9 @@ impl WritePlan {
             partitioning,
             parquet: options.parquet.clone(),
             target_file_bytes: options.target_file_bytes,
-            data_path: options.data_path.clone(),
+            // Checkpoints keep the names of data files, so these carry the alias; metadata gets the bound form when they are committed.
+            // A path that no file system serves is refused when the first file is opened; a table that is only planned never gets there.
+            data_path: file_systems.for_checkpoint(&options.data_path).unwrap_or_else(|_| options.data_path.clone()),
             file_systems,
             learned: LearnedEncodings::default(),
         })

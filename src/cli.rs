@@ -38,6 +38,10 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_parser = memory, value_name = "SIZE")]
     pub(crate) memory: Option<u64>,
 
+    /// Settings that hold unless SET says otherwise, as TOML [default: `weir.toml` in the working directory, if there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
     /// How log lines look
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,

@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod configuration;
 mod failure;
 mod fs_command;
 mod logging;
@@ -25,9 +26,9 @@ fn main() -> ExitCode {
         Command::Quickstart(arguments) => quickstart::run(arguments),
         Command::Run(arguments) => commands::block_on(commands::run::run(&cli.global, arguments)),
         Command::Sql(arguments) => commands::block_on(commands::sql::run(&cli.global, arguments)),
-        Command::Explain(arguments) => commands::block_on(commands::explain::run(arguments)),
-        Command::Verify(arguments) => commands::block_on(commands::verify::run(arguments)),
-        Command::Fs(arguments) => commands::block_on(fs_command::run(arguments)),
+        Command::Explain(arguments) => commands::block_on(commands::explain::run(&cli.global, arguments)),
+        Command::Verify(arguments) => commands::block_on(commands::verify::run(&cli.global, arguments)),
+        Command::Fs(arguments) => commands::block_on(fs_command::run(&cli.global, arguments)),
     };
     status_line::clear();
     match outcome {

@@ -5,13 +5,16 @@ use std::fmt::Write as _;
 use weir_base::options::OptionDecl;
 use weir_connectors::iceberg::{CONNECTOR_OPTIONS, READ_OPTIONS, TABLE_PROPERTIES, WRITE_OPTIONS};
 use weir_connectors::registry::Registry;
+use weir_fs::aliases::ALIAS_OPTIONS;
 
 use crate::settings::SETTINGS;
 
-/// Every option table as Markdown: one section for SET, one for each connector, those of Iceberg last.
+/// Every option table as Markdown: one section for SET, one for aliases, one for each connector, those of Iceberg last.
 #[must_use]
 pub fn option_tables(registry: &Registry) -> String {
     let mut text = section("SET", "Settings of a session.", SETTINGS);
+    let of_aliases = "Keys of SET, of the configuration file and of `WITH` of a catalog; `#` is the name of the alias.";
+    text.push_str(&section("Scheme aliases", of_aliases, ALIAS_OPTIONS));
     let mut connectors: Vec<_> = registry.iter().collect();
     connectors.sort_by_key(|connector| connector.name());
     for connector in connectors {

@@ -3,198 +3,19 @@
 //! A key in a name space of ours must be known. Keys that Flink has and Weir does not act on yet are taken with a warning; anything else
 //! is stored as it is.
 
+mod keys;
+
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use weir_base::options::{OptionBag, OptionDecl, Position, Problem, Problems, ValueType, closest};
 use weir_base::secret::{MASK, is_sensitive_key};
+use weir_fs::aliases::{check_alias_key, is_alias_key};
 
 use crate::plan::JobSettings;
-
-const POSITIVE: ValueType = ValueType::Integer { min: 1, max: i32::MAX as i64 };
-const COUNT: ValueType = ValueType::Integer { min: 0, max: i64::MAX };
-
-const NAME: OptionDecl =
-    OptionDecl::new("pipeline.name", ValueType::String, "Name of the job, its identity across runs. Default: the stem of the job file's name.");
-const INTERVAL: OptionDecl =
-    OptionDecl::new("execution.checkpointing.interval", ValueType::Duration, "Length of an epoch: how often a checkpoint is made and sinks commit.")
-        .default("10 s");
-const DIR: OptionDecl = OptionDecl::new(
-    "execution.checkpointing.dir",
-    ValueType::String,
-    "URI of the folder that holds the checkpoints of all jobs. Default: `.weir/checkpoints` beside the job file.",
-)
-.deprecated(&["state.checkpoints.dir"]);
-const TIMEOUT: OptionDecl =
-    OptionDecl::new("execution.checkpointing.timeout", ValueType::Duration, "Deadline of the checkpoint and the commit of an epoch.")
-        .default("10 min");
-const RETAINED: OptionDecl = OptionDecl::new("execution.checkpointing.num-retained", POSITIVE, "How many checkpoints are kept.")
-    .default("3")
-    .deprecated(&["state.checkpoints.num-retained"]);
-const PARALLELISM: OptionDecl =
-    OptionDecl::new("parallelism.default", POSITIVE, "How many tasks of a stage run side by side. Default: the cores given to the process.")
-        .deprecated(&["table.exec.resource.default-parallelism"]);
-const VALIDATION: OptionDecl =
-    OptionDecl::new("table.ddl.validation", ValueType::Enum(&["strict", "lazy"]), "Whether options are checked by CREATE TABLE or at first use.")
-        .default("strict");
-const HINTS: OptionDecl =
-    OptionDecl::new("table.dynamic-table-options.enabled", ValueType::Boolean, "Whether OPTIONS hints are allowed.").default("true");
-const NOT_NULL: OptionDecl = OptionDecl::new(
-    "table.exec.sink.not-null-enforcer",
-    ValueType::Enum(&["ERROR", "DROP"]),
-    "What happens to a row with NULL in a NOT NULL column of the sink: the job ends, or the row is dropped.",
-)
-.default("ERROR");
-const RUNTIME_MODE: OptionDecl = OptionDecl::new(
-    "execution.runtime-mode",
-    ValueType::Enum(&["STREAMING", "BATCH", "AUTOMATIC"]),
-    "Planning mode of INSERTs; only STREAMING has an effect yet.",
-)
-.default("STREAMING");
-const ZONE: OptionDecl = OptionDecl::new("table.local-time-zone", ValueType::String, "Session time zone. Only UTC has an effect yet.").default("UTC");
-const RESTART: OptionDecl = OptionDecl::new(
-    "restart-strategy.type",
-    ValueType::Enum(&["none", "off", "disable", "fixed-delay", "failure-rate", "exponential-delay"]),
-    "How the job restarts in the process after a passing failure.",
-)
-.default("exponential-delay")
-.deprecated(&["restart-strategy"]);
-
-/// Every SET key that Weir acts on.
-pub const SETTINGS: &[OptionDecl] = &[
-    NAME,
-    INTERVAL,
-    DIR,
-    TIMEOUT,
-    RETAINED,
-    OptionDecl::new(
-        "execution.checkpointing.mode",
-        ValueType::Enum(&["EXACTLY_ONCE", "AT_LEAST_ONCE"]),
-        "Guarantee of the job; always exactly once.",
-    )
-    .default("EXACTLY_ONCE"),
-    RUNTIME_MODE,
-    PARALLELISM,
-    VALIDATION,
-    HINTS,
-    NOT_NULL,
-    ZONE,
-    RESTART,
-    OptionDecl::new("restart-strategy.exponential-delay.initial-backoff", ValueType::Duration, "First wait.").default("1 s"),
-    OptionDecl::new("restart-strategy.exponential-delay.max-backoff", ValueType::Duration, "Longest wait.").default("5 min"),
-    OptionDecl::new("restart-strategy.exponential-delay.backoff-multiplier", ValueType::Double, "Growth of the wait.").default("2.0"),
-    OptionDecl::new("restart-strategy.exponential-delay.reset-backoff-threshold", ValueType::Duration, "Calm after which the wait starts over.")
-        .default("1 h"),
-    OptionDecl::new("restart-strategy.exponential-delay.jitter-factor", ValueType::Double, "Share of the wait that is random.").default("0.1"),
-    OptionDecl::new(
-        "restart-strategy.exponential-delay.attempts-before-reset-backoff",
-        COUNT,
-        "Restarts after which the job ends. Default: no limit.",
-    ),
-    OptionDecl::new("restart-strategy.fixed-delay.attempts", COUNT, "Restarts after which the job ends.").default("1"),
-    OptionDecl::new("restart-strategy.fixed-delay.delay", ValueType::Duration, "Wait before a restart.").default("1 s"),
-    OptionDecl::new("restart-strategy.failure-rate.max-failures-per-interval", COUNT, "Failures in an interval after which the job ends.")
-        .default("1"),
-    OptionDecl::new("restart-strategy.failure-rate.failure-rate-interval", ValueType::Duration, "The interval.").default("1 min"),
-    OptionDecl::new("restart-strategy.failure-rate.delay", ValueType::Duration, "Wait before a restart.").default("1 s"),
-    OptionDecl::new(
-        "execution.allow-shared-source",
-        ValueType::Boolean,
-        "Whether the job may write into a table that holds rows which a job of another name read from the same splits.",
-    )
-    .default("false"),
-    OptionDecl::new("fs.*", ValueType::String, "Configuration of file systems."),
-    OptionDecl::new("s3.*", ValueType::String, "Configuration of S3 and stores that speak its protocol."),
-    OptionDecl::new("hadoop-conf-dir", ValueType::String, "Folder with `core-site.xml` and `hdfs-site.xml`."),
-];
-
-/// Keys of Flink in name spaces of ours on which Weir does not act yet.
-const NO_EFFECT: &[&str] = &[
-    "execution.checkpointing.min-pause",
-    "execution.checkpointing.tolerable-failed-checkpoints",
-    "execution.checkpointing.max-concurrent-checkpoints",
-    "execution.checkpointing.externalized-checkpoint-retention",
-    "execution.checkpointing.savepoint-dir",
-    "execution.checkpointing.incremental",
-    "execution.checkpointing.unaligned",
-    "execution.checkpointing.unaligned.enabled",
-    "execution.checkpointing.storage",
-    "execution.state-recovery.path",
-    "execution.savepoint.path",
-    "execution.attached",
-    "execution.target",
-    "state.savepoints.dir",
-    "state.backend",
-    "state.backend.type",
-    "state.backend.incremental",
-    "state.backend.rocksdb.memory.managed",
-    "pipeline.max-parallelism",
-    "pipeline.auto-watermark-interval",
-    "pipeline.object-reuse",
-    "pipeline.operator-chaining",
-    "pipeline.operator-chaining.enabled",
-    "pipeline.jars",
-    "pipeline.classpaths",
-    "table.exec.state.ttl",
-    "table.exec.mini-batch.enabled",
-    "table.exec.mini-batch.allow-latency",
-    "table.exec.mini-batch.size",
-    "table.exec.source.idle-timeout",
-    "table.exec.source.cdc-events-duplicate",
-    "table.exec.async-lookup.buffer-capacity",
-    "table.exec.async-lookup.timeout",
-    "table.exec.async-lookup.output-mode",
-    "table.exec.async-lookup.key-ordered-enabled",
-    "table.exec.sink.upsert-materialize",
-    "table.exec.sink.keyed-shuffle",
-    "table.exec.sink.type-length-enforcer",
-    "table.exec.interval-join.min-cleanup-interval",
-    "table.exec.rank.topn-cache-size",
-    "table.exec.emit.early-fire.enabled",
-    "table.exec.emit.early-fire.delay",
-    "table.exec.emit.late-fire.enabled",
-    "table.exec.emit.late-fire.delay",
-    "table.exec.emit.allow-lateness",
-    "table.exec.emit.mode",
-    "table.exec.legacy-cast-behaviour",
-    "table.exec.iceberg.infer-source-parallelism",
-    "table.exec.iceberg.infer-source-parallelism.max",
-    "table.exec.iceberg.worker-pool-size",
-    "table.exec.iceberg.fetch-batch-record-count",
-    "table.exec.iceberg.use-flip27-source",
-    "table.exec.iceberg.use-v2-sink",
-    "table.exec.iceberg.split-assigner-type",
-    "table.exec.iceberg.expose-split-locality-info",
-    "table.optimizer.agg-phase-strategy",
-    "table.optimizer.distinct-agg.split.enabled",
-    "table.optimizer.join-reorder-enabled",
-    "table.optimizer.dim-lookup-join.batch.enabled",
-    "table.optimizer.dim-lookup-join.batch.size",
-    "table.optimizer.dim-lookup-join.batch.flush.millis",
-    "table.dml-sync",
-    "table.planner",
-    "table.sql-dialect",
-    "table.display.max-column-width",
-    "table.rtas-ctas.atomicity-enabled",
-];
-
-/// Name spaces in which an unknown key is an error.
-const OWNED: &[&str] = &["execution.", "table.", "pipeline.", "restart-strategy", "state.", "parallelism."];
-/// Name spaces of Flink's processes, which Weir does not have.
-const FOREIGN: &[&str] = &[
-    "taskmanager.",
-    "jobmanager.",
-    "sql-client.",
-    "rest.",
-    "kubernetes.",
-    "high-availability",
-    "yarn.",
-    "metrics.",
-    "classloader.",
-    "akka.",
-    "pekko.",
-];
+pub use keys::SETTINGS;
+use keys::{DIR, FOREIGN, HINTS, INTERVAL, NAME, NO_EFFECT, NOT_NULL, OWNED, PARALLELISM, RETAINED, TIMEOUT, VALIDATION};
 
 /// What CREATE TABLE does about wrong options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,42 +42,42 @@ struct Value {
 /// The settings of a session.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {
+    /// What the configuration file says; SET wins over it, and RESET comes back to it.
+    configured: BTreeMap<String, Value>,
     values: BTreeMap<String, Value>,
 }
 
 impl Settings {
     /// Sets a key; gives warnings.
     pub(crate) fn set(&mut self, key: &str, value: &str, position: Option<Position>) -> Result<Vec<Problem>, Problems> {
-        let mut bag = OptionBag::new("SET");
-        bag.insert(key, value, position);
-        let Some(decl) = SETTINGS.iter().find(|decl| decl.matches(key)) else { return self.set_undeclared(key, value, position) };
-        check(&mut bag, decl, key);
-        let warnings = bag.finish("SET", &[], &[]);
-        // A key that was pulled is never left over; a pattern's key is, and is fine.
-        let warnings = if decl.key.contains('*') { Vec::new() } else { warnings? };
-        let name = if decl.key.contains('*') { key } else { decl.key };
-        if let Some(old) = self.values.get(name)
-            && old.written != key
-            && old.text != value
-        {
-            let what = format!("'{key}' and '{}' are the same setting, but have the values '{value}' and '{}'.", old.written, old.text);
-            return Err(Problem::new("CFG-002", "SET", what).at(position).into());
-        }
-        self.values.insert(name.to_owned(), Value { text: value.to_owned(), written: key.to_owned(), position });
+        let (name, warnings) = checked("SET", key, value, position, &self.file_system_properties())?;
+        put(&mut self.values, "SET", name, Value { text: value.to_owned(), written: key.to_owned(), position })?;
         Ok(warnings)
     }
 
-    fn set_undeclared(&mut self, key: &str, value: &str, position: Option<Position>) -> Result<Vec<Problem>, Problems> {
-        let idle = NO_EFFECT.contains(&key) || FOREIGN.iter().any(|prefix| key.starts_with(prefix));
-        if !idle && OWNED.iter().any(|prefix| key.starts_with(prefix)) {
-            return Err(unknown(key).at(position).into());
+    /// Takes what a configuration file says, all of it or nothing; gives warnings.
+    pub(crate) fn configure(&mut self, file: &str, entries: &BTreeMap<String, String>) -> Result<Vec<Problem>, Problems> {
+        let object = format!("Configuration file '{file}'");
+        let (mut configured, mut warnings, mut problems) = (BTreeMap::new(), Vec::new(), Vec::new());
+        for (key, text) in entries {
+            let value = Value { text: text.clone(), written: key.clone(), position: None };
+            let taken =
+                checked(&object, key, text, None, entries).and_then(|(name, found)| put(&mut configured, &object, name, value).map(|()| found));
+            match taken {
+                Ok(found) => warnings.extend(found),
+                Err(found) => problems.extend(found.as_slice().to_vec()),
+            }
         }
-        self.values.insert(key.to_owned(), Value { text: value.to_owned(), written: key.to_owned(), position });
-        if !idle {
-            return Ok(Vec::new());
+        if !problems.is_empty() {
+            return Err(Problems::new(problems));
         }
-        let what = format!("'{key}' has no effect yet.");
-        Ok(vec![Problem::warning("CFG-003", "SET", what).at(position)])
+        self.configured = configured;
+        Ok(warnings)
+    }
+
+    /// Every value that holds.
+    fn all(&self) -> BTreeMap<&str, &Value> {
+        self.configured.iter().chain(&self.values).map(|(key, value)| (key.as_str(), value)).collect()
     }
 
     /// Forgets a key, or all of them.
@@ -277,17 +98,18 @@ impl Settings {
             .filter(|decl| !decl.key.contains('*'))
             .filter_map(|decl| decl.default.map(|default| (decl.key.to_owned(), default.to_owned())))
             .collect();
-        for (key, value) in &self.values {
+        for (key, value) in self.all() {
             let shown = if is_sensitive_key(key) { MASK } else { value.text.as_str() };
-            rows.insert(key.clone(), shown.to_owned());
+            rows.insert(key.to_owned(), shown.to_owned());
         }
         rows.into_iter().collect()
     }
 
     /// Settings of file systems.
     pub(crate) fn file_system_properties(&self) -> BTreeMap<String, String> {
-        let wanted = |key: &str| key.starts_with("fs.") || key.starts_with("s3.") || key == "hadoop-conf-dir";
-        self.values.iter().filter(|(key, _)| wanted(key)).map(|(key, value)| (key.clone(), value.text.clone())).collect()
+        let spaces = ["fs.", "s3.", "dfs.", "hadoop."];
+        let wanted = |key: &str| matches!(key, "hadoop-conf-dir" | "client.region") || spaces.iter().any(|space| key.starts_with(space));
+        self.all().into_iter().filter(|(key, _)| wanted(key)).map(|(key, value)| (key.to_owned(), value.text.clone())).collect()
     }
 
     pub(crate) fn validation(&self) -> Validation {
@@ -318,17 +140,61 @@ impl Settings {
             timeout: bag.duration(&TIMEOUT).unwrap_or(Duration::from_secs(600)),
             retained: count(bag.integer(&RETAINED)).unwrap_or(3),
             parallelism: count(bag.integer(&PARALLELISM)).unwrap_or(cores).max(1),
-            properties: self.values.iter().map(|(key, value)| (key.clone(), value.text.clone())).collect(),
+            properties: self.all().into_iter().map(|(key, value)| (key.to_owned(), value.text.clone())).collect(),
         }
     }
 
     fn bag(&self) -> OptionBag {
         let mut bag = OptionBag::new("SET");
-        for (key, value) in &self.values {
-            bag.insert(key.clone(), value.text.clone(), value.position);
+        for (key, value) in self.all() {
+            bag.insert(key, value.text.clone(), value.position);
         }
         bag
     }
+}
+
+/// The name under which a key is kept, and warnings. `object` says who wrote it, `others` is what was written besides.
+fn checked<'a>(
+    object: &str,
+    key: &'a str,
+    value: &str,
+    position: Option<Position>,
+    others: &BTreeMap<String, String>,
+) -> Result<(&'a str, Vec<Problem>), Problems> {
+    if is_alias_key(key) {
+        check_alias_key(key, value, others).map_err(|problem| problem.at(position))?;
+    }
+    let Some(decl) = SETTINGS.iter().find(|decl| decl.matches(key)) else { return undeclared(object, key, position) };
+    if decl.key.contains('*') {
+        return Ok((key, Vec::new()));
+    }
+    let mut bag = OptionBag::new(object);
+    bag.insert(key, value, position);
+    check(&mut bag, decl, key);
+    Ok((decl.key, bag.finish("SET", &[], &[])?))
+}
+
+fn undeclared<'a>(object: &str, key: &'a str, position: Option<Position>) -> Result<(&'a str, Vec<Problem>), Problems> {
+    let idle = NO_EFFECT.contains(&key) || FOREIGN.iter().any(|prefix| key.starts_with(prefix));
+    if !idle && OWNED.iter().any(|prefix| key.starts_with(prefix)) {
+        return Err(Problem { object: object.to_owned(), ..unknown(key) }.at(position).into());
+    }
+    let warning = Problem::warning("CFG-003", object, format!("'{key}' has no effect yet.")).at(position);
+    Ok((key, if idle { vec![warning] } else { Vec::new() }))
+}
+
+/// Puts a value under its name; two spellings of one setting must agree.
+fn put(values: &mut BTreeMap<String, Value>, object: &str, name: &str, value: Value) -> Result<(), Problems> {
+    if let Some(old) = values.get(name)
+        && old.written != value.written
+        && old.text != value.text
+    {
+        let what =
+            format!("'{}' and '{}' are the same setting, but have the values '{}' and '{}'.", value.written, old.written, value.text, old.text);
+        return Err(Problem::new("CFG-002", object, what).at(value.position).into());
+    }
+    values.insert(name.to_owned(), value);
+    Ok(())
 }
 
 fn check(bag: &mut OptionBag, decl: &OptionDecl, key: &str) {
@@ -422,6 +288,43 @@ mod tests {
         let job = Settings::default().job(Some(Path::new("/jobs/here/../there/o.sql")), 3);
         assert_eq!(job.checkpoint_dir, "file:///jobs/there/.weir/checkpoints");
         assert_eq!((job.interval, job.timeout, job.retained, job.parallelism), (Duration::from_secs(10), Duration::from_secs(600), 3, 3));
+    }
+
+    #[test]
+    fn a_wrong_alias_is_refused_when_it_is_set() {
+        let mut settings = Settings::default();
+        let at = Some(Position { line: 3, column: 1 });
+        let unknown = text(settings.set("fs.alias.aa.shceme", "hdfs", at));
+        assert!(unknown.starts_with("[FS-001] Alias 'aa': unknown key 'fs.alias.aa.shceme'.\n  Did you mean 'fs.alias.aa.scheme'?"), "{unknown}");
+        assert!(unknown.ends_with("at line 3, column 1"), "{unknown}");
+        settings.set("fs.alias.aa.scheme", "hdfs", None).expect("right");
+        assert!(text(settings.set("fs.alias.bb.scheme", "aa", None)).contains("'aa', which is an alias itself"));
+        assert!(text(settings.set("fs.alais.aa.scheme", "hdfs", None)).contains("[CFG-001] SET: unknown key 'fs.alais.aa.scheme'"));
+        assert!(text(settings.set("fs.default-shceme", "aa", None)).contains("Did you mean 'fs.default-scheme'?"));
+        assert_eq!(settings.file_system_properties()["fs.alias.aa.scheme"], "hdfs");
+        settings.set("fs.alias.aa.option.fs.s3a.secret.key", "hunter2", None).expect("right");
+        assert!(!format!("{:?}", settings.rows()).contains("hunter2"));
+    }
+
+    #[test]
+    fn set_wins_over_the_configuration_file_and_reset_comes_back_to_it() {
+        let entries = |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let mut settings = Settings::default();
+        let file = entries(&[("pipeline.name", "of-file"), ("state.checkpoints.dir", "file:///f"), ("fs.alias.aa.scheme", "s3")]);
+        let warnings = settings.configure("weir.toml", &file).expect("right");
+        assert!(warnings[0].to_string().starts_with("[OPT-009] warning: Configuration file 'weir.toml': 'state.checkpoints.dir'"), "{warnings:?}");
+        assert_eq!((settings.job(None, 1).name.as_str(), settings.job(None, 1).checkpoint_dir.as_str()), ("of-file", "file:///f"));
+        settings.set("pipeline.name", "of-set", None).expect("set");
+        settings.set("execution.checkpointing.dir", "file:///s", None).expect("the older spelling in the file is no contradiction");
+        assert_eq!((settings.job(None, 1).name.as_str(), settings.job(None, 1).checkpoint_dir.as_str()), ("of-set", "file:///s"));
+        settings.reset(None, None).expect("reset");
+        assert_eq!(settings.job(None, 1).name, "of-file");
+        assert_eq!(settings.file_system_properties(), entries(&[("fs.alias.aa.scheme", "s3")]));
+        let wrong = entries(&[("pipeline.nam", "x"), ("fs.alias.s3.scheme", "s3"), ("execution.checkpointing.interval", "often")]);
+        let problems = text(settings.configure("weir.toml", &wrong));
+        for part in ["Configuration file 'weir.toml': unknown key 'pipeline.nam'", "Alias 's3'", "'often' is not a duration"] {
+            assert!(problems.contains(part), "{part} not in {problems}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use weir_fs::FileSystems;
 use weir_sql::{BeforeCreate, Mode, Outcome, Script, Session, SessionOptions, SqlError};
 
 use crate::cli::Global;
+use crate::configuration::{self, Configuration};
 use crate::failure::Failure;
 
 /// Runs a command on a runtime of its own.
@@ -29,20 +30,31 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
     outcome
 }
 
-/// A session for a job file, or for none.
-fn session(file_systems: FileSystems, job_file: Option<PathBuf>, before_create: Option<Arc<dyn BeforeCreate>>) -> Session {
-    Session::new(SessionOptions {
+/// A session for a job file, or for none, with the settings of the configuration file.
+fn session(
+    global: &Global,
+    file_systems: FileSystems,
+    job_file: Option<PathBuf>,
+    before_create: Option<Arc<dyn BeforeCreate>>,
+) -> Result<Session, Failure> {
+    let mut session = Session::new(SessionOptions {
         registry: Arc::new(weir_connectors::registry()),
         file_systems,
         job_file,
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         before_create,
-    })
+    });
+    if let Some(Configuration { file, entries }) = configuration::read(global.config.as_deref())? {
+        tracing::info!(file, settings = entries.len(), "configuration file read");
+        let warnings = session.configure(&file, &entries).map_err(|error| Failure::user(error.to_string()))?;
+        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    }
+    Ok(session)
 }
 
-/// The file systems of a session after `--init` files and `--set` options.
-pub(crate) async fn file_systems(files: &[PathBuf], settings: &[(String, String)]) -> Result<FileSystems, Failure> {
-    let mut session = session(FileSystems::default(), files.first().cloned(), None);
+/// The file systems of a session after the configuration file, `--init` files and `--set` options.
+pub(crate) async fn file_systems(global: &Global, files: &[PathBuf], settings: &[(String, String)]) -> Result<FileSystems, Failure> {
+    let mut session = session(global, FileSystems::default(), files.first().cloned(), None)?;
     init(&mut session, files).await?;
     for (key, value) in settings {
         let warnings = session.set(key, value).map_err(|error| sql_failure(&error))?;

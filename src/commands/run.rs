@@ -17,7 +17,7 @@ pub(crate) async fn run(global: &Global, arguments: &Run) -> Result<(), Failure>
     let text = super::read(&arguments.file)?;
     let file_systems = FileSystems::default();
     let check = Arc::new(TargetCheck { file_systems: file_systems.clone() });
-    let mut session = super::session(file_systems, Some(arguments.file.clone()), Some(check));
+    let mut session = super::session(global, file_systems, Some(arguments.file.clone()), Some(check))?;
     let outcome = super::run_text(&mut session, &text, Mode::Run).await?;
     let budget = super::budget(global);
     let Some(plan) = outcome.job else {
@@ -28,6 +28,7 @@ pub(crate) async fn run(global: &Global, arguments: &Run) -> Result<(), Failure>
         tracing::warn!("the file has no INSERT statement: its other statements were carried out, and no job runs");
         return Ok(());
     };
+    session.file_systems().check_aliases().map_err(|problems| Failure::usage(problems.to_string()))?;
     print_results(outcome.results, ResultFormat::Table)?;
     let settings = &plan.settings;
     if settings.name_defaulted {

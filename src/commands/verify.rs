@@ -2,13 +2,13 @@
 
 use weir_fs::FileSystems;
 
-use crate::cli::Verify;
+use crate::cli::{Global, Verify};
 use crate::failure::Failure;
 use crate::output::line;
 
 /// Verifies a table; a broken promise ends with the exit code of wrong data.
-pub(crate) async fn run(arguments: &Verify) -> Result<(), Failure> {
-    let mut session = super::session(FileSystems::default(), None, None);
+pub(crate) async fn run(global: &Global, arguments: &Verify) -> Result<(), Failure> {
+    let mut session = super::session(global, FileSystems::default(), None, None)?;
     super::init(&mut session, &arguments.init).await?;
     let (catalog, id) = session.lake_table(&arguments.table).map_err(|error| {
         let failure = super::sql_failure(&error);

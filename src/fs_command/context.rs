@@ -6,6 +6,7 @@ use weir_fs::{FileSystems, FsError, Status};
 
 use super::cli::Shared;
 use super::print::Printer;
+use crate::cli::Global;
 use crate::failure::Failure;
 
 /// The exit code of a command that failed somewhere, or of a test that says no.
@@ -20,9 +21,9 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// The context that `--set` and `--init` ask for.
-    pub(super) async fn open(shared: &Shared) -> Result<Self, Failure> {
-        let file_systems = crate::commands::file_systems(&shared.init, &shared.settings).await?;
+    /// The context that the configuration file, `--init` and `--set` ask for.
+    pub(super) async fn open(global: &Global, shared: &Shared) -> Result<Self, Failure> {
+        let file_systems = crate::commands::file_systems(global, &shared.init, &shared.settings).await?;
         Ok(Self { file_systems, json: shared.json, printer: Printer::default(), failures: 0 })
     }
 

@@ -26,11 +26,12 @@ pub(crate) use cli::Fs;
 use self::cli::Command;
 use self::context::Context;
 use self::copying::Road;
+use crate::cli::Global;
 use crate::failure::Failure;
 
 /// Runs a command of `weir fs`.
-pub(crate) async fn run(arguments: &Fs) -> Result<(), Failure> {
-    let mut context = Context::open(&arguments.shared).await?;
+pub(crate) async fn run(global: &Global, arguments: &Fs) -> Result<(), Failure> {
+    let mut context = Context::open(global, &arguments.shared).await?;
     match &arguments.command {
         Command::Ls(ls) => look::ls(&mut context, ls).await?,
         Command::Cat(cat) => read::cat(&mut context, cat).await?,

@@ -11,6 +11,7 @@ use weir_base::secret::{MASK, is_sensitive_key};
 use weir_catalog::{CatalogError, LakeTable, PartitionColumn, TableId, TableSpec, lake_schema, planned_table};
 use weir_connectors::iceberg::TableWith;
 use weir_connectors::table::{ColumnDef, ColumnKind, TableDef, TablePath};
+use weir_fs::aliases::is_alias_key;
 
 use super::create::{bag_of, unknown_column};
 use super::objects::{DEFAULT_CATALOG, Declared, Lake};
@@ -97,6 +98,8 @@ impl Session {
             outcome.warnings.push(not_created(object).at(Some(at)));
             return Ok(None);
         }
+        let kept = spec.location.as_deref().and_then(|location| lake.catalog.file_systems().warning_of(location));
+        outcome.warnings.extend(kept.map(|warning| warning.at(Some(at))));
         match lake.catalog.create(&id, &spec).await {
             Ok(_) => Ok(Some(format!("Table '{path}' created."))),
             Err(CatalogError::AlreadyExists(_)) if table.if_not_exists => Ok(None),
@@ -132,6 +135,11 @@ impl Session {
             problems.push(unknown_column("PRIMARY KEY", key, &names, object, table.name.position));
         }
         problems.extend(table.partitioned_by.iter().filter_map(|partition| missing_partition_column(partition, &names, object)));
+        let of_aliases = table.options.iter().filter(|option| is_alias_key(&option.key));
+        problems.extend(of_aliases.map(|option| {
+            let what = format!("'{}' cannot be stored in a table: what is written into an Iceberg catalog is read by every engine.", option.key);
+            Problem::new(NOT_YET, object, what).hint("Put it into WITH of CREATE CATALOG, or SET it.").at(Some(option.position))
+        }));
         let with = match TableWith::in_catalog(&bag_of(object, &table.options)) {
             Ok(opened) => {
                 warnings.extend(opened.warnings);

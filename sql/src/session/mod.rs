@@ -11,6 +11,7 @@ mod results;
 mod run;
 mod show;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -134,6 +135,16 @@ impl Session {
     /// An unknown key in a name space of ours, or a wrong value.
     pub fn set(&mut self, key: &str, value: &str) -> Result<Vec<Problem>, SqlError> {
         let warnings = self.parts.settings.set(key, value, None)?;
+        self.settings_changed();
+        Ok(warnings)
+    }
+
+    /// Takes settings from a configuration file, over which SET wins; gives warnings.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn configure(&mut self, file: &str, entries: &BTreeMap<String, String>) -> Result<Vec<Problem>, SqlError> {
+        let warnings = self.parts.settings.configure(file, entries)?;
         self.settings_changed();
         Ok(warnings)
     }

@@ -1,0 +1,202 @@
+//! The keys of SET: those that Weir acts on, those that it takes without acting on them, and the name spaces in which no other key is right.
+
+use weir_base::options::{OptionDecl, ValueType};
+
+const POSITIVE: ValueType = ValueType::Integer { min: 1, max: i32::MAX as i64 };
+const COUNT: ValueType = ValueType::Integer { min: 0, max: i64::MAX };
+
+pub(super) const NAME: OptionDecl =
+    OptionDecl::new("pipeline.name", ValueType::String, "Name of the job, its identity across runs. Default: the stem of the job file's name.");
+pub(super) const INTERVAL: OptionDecl =
+    OptionDecl::new("execution.checkpointing.interval", ValueType::Duration, "Length of an epoch: how often a checkpoint is made and sinks commit.")
+        .default("10 s");
+pub(super) const DIR: OptionDecl = OptionDecl::new(
+    "execution.checkpointing.dir",
+    ValueType::String,
+    "URI of the folder that holds the checkpoints of all jobs. Default: `.weir/checkpoints` beside the job file.",
+)
+.deprecated(&["state.checkpoints.dir"]);
+pub(super) const TIMEOUT: OptionDecl =
+    OptionDecl::new("execution.checkpointing.timeout", ValueType::Duration, "Deadline of the checkpoint and the commit of an epoch.")
+        .default("10 min");
+pub(super) const RETAINED: OptionDecl = OptionDecl::new("execution.checkpointing.num-retained", POSITIVE, "How many checkpoints are kept.")
+    .default("3")
+    .deprecated(&["state.checkpoints.num-retained"]);
+pub(super) const PARALLELISM: OptionDecl =
+    OptionDecl::new("parallelism.default", POSITIVE, "How many tasks of a stage run side by side. Default: the cores given to the process.")
+        .deprecated(&["table.exec.resource.default-parallelism"]);
+pub(super) const VALIDATION: OptionDecl =
+    OptionDecl::new("table.ddl.validation", ValueType::Enum(&["strict", "lazy"]), "Whether options are checked by CREATE TABLE or at first use.")
+        .default("strict");
+pub(super) const HINTS: OptionDecl =
+    OptionDecl::new("table.dynamic-table-options.enabled", ValueType::Boolean, "Whether OPTIONS hints are allowed.").default("true");
+pub(super) const NOT_NULL: OptionDecl = OptionDecl::new(
+    "table.exec.sink.not-null-enforcer",
+    ValueType::Enum(&["ERROR", "DROP"]),
+    "What happens to a row with NULL in a NOT NULL column of the sink: the job ends, or the row is dropped.",
+)
+.default("ERROR");
+const RUNTIME_MODE: OptionDecl = OptionDecl::new(
+    "execution.runtime-mode",
+    ValueType::Enum(&["STREAMING", "BATCH", "AUTOMATIC"]),
+    "Planning mode of INSERTs; only STREAMING has an effect yet.",
+)
+.default("STREAMING");
+const ZONE: OptionDecl = OptionDecl::new("table.local-time-zone", ValueType::String, "Session time zone. Only UTC has an effect yet.").default("UTC");
+const RESTART: OptionDecl = OptionDecl::new(
+    "restart-strategy.type",
+    ValueType::Enum(&["none", "off", "disable", "fixed-delay", "failure-rate", "exponential-delay"]),
+    "How the job restarts in the process after a passing failure.",
+)
+.default("exponential-delay")
+.deprecated(&["restart-strategy"]);
+
+/// Every SET key that Weir acts on.
+pub const SETTINGS: &[OptionDecl] = &[
+    NAME,
+    INTERVAL,
+    DIR,
+    TIMEOUT,
+    RETAINED,
+    OptionDecl::new(
+        "execution.checkpointing.mode",
+        ValueType::Enum(&["EXACTLY_ONCE", "AT_LEAST_ONCE"]),
+        "Guarantee of the job; always exactly once.",
+    )
+    .default("EXACTLY_ONCE"),
+    RUNTIME_MODE,
+    PARALLELISM,
+    VALIDATION,
+    HINTS,
+    NOT_NULL,
+    ZONE,
+    RESTART,
+    OptionDecl::new("restart-strategy.exponential-delay.initial-backoff", ValueType::Duration, "First wait.").default("1 s"),
+    OptionDecl::new("restart-strategy.exponential-delay.max-backoff", ValueType::Duration, "Longest wait.").default("5 min"),
+    OptionDecl::new("restart-strategy.exponential-delay.backoff-multiplier", ValueType::Double, "Growth of the wait.").default("2.0"),
+    OptionDecl::new("restart-strategy.exponential-delay.reset-backoff-threshold", ValueType::Duration, "Calm after which the wait starts over.")
+        .default("1 h"),
+    OptionDecl::new("restart-strategy.exponential-delay.jitter-factor", ValueType::Double, "Share of the wait that is random.").default("0.1"),
+    OptionDecl::new(
+        "restart-strategy.exponential-delay.attempts-before-reset-backoff",
+        COUNT,
+        "Restarts after which the job ends. Default: no limit.",
+    ),
+    OptionDecl::new("restart-strategy.fixed-delay.attempts", COUNT, "Restarts after which the job ends.").default("1"),
+    OptionDecl::new("restart-strategy.fixed-delay.delay", ValueType::Duration, "Wait before a restart.").default("1 s"),
+    OptionDecl::new("restart-strategy.failure-rate.max-failures-per-interval", COUNT, "Failures in an interval after which the job ends.")
+        .default("1"),
+    OptionDecl::new("restart-strategy.failure-rate.failure-rate-interval", ValueType::Duration, "The interval.").default("1 min"),
+    OptionDecl::new("restart-strategy.failure-rate.delay", ValueType::Duration, "Wait before a restart.").default("1 s"),
+    OptionDecl::new(
+        "execution.allow-shared-source",
+        ValueType::Boolean,
+        "Whether the job may write into a table that holds rows which a job of another name read from the same splits.",
+    )
+    .default("false"),
+    OptionDecl::new("fs.alias.*", ValueType::String, "Names of one's own for file systems; see the table of scheme aliases."),
+    OptionDecl::new("fs.default-scheme", ValueType::String, "Scheme or alias, with an authority perhaps, of paths without scheme.").default("file"),
+    OptionDecl::new("fs.request.deadline", ValueType::Duration, "How long a request to a store is tried before its error is final.").default("60 s"),
+    OptionDecl::new("fs.request.timeout", ValueType::Duration, "How long one try of a request may take, plus a second for each MiB.").default("20 s"),
+    OptionDecl::new("fs.file.sync", ValueType::Boolean, "Whether local files are flushed to the disk when they are closed.").default("false"),
+    OptionDecl::new("fs.defaultFS", ValueType::String, "The cluster of `hdfs:///` URIs, over that of `core-site.xml`."),
+    OptionDecl::new("fs.viewfs.*", ValueType::String, "Mounts of `viewfs`, as in Hadoop."),
+    OptionDecl::new("fs.s3a.*", ValueType::String, "Configuration of S3 as Hadoop spells it."),
+    OptionDecl::new("fs.oss.*", ValueType::String, "Configuration of OSS as Hadoop spells it."),
+    OptionDecl::new("fs.cosn.*", ValueType::String, "Configuration of COS as Hadoop spells it."),
+    OptionDecl::new("fs.obs.*", ValueType::String, "Configuration of OBS as Hadoop spells it."),
+    OptionDecl::new("s3.*", ValueType::String, "Configuration of S3 and stores that speak its protocol."),
+    OptionDecl::new("dfs.*", ValueType::String, "Entries of `hdfs-site.xml`, which they override."),
+    OptionDecl::new("hadoop.*", ValueType::String, "Entries of `core-site.xml`, which they override; `hadoop.user.name` and `hadoop.kerberos.*`."),
+    OptionDecl::new("hadoop-conf-dir", ValueType::String, "Folder with `core-site.xml` and `hdfs-site.xml`."),
+];
+
+/// Keys of Flink in name spaces of ours on which Weir does not act yet.
+pub(super) const NO_EFFECT: &[&str] = &[
+    "execution.checkpointing.min-pause",
+    "execution.checkpointing.tolerable-failed-checkpoints",
+    "execution.checkpointing.max-concurrent-checkpoints",
+    "execution.checkpointing.externalized-checkpoint-retention",
+    "execution.checkpointing.savepoint-dir",
+    "execution.checkpointing.incremental",
+    "execution.checkpointing.unaligned",
+    "execution.checkpointing.unaligned.enabled",
+    "execution.checkpointing.storage",
+    "execution.state-recovery.path",
+    "execution.savepoint.path",
+    "execution.attached",
+    "fs.allowed-fallback-filesystems",
+    "fs.overwrite-files",
+    "fs.output.always-create-directory",
+    "execution.target",
+    "state.savepoints.dir",
+    "state.backend",
+    "state.backend.type",
+    "state.backend.incremental",
+    "state.backend.rocksdb.memory.managed",
+    "pipeline.max-parallelism",
+    "pipeline.auto-watermark-interval",
+    "pipeline.object-reuse",
+    "pipeline.operator-chaining",
+    "pipeline.operator-chaining.enabled",
+    "pipeline.jars",
+    "pipeline.classpaths",
+    "table.exec.state.ttl",
+    "table.exec.mini-batch.enabled",
+    "table.exec.mini-batch.allow-latency",
+    "table.exec.mini-batch.size",
+    "table.exec.source.idle-timeout",
+    "table.exec.source.cdc-events-duplicate",
+    "table.exec.async-lookup.buffer-capacity",
+    "table.exec.async-lookup.timeout",
+    "table.exec.async-lookup.output-mode",
+    "table.exec.async-lookup.key-ordered-enabled",
+    "table.exec.sink.upsert-materialize",
+    "table.exec.sink.keyed-shuffle",
+    "table.exec.sink.type-length-enforcer",
+    "table.exec.interval-join.min-cleanup-interval",
+    "table.exec.rank.topn-cache-size",
+    "table.exec.emit.early-fire.enabled",
+    "table.exec.emit.early-fire.delay",
+    "table.exec.emit.late-fire.enabled",
+    "table.exec.emit.late-fire.delay",
+    "table.exec.emit.allow-lateness",
+    "table.exec.emit.mode",
+    "table.exec.legacy-cast-behaviour",
+    "table.exec.iceberg.infer-source-parallelism",
+    "table.exec.iceberg.infer-source-parallelism.max",
+    "table.exec.iceberg.worker-pool-size",
+    "table.exec.iceberg.fetch-batch-record-count",
+    "table.exec.iceberg.use-flip27-source",
+    "table.exec.iceberg.use-v2-sink",
+    "table.exec.iceberg.split-assigner-type",
+    "table.exec.iceberg.expose-split-locality-info",
+    "table.optimizer.agg-phase-strategy",
+    "table.optimizer.distinct-agg.split.enabled",
+    "table.optimizer.join-reorder-enabled",
+    "table.optimizer.dim-lookup-join.batch.enabled",
+    "table.optimizer.dim-lookup-join.batch.size",
+    "table.optimizer.dim-lookup-join.batch.flush.millis",
+    "table.dml-sync",
+    "table.planner",
+    "table.sql-dialect",
+    "table.display.max-column-width",
+    "table.rtas-ctas.atomicity-enabled",
+];
+
+/// Name spaces in which an unknown key is an error.
+pub(super) const OWNED: &[&str] = &["execution.", "table.", "pipeline.", "restart-strategy", "state.", "parallelism.", "fs."];
+/// Name spaces of Flink's processes, which Weir does not have.
+pub(super) const FOREIGN: &[&str] = &[
+    "taskmanager.",
+    "jobmanager.",
+    "sql-client.",
+    "rest.",
+    "kubernetes.",
+    "high-availability",
+    "yarn.",
+    "metrics.",
+    "classloader.",
+    "akka.",
+    "pekko.",
+];

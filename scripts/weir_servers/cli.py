@@ -11,7 +11,7 @@ import sys
 import tempfile
 
 from . import cache, lifecycle
-from .hdfs import Hdfs
+from .hdfs import Hdfs, HdfsB
 from .hive import Hive
 from .kafka import Kafka
 from .postgres import Postgres
@@ -19,7 +19,7 @@ from .rest import Rest, RestOnHdfs, RestOnS3
 from .run import Run
 from .s3 import S3
 
-KNOWN = {server.name: server for server in (Kafka(), Hdfs(), S3(), Postgres(), Rest(), RestOnS3(), RestOnHdfs(), Hive())}
+KNOWN = {server.name: server for server in (Kafka(), Hdfs(), HdfsB(), S3(), Postgres(), Rest(), RestOnS3(), RestOnHdfs(), Hive())}
 SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "servers"
 
 

@@ -1,6 +1,7 @@
-"""HDFS: one NameNode and one DataNode, plain, without permissions."""
+"""HDFS: one NameNode and one DataNode, plain, without permissions. There can be two clusters, and both call themselves `ns1`."""
 
 import json
+import pathlib
 import urllib.parse
 import urllib.request
 
@@ -10,12 +11,18 @@ from .server import Server, Site
 
 NAMENODE = "org.apache.hadoop.hdfs.server.namenode.NameNode"
 DATANODE = "org.apache.hadoop.hdfs.server.datanode.DataNode"
+NAMESERVICE = "ns1"
 LOGGING = """\
 log4j.rootLogger=WARN,err
 log4j.appender.err=org.apache.log4j.ConsoleAppender
 log4j.appender.err.target=System.err
 log4j.appender.err.layout=org.apache.log4j.PatternLayout
 log4j.appender.err.layout.ConversionPattern=%d{HH:mm:ss.SSS} %p %c{1}: %m%n
+log4j.logger.org.apache.hadoop.hdfs.server.namenode.FSNamesystem.audit=INFO,audit
+log4j.additivity.org.apache.hadoop.hdfs.server.namenode.FSNamesystem.audit=false
+log4j.appender.audit=org.apache.log4j.FileAppender
+log4j.appender.audit.layout=org.apache.log4j.PatternLayout
+log4j.appender.audit.layout.ConversionPattern=%m%n
 """
 
 
@@ -29,11 +36,14 @@ class Hdfs(Server):
         java.jars("hdfs")
 
     def prepare(self, site: Site) -> None:
-        core = {"fs.defaultFS": uri(site), "hadoop.tmp.dir": site.folder / "tmp"}
-        for place, properties in (("conf", settings(site)), ("client", {"dfs.client.use.datanode.hostname": "false"})):
-            java.write_hadoop_xml(site.folder / place / "core-site.xml", core)
+        by_name, by_address = f"hdfs://{NAMESERVICE}", uri(site)
+        client = {"dfs.client.use.datanode.hostname": "false"}
+        places = {"conf": (by_name, settings(site)), "client": (by_address, client), "client-ns1": (by_name, {**client, **nameservice(site)})}
+        for place, (default, properties) in places.items():
+            java.write_hadoop_xml(site.folder / place / "core-site.xml", {"fs.defaultFS": default, "hadoop.tmp.dir": site.folder / "tmp"})
             java.write_hadoop_xml(site.folder / place / "hdfs-site.xml", properties)
-        (site.folder / "conf" / "log4j.properties").write_text(LOGGING, encoding="utf-8")
+        logging = f"{LOGGING}log4j.appender.audit.File={audit(site)}\n"
+        (site.folder / "conf" / "log4j.properties").write_text(logging, encoding="utf-8")
         # Counters are kept back for this long; the default, ten seconds, is too long for tests that count calls.
         java.write_properties(site.folder / "conf" / "hadoop-metrics2.properties", {"*.periodMillis": 10})
         # The published jars hold no web pages, and without these folders the web server, which serves JMX and WebHDFS, does not start.
@@ -54,11 +64,18 @@ class Hdfs(Server):
         return registered and namenode.get("FSState") == "Operational" and namenode.get("NumLiveDataNodes") == 1
 
     def addresses(self, site: Site) -> dict[str, str]:
-        return {"uri": uri(site), "conf": str(site.folder / "client"), "http": http(site)}
+        folders = {"conf": str(site.folder / "client"), "conf_ns1": str(site.folder / "client-ns1")}
+        return {"uri": uri(site), "http": http(site), "audit": str(audit(site)), **folders}
 
     def _java(self, site: Site, *arguments) -> list:
         classpath = [site.folder / "conf", site.folder / "web", java.jars("hdfs") / "*"]
         return java.command(site, "192m", classpath, "--add-opens=java.base/java.lang=ALL-UNNAMED", *arguments)
+
+
+class HdfsB(Hdfs):
+    """Another cluster with the same name."""
+
+    name = "hdfs-b"
 
 
 def uri(site: Site) -> str:
@@ -71,6 +88,11 @@ def http(site: Site) -> str:
     return f"http://127.0.0.1:{site.ports['namenode_http']}"
 
 
+def audit(site: Site) -> pathlib.Path:
+    """Where the NameNode writes down every call of a client, with the paths in it."""
+    return site.folder / "audit.log"
+
+
 def bean(server: str, name: str) -> dict:
     """The attributes of one JMX bean; none of them while it is not there yet."""
     query = urllib.parse.urlencode({"qry": name})
@@ -79,12 +101,17 @@ def bean(server: str, name: str) -> dict:
     return beans[0] if beans else {}
 
 
+def nameservice(site: Site) -> dict:
+    """What leads from the name of the cluster to its NameNode."""
+    return {"dfs.nameservices": NAMESERVICE, f"dfs.namenode.rpc-address.{NAMESERVICE}": f"127.0.0.1:{site.ports['namenode']}"}
+
+
 def settings(site: Site) -> dict:
     """The servers' `hdfs-site.xml`."""
     ports = {name: f"127.0.0.1:{port}" for name, port in site.ports.items()}
     return {
-        "dfs.namenode.rpc-address": ports["namenode"],
-        "dfs.namenode.http-address": ports["namenode_http"],
+        **nameservice(site),
+        f"dfs.namenode.http-address.{NAMESERVICE}": ports["namenode_http"],
         "dfs.namenode.name.dir": (site.folder / "name").as_uri(),
         "dfs.namenode.handler.count": 4,
         "dfs.namenode.safemode.extension": 0,

@@ -74,6 +74,33 @@ async fn s3_keeps_the_promises_of_a_store() {
     conformance::check_all(&s3_at(&Servers::shared().s3().endpoint)).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn hdfs_and_s3_keep_the_promises_of_a_store_behind_an_alias() {
+    let (hdfs, s3) = (Servers::shared().hdfs(), Servers::shared().s3());
+    let root = format!("/fs-{} ä%20", uuid::Uuid::new_v4().simple());
+    let conf = hdfs.conf_ns1.display().to_string();
+    let aliases = file_systems(&[
+        ("fs.alias.aahdfs.scheme", "hdfs"),
+        ("fs.alias.aahdfs.conf-dir", &conf),
+        ("fs.alias.aahdfs.root", &root),
+        ("fs.alias.myoss.scheme", "oss"),
+        ("fs.alias.myoss.authority", &s3.bucket),
+        ("fs.alias.myoss.root", &root),
+        ("fs.alias.myoss.option.fs.oss.endpoint", &s3.endpoint),
+        ("fs.alias.myoss.option.fs.oss.accessKeyId", &s3.access_key),
+        ("fs.alias.myoss.option.fs.oss.accessKeySecret", &s3.secret_key),
+    ]);
+    conformance::check_all(&aliases.resolve("aahdfs://ns1/conformance").unwrap()).await;
+    conformance::check_all(&aliases.resolve("myoss:///conformance").unwrap()).await;
+    let below = hdfs_at_root(&hdfs.uri);
+    let outside: Vec<_> = below.store.list_with_delimiter(Some(&below.path)).await.unwrap().common_prefixes;
+    assert!(outside.iter().all(|folder| folder.as_ref() != "conformance"), "everything is below the root: {outside:?}");
+}
+
+fn hdfs_at_root(base: &str) -> Location {
+    file_systems(&[]).resolve(base).unwrap()
+}
+
 #[tokio::test]
 async fn hdfs_asks_the_name_node_no_more_than_it_must() {
     let servers = Servers::own();

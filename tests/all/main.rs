@@ -4,6 +4,8 @@
 //! process. `support` is what tests are written with; each other module holds the tests of one subject.
 
 #[cfg(test)]
+mod aliases;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod commits;

@@ -29,8 +29,12 @@ pub(crate) struct Hdfs {
     pub(crate) uri: String,
     /// A folder with the `core-site.xml` and `hdfs-site.xml` of its clients.
     pub(crate) conf: PathBuf,
+    /// The same, with the cluster under the name `ns1`.
+    pub(crate) conf_ns1: PathBuf,
     /// The NameNode's web server.
     pub(crate) http: String,
+    /// Where the NameNode writes down every call of a client, with the paths in it.
+    pub(crate) audit: PathBuf,
 }
 
 /// An S3 server with one bucket.
@@ -116,6 +120,11 @@ impl Servers {
     /// The HDFS cluster.
     pub(crate) fn hdfs(&self) -> Hdfs {
         self.address("hdfs")
+    }
+
+    /// Another HDFS cluster, which calls itself `ns1` too.
+    pub(crate) fn hdfs_b(&self) -> Hdfs {
+        self.address("hdfs-b")
     }
 
     /// The S3 server.

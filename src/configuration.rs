@@ -52,9 +52,10 @@ fn flatten(prefix: &str, table: &Table, entries: &mut BTreeMap<String, String>) 
                 flatten(&format!("{key}."), inner, entries)?;
                 continue;
             }
-            Value::Array(elements) => list(elements).ok_or_else(|| format!("has a list of tables or lists in '{key}', which no setting takes"))?,
+            Value::Array(elements) => list(elements),
             other => scalar(other),
         };
+        let text = text.ok_or_else(|| format!("has a list of tables or lists in '{key}', which no setting takes"))?;
         if entries.insert(key.clone(), text).is_some() {
             return Err(format!("says '{key}' twice"));
         }
@@ -62,18 +63,19 @@ fn flatten(prefix: &str, table: &Table, entries: &mut BTreeMap<String, String>) 
     Ok(())
 }
 
-/// Elements as settings have them, `;` between.
+/// Elements as settings have them, `;` between; nothing for a list of tables or lists.
 fn list(elements: &[Value]) -> Option<String> {
-    if elements.iter().any(|element| matches!(element, Value::Table(_) | Value::Array(_))) {
-        return None;
-    }
-    Some(elements.iter().map(scalar).collect::<Vec<_>>().join(";"))
+    elements.iter().map(scalar).collect::<Option<Vec<_>>>().map(|elements| elements.join(";"))
 }
 
-fn scalar(value: &Value) -> String {
+fn scalar(value: &Value) -> Option<String> {
     match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+        Value::String(text) => Some(text.clone()),
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Float(number) => Some(number.to_string()),
+        Value::Boolean(truth) => Some(truth.to_string()),
+        Value::Datetime(time) => Some(time.to_string()),
+        Value::Array(_) | Value::Table(_) => None,
     }
 }
 

@@ -45,4 +45,3 @@ pub(crate) fn build(key: &StoreKey, environment: &Environment, limits: &Limits) 
     let cluster = cluster::Cluster::of(identity, *limits)?;
     Ok(Arc::new(Hdfs::new(cluster)))
 }
-

@@ -149,6 +149,16 @@ impl FileSystems {
         self.stores.io_counts()
     }
 
+    /// What `uri` leads to, for those who want to know how: a store and a path below the root of its alias.
+    pub(crate) fn trace(&self, uri: &str) -> Result<(StoreKey, String), FsError> {
+        let Located { binding, authority, path, .. } = self.locate(uri)?;
+        Ok((StoreKey::try_new(binding, &authority, uri)?, path))
+    }
+
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
     pub(crate) fn properties(&self) -> &BTreeMap<String, String> {
         &self.properties
     }

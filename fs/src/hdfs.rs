@@ -13,12 +13,14 @@
 //! | `writing` | files being written, uploads in parts |
 //! | `reading` | opened files, ranges |
 //! | `listing` | what is in a folder |
+//! | `facts` | what a configuration means |
 //! | `folders` | folders as things of their own |
 //! | `store` | the object store made of these |
 
 mod cluster;
 mod configuration;
 mod errors;
+mod facts;
 mod folders;
 mod listing;
 mod reading;
@@ -26,7 +28,8 @@ mod store;
 mod temporary;
 mod writing;
 
-pub(crate) use configuration::default_authority;
+pub(crate) use configuration::{DEFAULT_PORT, default_authority};
+pub(crate) use facts::{Facts, facts};
 pub(crate) use store::Hdfs;
 
 use std::sync::Arc;

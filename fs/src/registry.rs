@@ -172,7 +172,11 @@ fn below((store, folders): WithFolders, root: Path) -> WithFolders {
     (Arc::new(PrefixStore::new(store, root)), folders)
 }
 
-fn object_store(key: &StoreKey, environment: &Environment, limits: &Limits) -> Result<Arc<dyn ObjectStore>, FsError> {
+/// What configures the object store of `key`, in our keys, and the environment behind that.
+///
+/// # Errors
+/// Files of an alias that are missing or broken, and an endpoint that must be given and is not.
+pub(crate) fn object_store_settings(key: &StoreKey, environment: &Environment) -> Result<(BTreeMap<String, String>, Environment), FsError> {
     let scheme = key.binding.scheme;
     // Whoever names an alias means its own credentials, and none that are set for the whole process.
     let (given, fallback) = match &key.binding.alias {
@@ -186,6 +190,11 @@ fn object_store(key: &StoreKey, environment: &Environment, limits: &Limits) -> R
             format!("`{}` needs an endpoint that speaks the protocol of S3: give 's3.endpoint' or 'fs.{}.endpoint'.", key.base_uri(), scheme.family);
         return Err(key.binding.refuse(what));
     }
+    Ok((properties, fallback))
+}
+
+fn object_store(key: &StoreKey, environment: &Environment, limits: &Limits) -> Result<Arc<dyn ObjectStore>, FsError> {
+    let (properties, fallback) = object_store_settings(key, environment)?;
     let built = s3::build(&key.authority, &properties, &fallback, limits);
     let named = |error: FsError| match &key.binding.alias {
         Some(alias) => alias.refuse(format!("{error}.")).with_source(error),

@@ -64,10 +64,8 @@ pub(crate) fn build(
     if let Some(token) = property("s3.session-token") {
         builder = builder.with_token(token);
     }
-    let region = property("s3.region").or_else(|| environment.get("AWS_REGION")).or_else(|| environment.get("AWS_DEFAULT_REGION"));
-    let endpoint = property("s3.endpoint").or_else(|| environment.get("AWS_ENDPOINT_URL_S3")).or_else(|| environment.get("AWS_ENDPOINT_URL"));
-    // A server of one's own has no regions, but a request must name one to be signed.
-    builder = builder.with_region(region.unwrap_or("us-east-1"));
+    let Target { endpoint, region } = target(properties, environment);
+    builder = builder.with_region(region);
     // Names of buckets are rarely names of hosts outside of the big clouds.
     let in_path = || endpoint.is_some_and(|endpoint| !VIRTUAL_HOSTS.iter().any(|host| endpoint.contains(host)));
     let path_style = flag("s3.path-style-access")?.unwrap_or_else(in_path);
@@ -93,6 +91,23 @@ pub(crate) fn build(
         .build()
         .map_err(|error| FsError::new(ErrorKind::User, format!("bucket `{bucket}`: {error}")).with_source(error))?;
     Ok(S3 { store })
+}
+
+/// The server that requests go to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target<'a> {
+    /// The endpoint that is set; AWS's own if none is.
+    pub(crate) endpoint: Option<&'a str>,
+    pub(crate) region: &'a str,
+}
+
+/// The server that `properties` name, or `environment` behind them.
+pub(crate) fn target<'a>(properties: &'a BTreeMap<String, String>, environment: &'a Environment) -> Target<'a> {
+    let property = |name: &str| properties.get(name).map(String::as_str);
+    let region = property("s3.region").or_else(|| environment.get("AWS_REGION")).or_else(|| environment.get("AWS_DEFAULT_REGION"));
+    let endpoint = property("s3.endpoint").or_else(|| environment.get("AWS_ENDPOINT_URL_S3")).or_else(|| environment.get("AWS_ENDPOINT_URL"));
+    // A server of one's own has no regions, but a request must name one to be signed.
+    Target { endpoint, region: region.unwrap_or("us-east-1") }
 }
 
 /// The address to send requests to. Hadoop's endpoints may lack the scheme; a bucket that is not in the path is in the host's name.

@@ -24,6 +24,7 @@ Change:
   weir fs mkdir -p hdfs://ns1/new/place
 Ask:
   weir fs test -e s3://lake/_SUCCESS && echo there
+  weir fs doctor hdfs://ns1/warehouse            why can it not be reached?
 
 Settings: --set 's3.endpoint=http://127.0.0.1:9000', or --init job.sql, which takes the SET statements of a job.
 
@@ -88,6 +89,13 @@ pub(crate) enum Command {
     Find(Find),
     /// Ask what a place is; the answer is the exit code
     Test(Test),
+    /// Find out, step by step, why a place cannot be reached
+    #[command(
+        long_about = "Find out, step by step, why a place cannot be reached: what its URI stands for, which configuration counts, which servers \
+                            that means and whether they are there, who comes, and what they answer. What fails is shown with a remedy.\n\nNothing is \
+                            changed; with --write a small file is written there, read back and deleted."
+    )]
+    Doctor(Doctor),
 }
 
 #[derive(Debug, Args)]
@@ -195,7 +203,7 @@ pub(crate) struct Copying {
     /// Show each file
     #[arg(short, long)]
     pub(crate) verbose: bool,
-    /// Files copied at a time, up to 64 MiB of memory each
+    /// Files copied at a time, about 64 MiB of memory each, twice that on HDFS
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = parallel())]
     pub(crate) parallel: u16,
 }
@@ -308,6 +316,16 @@ pub(crate) struct Question {
     /// Is it an empty file?
     #[arg(short = 'z')]
     pub(crate) zero: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Places to examine
+    #[arg(required = true, value_name = "URI")]
+    pub(crate) places: Vec<String>,
+    /// Write a small file there, too, and delete it
+    #[arg(long)]
+    pub(crate) write: bool,
 }
 
 fn parallel() -> clap::builder::RangedI64ValueParser<u16> {

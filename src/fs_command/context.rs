@@ -21,10 +21,14 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// The context that the configuration file, `--init` and `--set` ask for.
+    /// The context that `--config`, `--init` and `--set` ask for.
     pub(super) async fn open(global: &Global, shared: &Shared) -> Result<Self, Failure> {
         let file_systems = crate::commands::file_systems(global, &shared.init, &shared.settings).await?;
         Ok(Self { file_systems, json: shared.json, printer: Printer::default(), failures: 0 })
+    }
+
+    pub(super) fn file_systems(&self) -> &FileSystems {
+        &self.file_systems
     }
 
     /// The place that `text` names.
@@ -59,7 +63,7 @@ impl Context {
     /// Reports what went wrong at `uri`, with a remedy where one is known.
     pub(super) fn report(&mut self, uri: &str, error: &FsError) -> Result<(), Failure> {
         let hint = match error.kind() {
-            ErrorKind::Transient => format!("\n  Hint: is the server of `{uri}` up, and are the settings right?"),
+            ErrorKind::Transient => format!("\n  Hint: `weir fs doctor {uri}` looks for the reason."),
             _ => String::new(),
         };
         self.complain(&format!("{}{hint}", chain(error)))

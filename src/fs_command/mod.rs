@@ -12,11 +12,13 @@
 //! | `read` | cat, head |
 //! | `copying` | cp, put, get, mv |
 //! | `change` | rm, mkdir |
+//! | `doctor` | doctor |
 
 mod change;
 mod cli;
 mod context;
 mod copying;
+mod doctor;
 mod look;
 mod print;
 mod read;
@@ -45,6 +47,7 @@ pub(crate) async fn run(global: &Global, arguments: &Fs) -> Result<(), Failure> 
         Command::Rm(rm) => change::rm(&mut context, rm).await?,
         Command::Mkdir(mkdir) => change::mkdir(&mut context, mkdir).await?,
         Command::Find(find) => look::find(&mut context, find).await?,
+        Command::Doctor(doctor) => doctor::run(&mut context, doctor).await?,
         Command::Test(test) => return look::test(&mut context, test).await,
     }
     context.end()

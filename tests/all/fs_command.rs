@@ -12,20 +12,20 @@ const LIMIT: Duration = Duration::from_secs(120);
 const MIB: usize = 1024 * 1024;
 
 /// `weir fs` with what it needs to reach the test's servers.
-struct Fs {
-    folder: Workdir,
+pub(crate) struct Fs {
+    pub(crate) folder: Workdir,
     settings: Vec<String>,
-    hdfs: String,
-    s3: String,
+    pub(crate) hdfs: String,
+    pub(crate) s3: String,
 }
 
 impl Fs {
     /// With a folder of the test's own on each.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::of(Servers::shared())
     }
 
-    fn of(servers: &Servers) -> Self {
+    pub(crate) fn of(servers: &Servers) -> Self {
         let (hdfs, s3) = (servers.hdfs(), servers.s3());
         let own = format!("fs command {}", uuid::Uuid::new_v4().simple());
         let settings = [
@@ -42,24 +42,26 @@ impl Fs {
         }
     }
 
-    fn disk(&self, name: &str) -> String {
+    pub(crate) fn disk(&self, name: &str) -> String {
         self.folder.path(name).display().to_string()
     }
 
     fn start(&self, arguments: &[&str], faults: &str) -> Running {
-        let arguments = ["fs"].into_iter().chain(arguments.iter().copied()).chain(self.settings.iter().map(String::as_str));
-        let launch = self.folder.weir(arguments);
+        let (command, rest) = arguments.split_first().unwrap();
+        // The last of two settings counts: a test can say otherwise.
+        let settings = self.settings.iter().map(String::as_str);
+        let launch = self.folder.weir(["fs", command].into_iter().chain(settings).chain(rest.iter().copied()));
         if faults.is_empty() { launch.start() } else { launch.env("WEIR_FS_FAULTS", faults).start() }
     }
 
     /// Runs it and gives its exit code, standard output and standard error.
-    async fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> (i32, String, String) {
         let output = self.start(arguments, "").wait(LIMIT).await;
         (output.status.code().unwrap(), output.stdout, output.stderr)
     }
 
     /// What it prints when all goes well.
-    async fn ok(&self, arguments: &[&str]) -> String {
+    pub(crate) async fn ok(&self, arguments: &[&str]) -> String {
         let (code, stdout, stderr) = self.run(arguments).await;
         assert_eq!(code, 0, "{arguments:?}\n{stdout}{stderr}");
         stdout
@@ -262,7 +264,7 @@ async fn a_move_between_file_systems_needs_to_be_asked_for_and_leaves_what_was_n
     assert!(fs.fails(&["mv", &hdfs, &s3], 1).await.contains("--copy"));
     fs.fails(&["test", "-e", &s3], 1).await;
     let interrupted = fs.start(&["mv", "--copy", &hdfs, &s3, "--set=fs.request.deadline=2 s"], "put:*/%20=enospc").wait(LIMIT).await.failed_with(1);
-    assert!(interrupted.stderr.contains("%20`") && interrupted.stderr.contains("Hint"), "{}", interrupted.stderr);
+    assert!(interrupted.stderr.contains("%20`") && interrupted.stderr.contains("weir fs doctor"), "{}", interrupted.stderr);
     assert_eq!(fs.ok(&["find", &hdfs, "--type", "f"]).await.trim(), format!("{hdfs}/a b/100% sure/%20"));
     fs.ok(&["mv", "--copy", "--resume", &hdfs, &s3]).await;
     fs.fails(&["test", "-e", &hdfs], 1).await;
@@ -316,4 +318,30 @@ async fn files_are_listed_found_shown_and_deleted_on_every_store() {
     assert!(fs.fails(&["ls", "relative/path"], 2).await.contains("absolute"));
     assert!(fs.fails(&["ls", "s4://bucket/x"], 2).await.contains("s3"));
     fs.fails(&["copy", "a", "b"], 2).await;
+}
+
+#[tokio::test]
+async fn two_clusters_of_one_name_are_two_file_systems() {
+    let fs = Fs::new();
+    let servers = Servers::shared();
+    plant(&fs.folder.path("tree"));
+    let of = |name: &str, conf: &Path| format!("[fs.alias.{name}]\nscheme = \"hdfs\"\nconf-dir = \"{}\"\n", conf.display());
+    let below = format!("[fs.alias.below]\nscheme = \"hdfs\"\nconf-dir = \"{}\"\nroot = \"/clusters\"\n", servers.hdfs_b().conf_ns1.display());
+    let config = [of("aahdfs", &servers.hdfs().conf_ns1), of("bbhdfs", &servers.hdfs_b().conf_ns1), below].concat();
+    fs.folder.write("weir.toml", &config);
+    fs.ok(&["put", "-r", "tree", "aahdfs://ns1/clusters/one"]).await;
+    let copied = fs.json(&["cp", "-r", "aahdfs://ns1/clusters/one", "bbhdfs://ns1/clusters/two"]).await;
+    assert_eq!(count(&copied, "copied"), 6);
+    fs.fails(&["test", "-e", "aahdfs://ns1/clusters/two"], 1).await;
+    fs.fails(&["test", "-e", "bbhdfs://ns1/clusters/one"], 1).await;
+    assert!(fs.fails(&["mv", "aahdfs://ns1/clusters/one", "bbhdfs://ns1/clusters/three"], 1).await.contains("--copy"));
+    // An alias with a root shows what is below it, by its own names.
+    assert_eq!(fs.ok(&["ls", "-C", "below://ns1/"]).await, "below://ns1/two\n");
+    fs.ok(&["mv", "below://ns1/two", "below://ns1/made/moved"]).await;
+    fs.ok(&["get", "-r", "bbhdfs://ns1/clusters/made/moved", "back"]).await;
+    assert!(files_below(&fs.folder.path("back")) == files_below(&fs.folder.path("tree")), "the same bytes came back");
+    fs.ok(&["rm", "-r", "below://ns1/made"]).await;
+    fs.fails(&["test", "-e", "bbhdfs://ns1/clusters/made"], 1).await;
+    let doctor = fs.ok(&["doctor", "below://ns1/"]).await;
+    assert!(doctor.contains("alias 'below', bound to hdfs") && doctor.contains("root `/clusters`"), "{doctor}");
 }

@@ -14,6 +14,8 @@ mod exactly_once;
 #[cfg(test)]
 mod fs_command;
 #[cfg(test)]
+mod fs_doctor;
+#[cfg(test)]
 mod fs_stores;
 #[cfg(test)]
 mod hadoop_world;

@@ -16,7 +16,7 @@ use crate::hadoop_xml::{self, system_user};
 use crate::mounts::Binding;
 use crate::registry::StoreKey;
 
-const DEFAULT_PORT: u16 = 8020;
+pub(crate) const DEFAULT_PORT: u16 = 8020;
 const LINK: &str = "fs.viewfs.mounttable.";
 
 /// One client is made for each identity: a cluster as configured, a user, and the alias under whose name it is used.

@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(piece_of(0), PIECE);
         assert_eq!(piece_of(9_000 * PIECE), PIECE);
         for size in [5 << 40, 100 << 30, 9_000 * PIECE + 1] {
-            assert!(size.div_ceil(piece_of(size)) <= 10_000 && piece_of(size) % (1 << 20) == 0, "{size}");
+            assert!(size.div_ceil(piece_of(size)) <= 10_000 && piece_of(size).is_multiple_of(1 << 20), "{size}");
         }
     }
 }

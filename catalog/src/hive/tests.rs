@@ -188,6 +188,31 @@ async fn a_lock_is_given_back_whatever_answer_is_lost() {
     survives(&[("heartbeat", Act::Throw)]).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_on_a_metastore_that_does_not_compare_loses_no_update() {
+    let metastore = Metastore::start("3.1.3").await;
+    let first = metastore.catalog("true");
+    let table = create(&first, &[]).await;
+    let run = |number: usize| {
+        // An object of its own is another process to the others.
+        let (catalog, table) = (metastore.catalog("true"), table.clone());
+        spawn("committer", async move {
+            let committer = TableCommitter::of(&catalog, &table_id());
+            for epoch in 1..=3 {
+                let append = epoch_of(&table, &format!("job-{number}"), (epoch > 1).then(|| epoch - 1), epoch).await;
+                committer.append(&append).await.expect("appended");
+            }
+        })
+    };
+    for one in (0..8).map(run).collect::<Vec<_>>() {
+        one.await.expect("ran");
+    }
+    let now = first.load(&table_id()).await.expect("loaded");
+    let summary = &now.metadata.current_snapshot().expect("snapshot").summary().additional_properties;
+    assert_eq!(summary.get("total-data-files").map(String::as_str), Some("24"), "an update was lost");
+    assert_eq!(metastore.state().locks, BTreeMap::new());
+}
+
 #[tokio::test]
 async fn a_commit_that_is_dropped_while_it_waits_gives_its_place_in_the_queue_back() {
     let metastore = Metastore::start("4.0.0").await;

@@ -11,15 +11,19 @@ import sys
 import tempfile
 
 from . import cache, lifecycle
-from .hdfs import Hdfs, HdfsB
+from .hdfs import Hdfs, Hdfs3, HdfsB
+from .hdfs_ha import HdfsHa
+from .hdfs_kerberos import HdfsKerberos, HdfsKerberosIntegrity, HdfsKerberosPrivacy
 from .hive import Hive
 from .kafka import Kafka
+from .kdc import Kdc
 from .postgres import Postgres
 from .rest import Rest, RestOnHdfs, RestOnS3
 from .run import Run
 from .s3 import S3
 
-KNOWN = {server.name: server for server in (Kafka(), Hdfs(), HdfsB(), S3(), Postgres(), Rest(), RestOnS3(), RestOnHdfs(), Hive())}
+OF_HDFS = (Hdfs(), HdfsB(), Hdfs3(), HdfsHa(), Kdc(), HdfsKerberos(), HdfsKerberosIntegrity(), HdfsKerberosPrivacy())
+KNOWN = {server.name: server for server in (Kafka(), *OF_HDFS, S3(), Postgres(), Rest(), RestOnS3(), RestOnHdfs(), Hive())}
 SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "servers"
 
 
@@ -54,7 +58,8 @@ def parser() -> argparse.ArgumentParser:
         return one
 
     command(fetch, "download and build what servers need", "servers (default: all)", folder=False)
-    begin = command(start, "start servers, wait until they are ready, and print their addresses", "servers (default: all); what they need is started too")
+    usual = "servers (default: all but special kinds of HDFS); what they need is started too"
+    begin = command(start, "start servers, wait until they are ready, and print their addresses", usual)
     begin.add_argument("--json", type=pathlib.Path, help="also write the addresses of all servers of the run to this file")
     begin.add_argument("--parent", type=int, metavar="PID", help="end the servers when this process has ended")
     begin.add_argument("--remove", action="store_true", help="with --parent: delete the run folder then")
@@ -63,6 +68,9 @@ def parser() -> argparse.ArgumentParser:
     end.add_argument("--kill", action="store_true", help="with SIGKILL")
     command(pause, "hold servers with SIGSTOP", chosen)
     command(resume, "let paused servers go on", chosen)
+    run = command(admin, "run an administrator's command: admin hdfs-ha haadmin -failover nn1 nn2", None)
+    run.add_argument("name", metavar="NAME", help="the server")
+    run.add_argument("words", nargs=argparse.REMAINDER, metavar="WORD", help="the command; options of `servers` itself stand before the name")
     command(reset, "empty servers; those that ran are started again on the same ports", "servers (default: all of the run)")
     show = command(status, "tell what runs, and where", None)
     show.add_argument("--json", action="store_true", help="print the whole record")
@@ -94,7 +102,8 @@ def fetch(arguments) -> None:
 
 
 def start(arguments) -> None:
-    names, run = checked(arguments.names), Run(arguments.dir)
+    usual = [name for name, server in KNOWN.items() if not server.special]
+    names, run = checked(arguments.names or usual), Run(arguments.dir)
     run.open()
     if arguments.parent:
         lifecycle.guard(run, SCRIPT, arguments.parent, arguments.remove)
@@ -118,6 +127,11 @@ def pause(arguments) -> None:
 
 def resume(arguments) -> None:
     lifecycle.signal_all(existing(arguments), arguments.names, signal.SIGCONT)
+
+
+def admin(arguments) -> None:
+    name = checked([arguments.name])[0]
+    print(lifecycle.admin(KNOWN[name], existing(arguments), arguments.words), end="")
 
 
 def reset(arguments) -> None:

@@ -133,6 +133,15 @@ def signal_all(run: Run, choices: list[str], number: int) -> None:
             process.send_family(known["pid"], known["started"], number)
 
 
+def admin(server: Server, run: Run, words: list[str]) -> str:
+    """Runs an administrator's command on a server that was started."""
+    record = run.read()["servers"]
+    if "addresses" not in record.get(server.name, {}):
+        raise cache.Failed(f"`{server.name}` was never started in {run.folder}")
+    peers = {need: record[need]["addresses"] for need in server.needs}
+    return server.admin(Site(run.folder / server.name, record[server.name]["ports"], peers), words)
+
+
 def reset(known: dict[str, Server], run: Run, names: list[str]) -> dict[str, dict]:
     """Empties servers: stops them, deletes their data, and starts again, on the ports they had, those that ran."""
     names = names or [name for name in run.read()["servers"] if name in known]

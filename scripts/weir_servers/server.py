@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 
+from . import cache
 from .process import Program
 
 
@@ -16,10 +17,11 @@ class Site:
 
 
 class Server:
-    """A kind of server. Everything but `settle` and `reset` must be answered; all of it may be called again after a restart."""
+    """A kind of server. Everything but `settle` and `admin` must be answered; all of it may be called again after a restart."""
 
     name: str
     needs: tuple[str, ...] = ()
+    special = False  # started only by name
     port_names: tuple[str, ...] = ("port",)
 
     def fetch(self) -> None:
@@ -40,6 +42,10 @@ class Server:
 
     def settle(self, site: Site) -> None:
         """Makes what clients expect to find, each time it has become ready."""
+
+    def admin(self, site: Site, words: list[str]) -> str:
+        """Runs a command of an administrator on it, and gives what that prints."""
+        raise cache.Failed(f"{self.name}: there are no commands for it")
 
     def addresses(self, site: Site) -> dict[str, str]:
         """What a client needs to know."""

@@ -110,17 +110,23 @@ impl Tries {
         let deadline = self.limits.deadline + allowance;
         let mut pause = self.limits.pause;
         let mut tried = 0_u32;
+        let mut earlier = None;
         loop {
             let left = deadline.saturating_sub(begun.elapsed());
-            let timeout = (self.limits.timeout + allowance).min(left);
+            let whole = self.limits.timeout + allowance;
+            let timeout = whole.min(left);
             let error = match tokio::time::timeout(timeout, attempt(tried > 0)).await {
                 Ok(Ok(value)) => return Ok(value),
                 Ok(Err(error)) if kind_of(&error) != ErrorKind::Transient => return Err(error),
                 Ok(Err(error)) => error,
-                Err(elapsed) => {
-                    let message = format!("no answer within {} s", timeout.as_secs_f32());
-                    FsError::new(ErrorKind::Transient, message).with_source(elapsed).into_store_error()
-                }
+                Err(elapsed) => match earlier.take() {
+                    // It was cut short, and the error of the try before tells more.
+                    Some(earlier) if timeout < whole => earlier,
+                    _ => {
+                        let message = format!("no answer within {} s", timeout.as_secs_f32());
+                        FsError::new(ErrorKind::Transient, message).with_source(elapsed).into_store_error()
+                    }
+                },
             };
             tried += 1;
             if begun.elapsed() + pause >= deadline {
@@ -130,6 +136,7 @@ impl Tries {
                 let cause = weir_base::error::chain(&error);
                 tracing::warn!(uri = self.uri(request.path), operation = request.operation, cause, "request failed, trying again");
             }
+            earlier = Some(error);
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(5));
         }

@@ -1,13 +1,15 @@
 //! HDFS: an object store over the `hdfs-native` client.
 //!
-//! What the client lacks is done here. Every call has a deadline and runs as a task of a runtime of its own, so that a frozen NameNode, a
+//! What the client lacks is done here. Every call has a deadline and runs as a task on threads of its own, so that a frozen NameNode, a
 //! panic or a slow Kerberos library stays there. A file is written under a unique hidden name beside its target and renamed, so readers see
 //! all of it or nothing and put-if-absent has one winner. When the answer of a rename is lost, the files themselves tell what happened.
 //!
 //! | file | owns |
 //! |---|---|
 //! | `configuration` | what the client is told, and as whom |
-//! | `cluster` | the client of a cluster, its runtime, calls with deadlines |
+//! | `clients` | the clients of a user of a cluster, one for each order of its NameNodes, and their threads |
+//! | `cluster` | calls with deadlines |
+//! | `kerberos` | why a secured cluster lets nobody in |
 //! | `errors` | what the client's errors mean |
 //! | `temporary` | the hidden names under which files are written |
 //! | `writing` | files being written, uploads in parts |
@@ -17,11 +19,13 @@
 //! | `folders` | folders as things of their own |
 //! | `store` | the object store made of these |
 
+mod clients;
 mod cluster;
 mod configuration;
 mod errors;
 mod facts;
 mod folders;
+mod kerberos;
 mod listing;
 mod reading;
 mod store;

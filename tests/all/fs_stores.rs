@@ -156,6 +156,12 @@ async fn hdfs_knows_its_own_file_when_the_answer_of_the_rename_is_lost() {
         at.store.put(&at.path.clone().join(operation), operation.into()).await.unwrap();
         assert_eq!(content(&at, &at.path.clone().join(operation)).await, operation);
     }
+    // A rename into a folder that is not there makes it first.
+    let (here, elsewhere) = (at.path.clone().join("create"), Path::from(format!("{}-elsewhere/create", at.path)));
+    wire.lose("mkdirs", 1);
+    at.store.rename(&here, &elsewhere).await.unwrap();
+    at.store.rename(&elsewhere, &here).await.unwrap();
+    assert_eq!(content(&at, &here).await, "create");
     assert_eq!(wire.left(), 0, "every answer that was to be lost was lost");
     until("nothing else is left", LIMIT, async || {
         let mut names = raw_names(&hdfs.uri, &at.path).await;

@@ -22,9 +22,15 @@ mod hadoop_world;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod hdfs_faults;
+#[cfg(test)]
+mod hdfs_ha;
+#[cfg(test)]
 mod kafka_security;
 #[cfg(test)]
 mod kafka_source;
+#[cfg(test)]
+mod kerberos;
 #[cfg(test)]
 mod linked;
 #[cfg(test)]

@@ -1,27 +1,27 @@
-//! The client of one cluster and one user: made once, kept for the life of the process, every call with a deadline.
+//! A cluster as one user sees it: every call with a deadline, on threads of its own.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hdfs_native::client::{FileStatus, ListStatusIterator};
-use hdfs_native::{Client, ClientBuilder, HdfsError};
-use tokio::runtime::{Handle, Runtime};
-use weir_base::ErrorKind;
+use hdfs_native::{Client, HdfsError};
 use weir_base::task::Task;
 
-use super::configuration::{Identity, KerberosSecret};
+use super::clients::{Clients, Turn};
+use super::configuration::{Identity, Kerberos};
 use super::errors::Failure;
+use super::kerberos::refusal;
 use crate::deadline::Limits;
 use crate::error::FsError;
 
 /// A cluster as one user sees it.
 pub(super) struct Cluster {
-    client: Client,
-    runtime: Handle,
+    clients: Arc<Clients>,
     limits: Limits,
     url: String,
+    secured: bool,
+    kerberos: Option<Kerberos>,
 }
 
 impl fmt::Debug for Cluster {
@@ -33,24 +33,12 @@ impl fmt::Debug for Cluster {
 impl Cluster {
     /// The cluster of `identity`. Makes no request.
     ///
-    /// A client that has written keeps a connection and tasks for ever, so clients are never made twice.
-    ///
     /// # Errors
-    /// A configuration the client refuses.
+    /// As [`Clients::of`].
     pub(super) fn of(identity: Identity, limits: Limits) -> Result<Arc<Self>, FsError> {
-        static CLIENTS: OnceLock<Mutex<HashMap<Identity, Client>>> = OnceLock::new();
-        let runtime = runtime()?;
-        let mut clients = CLIENTS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
-        let url = identity.url.clone();
-        let client = match clients.get(&identity) {
-            Some(client) => client.clone(),
-            None => {
-                let client = open(&identity, runtime.clone())?;
-                clients.insert(identity, client.clone());
-                client
-            }
-        };
-        Ok(Arc::new(Self { client, runtime, limits, url }))
+        let clients = Clients::of(&identity)?;
+        let secured = identity.is_secured();
+        Ok(Arc::new(Self { clients, limits, url: identity.url, secured, kerberos: identity.kerberos }))
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -59,32 +47,45 @@ impl Cluster {
 
     /// Runs `work` on the runtime of HDFS; it ends when the returned task is dropped.
     pub(super) fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Task<T> {
-        let _entered = self.runtime.enter();
+        let _entered = self.clients.runtime().enter();
         weir_base::task::spawn("hdfs", work)
     }
 
     /// Runs `work` on the runtime of HDFS to its end, with nobody waiting.
     pub(super) fn detach(&self, work: impl Future<Output = ()> + Send + 'static) {
-        drop(self.runtime.spawn(work));
+        drop(self.clients.runtime().spawn(work));
     }
 
-    /// An iterator over the entries of the folder `path`.
-    pub(super) fn list(&self, path: &str, recursive: bool) -> ListStatusIterator {
-        self.client.list_status_iter(path, recursive)
+    /// An iterator over the entries of the folder `path`, and what is passed over when it is silent.
+    pub(super) fn list(&self, path: &str, recursive: bool) -> (Turn, ListStatusIterator) {
+        let (turn, client) = self.clients.current();
+        (turn, client.list_status_iter(path, recursive))
     }
 
-    /// Does `work` with the client, within `limit`.
-    pub(super) async fn within<T, F, W>(&self, limit: Duration, work: F) -> Result<T, Failure>
-    where
-        T: Send + 'static,
-        F: FnOnce(Client) -> W,
-        W: Future<Output = Result<T, HdfsError>> + Send + 'static,
-    {
+    /// What the client said, as a failure.
+    pub(super) fn failure(&self, error: HdfsError) -> Failure {
+        match refusal(self.secured, self.kerberos.as_ref(), &error) {
+            Some(refusal) => Failure::Refused(refusal),
+            None => Failure::Hdfs(error),
+        }
+    }
+
+    /// A call of `turn` had no answer within `limit`.
+    pub(super) fn silent(&self, turn: Turn, limit: Duration) -> Failure {
+        self.clients.pass_over(turn);
+        Failure::Silent(limit)
+    }
+
+    /// Does `work`, which asks DataNodes rather than NameNodes, within `limit`.
+    pub(super) async fn within<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, HdfsError>> + Send + 'static,
+    ) -> Result<T, Failure> {
         // The client's futures are large.
-        let work = Box::pin(work(self.client.clone()));
-        let task = self.spawn(async move { tokio::time::timeout(limit, work).await });
-        match task.await {
-            Ok(Ok(result)) => result.map_err(Failure::Hdfs),
+        let work = Box::pin(work);
+        match self.spawn(async move { tokio::time::timeout(limit, work).await }).await {
+            Ok(Ok(result)) => result.map_err(|error| self.failure(error)),
             Ok(Err(_)) => Err(Failure::Silent(limit)),
             Err(error) => Err(Failure::Task(error)),
         }
@@ -97,7 +98,12 @@ impl Cluster {
         F: FnOnce(Client) -> W,
         W: Future<Output = Result<T, HdfsError>> + Send + 'static,
     {
-        self.within(self.limits.timeout * 3 / 4, work).await
+        let (turn, client) = self.clients.current();
+        let done = self.within(self.limits.timeout * 3 / 4, work(client.clone())).await;
+        done.map_err(|failure| match failure {
+            Failure::Silent(limit) => self.silent(turn, limit),
+            other => other,
+        })
     }
 
     /// The status of the file or folder at `path`, if there is one.
@@ -133,37 +139,4 @@ impl Cluster {
         let path = path.to_owned();
         self.call(|client| async move { client.mkdirs(&path, 0o755, true).await }).await
     }
-}
-
-/// The runtime on which all HDFS work is done. It outlives every client: a client whose runtime is gone panics.
-fn runtime() -> Result<Handle, FsError> {
-    static RUNTIME: OnceLock<Result<Runtime, String>> = OnceLock::new();
-    let start = || {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        builder.worker_threads(2).thread_name("weir-hdfs").enable_all().build().map_err(|error| error.to_string())
-    };
-    match RUNTIME.get_or_init(start) {
-        Ok(runtime) => Ok(runtime.handle().clone()),
-        Err(error) => Err(FsError::new(ErrorKind::Internal, format!("no threads for HDFS: {error}"))),
-    }
-}
-
-fn open(identity: &Identity, runtime: Handle) -> Result<Client, FsError> {
-    let mut builder = ClientBuilder::new()
-        .with_url(&identity.url)
-        // Nothing is there to be read: all entries are given.
-        .with_config_dir("/nonexistent")
-        .with_config(identity.entries.clone())
-        .with_io_runtime(runtime);
-    if let Some(user) = &identity.user {
-        builder = builder.with_user(user);
-    }
-    if let Some(kerberos) = &identity.kerberos {
-        builder = builder.with_kerberos_principal(&kerberos.principal);
-        builder = match &kerberos.secret {
-            KerberosSecret::Keytab(file) => builder.with_kerberos_keytab(file),
-            KerberosSecret::TicketCache(cache) => builder.with_kerberos_cache(cache),
-        };
-    }
-    builder.build().map_err(|error| FsError::new(ErrorKind::User, format!("`{}`: {error}", identity.url)).with_source(error))
 }

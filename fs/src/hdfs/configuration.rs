@@ -33,6 +33,13 @@ pub(super) struct Identity {
     pub(super) alias: Option<String>,
 }
 
+impl Identity {
+    /// Whether the cluster wants to know for sure who we are.
+    pub(super) fn is_secured(&self) -> bool {
+        is_secured(&self.entries)
+    }
+}
+
 /// An identity of one's own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Kerberos {
@@ -145,11 +152,15 @@ fn identity(
     for (key, value) in defaults {
         entries.entry(key.to_owned()).or_insert(value);
     }
-    let secured = entries.get("hadoop.security.authentication").is_some_and(|kind| kind != "simple");
+    let secured = is_secured(&entries);
     let kerberos = if secured { kerberos(binding, &entries)? } else { None };
     entries.retain(|key, _| ![USER, PRINCIPAL, KEYTAB, TICKET_CACHE].contains(&key.as_str()) && !key.starts_with("fs.request."));
     let alias = binding.alias.as_ref().map(|alias| alias.name.clone());
     Ok(Identity { url, entries, user: user.filter(|_| !secured), kerberos, alias })
+}
+
+fn is_secured(entries: &BTreeMap<String, String>) -> bool {
+    entries.get("hadoop.security.authentication").is_some_and(|kind| kind != "simple")
 }
 
 /// Who we are in a secured cluster. An alias must say it: the tickets that the process has are not its own.

@@ -7,14 +7,18 @@ use object_store::Error as StoreError;
 use weir_base::ErrorKind;
 use weir_base::task::TaskError;
 
+use super::kerberos::Refusal;
 use crate::error::FsError;
 
 /// Why a call brought nothing.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// The client says no.
+    /// The client says no. Its own words are no source: they hold a Java stack.
     #[error("{}", brief(.0))]
-    Hdfs(#[source] HdfsError),
+    Hdfs(HdfsError),
+    /// The server doesn't believe who we are.
+    #[error("{}", .0.text)]
+    Refused(Refusal),
     /// No answer in time.
     #[error("no answer within {} s", .0.as_secs_f32())]
     Silent(Duration),
@@ -38,6 +42,8 @@ impl Failure {
     fn meaning(&self) -> Meaning {
         match self {
             Self::Hdfs(error) => meaning(error),
+            Self::Refused(refusal) if !refusal.may_pass => Meaning::Unauthenticated,
+            Self::Refused(_) => Meaning::Retry,
             Self::Silent(_) | Self::Task(_) => Meaning::Retry,
         }
     }
@@ -71,7 +77,6 @@ fn meaning(error: &HdfsError) -> Meaning {
     match error {
         HdfsError::FileNotFound(_) => Meaning::Missing,
         HdfsError::AlreadyExists(_) => Meaning::Exists,
-        HdfsError::SASLError(_) | HdfsError::GSSAPIError(..) | HdfsError::NoSASLMechanism => Meaning::Unauthenticated,
         HdfsError::InvalidPath(_)
         | HdfsError::InvalidArgument(_)
         | HdfsError::UrlParseError(_)
@@ -89,7 +94,7 @@ fn of_class(class: &str, message: &str) -> Meaning {
         "FileNotFoundException" => Meaning::Missing,
         "FileAlreadyExistsException" => Meaning::Exists,
         "AccessControlException" | "AuthorizationException" => Meaning::Denied,
-        "InvalidToken" | "SaslException" | "GSSException" => Meaning::Unauthenticated,
+        "InvalidToken" => Meaning::Unauthenticated,
         "ParentNotDirectoryException"
         | "InvalidPathException"
         | "PathIsNotEmptyDirectoryException"
@@ -140,7 +145,8 @@ mod tests {
 
     #[test]
     fn a_java_stack_is_cut() {
-        let text = rpc("org.apache.hadoop.hdfs.server.namenode.SafeModeException", "Name node is in safe mode.\n\tat org.apache…").to_string();
+        let error = rpc("org.apache.hadoop.hdfs.server.namenode.SafeModeException", "Name node is in safe mode.\n\tat org.apache…");
+        let text = weir_base::error::chain(&error);
         assert!(text.contains("SafeModeException: Name node is in safe mode.") && !text.contains("\tat"), "{text}");
     }
 }

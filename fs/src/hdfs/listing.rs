@@ -1,24 +1,27 @@
 //! Folders: what is in them, without the files that are being written.
 
+use std::sync::Arc;
+
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use hdfs_native::client::{FileStatus, ListStatusIterator};
 use object_store::path::Path;
 use object_store::{ListResult, ObjectMeta, Result};
 
+use super::clients::Turn;
 use super::cluster::Cluster;
 use super::errors::Failure;
 use super::reading::{absolute, meta};
 use super::temporary;
 
 /// The entries of `prefix`, of all folders below it too if `recursive`. A folder that is not there has none.
-pub(super) fn entries(cluster: &Cluster, prefix: &Path, recursive: bool) -> BoxStream<'static, Result<FileStatus>> {
+pub(super) fn entries(cluster: &Arc<Cluster>, prefix: &Path, recursive: bool) -> BoxStream<'static, Result<FileStatus>> {
     let (sender, receiver) = tokio::sync::mpsc::channel(256);
-    let limit = cluster.limits().timeout;
     let (path, itself) = (prefix.to_string(), absolute(prefix));
     let listing = cluster.list(&itself, recursive);
+    let asked = Arc::clone(cluster);
     let pump = cluster.spawn(async move {
-        while let Some(entry) = next(&listing, limit).await {
+        while let Some(entry) = next(&asked, &listing).await {
             let entry = match entry {
                 // HDFS lists a file as itself, but an object is not in itself.
                 Ok(status) if status.path == itself => continue,
@@ -47,10 +50,11 @@ pub(super) fn entries(cluster: &Cluster, prefix: &Path, recursive: bool) -> BoxS
     futures::stream::unfold(Some((receiver, pump, prefix.to_string())), step).fuse().boxed()
 }
 
-async fn next(listing: &ListStatusIterator, limit: std::time::Duration) -> Option<std::result::Result<FileStatus, Failure>> {
+async fn next(cluster: &Cluster, (turn, listing): &(Turn, ListStatusIterator)) -> Option<std::result::Result<FileStatus, Failure>> {
+    let limit = cluster.limits().timeout * 3 / 4;
     match tokio::time::timeout(limit, listing.next()).await {
-        Ok(entry) => entry.map(|entry| entry.map_err(Failure::Hdfs)),
-        Err(_) => Some(Err(Failure::Silent(limit))),
+        Ok(entry) => entry.map(|entry| entry.map_err(|error| cluster.failure(error))),
+        Err(_) => Some(Err(cluster.silent(*turn, limit))),
     }
 }
 
@@ -73,7 +77,7 @@ fn last(path: &str) -> &str {
 }
 
 /// All objects below `prefix`.
-pub(super) fn objects(cluster: &Cluster, prefix: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+pub(super) fn objects(cluster: &Arc<Cluster>, prefix: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
     let objects = entries(cluster, prefix, true).filter_map(|entry| async move {
         match entry {
             Ok(status) => object(&status).map(Ok),
@@ -84,7 +88,7 @@ pub(super) fn objects(cluster: &Cluster, prefix: &Path) -> BoxStream<'static, Re
 }
 
 /// The objects and folders right below `prefix`.
-pub(super) async fn folder(cluster: &Cluster, prefix: &Path) -> Result<ListResult> {
+pub(super) async fn folder(cluster: &Arc<Cluster>, prefix: &Path) -> Result<ListResult> {
     let mut result = ListResult { common_prefixes: Vec::new(), objects: Vec::new() };
     let mut found = entries(cluster, prefix, false);
     while let Some(status) = found.next().await.transpose()? {
@@ -98,7 +102,7 @@ pub(super) async fn folder(cluster: &Cluster, prefix: &Path) -> Result<ListResul
 }
 
 /// Deletes what killed writers of `targets`, all in `folder`, have left beside them. What cannot be deleted stays.
-pub(super) async fn sweep(cluster: &Cluster, folder: &Path, targets: &[Path]) -> Result<()> {
+pub(super) async fn sweep(cluster: &Arc<Cluster>, folder: &Path, targets: &[Path]) -> Result<()> {
     let mut found = entries(cluster, folder, false);
     while let Some(status) = found.next().await.transpose()? {
         let name = last(&status.path);

@@ -118,7 +118,7 @@ impl OpenedFile {
     pub(super) async fn read(self: Arc<Self>, cluster: &Cluster, range: Range<u64>) -> std::result::Result<Bytes, Failure> {
         let length = range.end - range.start;
         let limit = cluster.limits().timeout + Limits::allowance(length);
-        let bytes = cluster.within(limit, |_| async move { self.reader.read_range(range.start as usize, length as usize).await }).await?;
+        let bytes = cluster.within(limit, async move { self.reader.read_range(range.start as usize, length as usize).await }).await?;
         if bytes.len() as u64 == length {
             return Ok(bytes);
         }

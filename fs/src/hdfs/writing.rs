@@ -89,8 +89,7 @@ impl OpenFile {
     {
         let broken = || Failure::Hdfs(hdfs_native::HdfsError::OperationFailed("an earlier write to this file failed".to_owned()));
         let writer = self.writer.take().ok_or_else(broken)?;
-        let work = Box::pin(work(writer));
-        self.writer = Some(self.temporary.cluster.within(limit, |_| work).await?);
+        self.writer = Some(self.temporary.cluster.within(limit, work(writer)).await?);
         Ok(())
     }
 

@@ -21,5 +21,5 @@ pub(crate) use name_node::NameNodeCalls;
 pub(crate) use process::{Running, Workdir};
 pub(crate) use proxy::{Fault, Proxy};
 pub(crate) use reader::Table;
-pub(crate) use servers::{Hdfs, Kafka, Servers, Warehouse};
+pub(crate) use servers::{Hdfs, Kafka, Kdc, Servers, Warehouse};
 pub(crate) use wait::until;

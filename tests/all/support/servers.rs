@@ -33,8 +33,25 @@ pub(crate) struct Hdfs {
     pub(crate) conf_ns1: PathBuf,
     /// The NameNode's web server.
     pub(crate) http: String,
+    /// That of the second NameNode, if there is one.
+    pub(crate) http_2: Option<String>,
     /// Where the NameNode writes down every call of a client, with the paths in it.
     pub(crate) audit: PathBuf,
+}
+
+/// A Kerberos KDC.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Kdc {
+    pub(crate) krb5_conf: PathBuf,
+    pub(crate) realm: String,
+    keytabs: PathBuf,
+}
+
+impl Kdc {
+    /// The file with the keys of `alice` or `bob`.
+    pub(crate) fn keytab(&self, user: &str) -> String {
+        self.keytabs.join(format!("{user}.keytab")).display().to_string()
+    }
 }
 
 /// An S3 server with one bucket.
@@ -122,6 +139,16 @@ impl Servers {
         self.address("hdfs")
     }
 
+    /// An HDFS cluster of another kind: `hdfs-3`, `hdfs-ha`, `hdfs-kerberos`, `hdfs-kerberos-integrity`, `hdfs-kerberos-privacy`.
+    pub(crate) fn hdfs_of(&self, name: &'static str) -> Hdfs {
+        self.address(name)
+    }
+
+    /// The KDC of the secured clusters.
+    pub(crate) fn kdc(&self) -> Kdc {
+        self.address("kdc")
+    }
+
     /// Another HDFS cluster, which calls itself `ns1` too.
     pub(crate) fn hdfs_b(&self) -> Hdfs {
         self.address("hdfs-b")
@@ -176,6 +203,12 @@ impl Servers {
         self.call(&["resume", name]);
     }
 
+    /// Runs an administrator's command on a server, and gives what it prints.
+    pub(crate) fn admin(&self, name: &str, words: &[&str]) -> String {
+        let folder = self.folder.display().to_string();
+        run(&[&["admin", "--dir", &folder, name], words].concat())
+    }
+
     fn address<T: DeserializeOwned>(&self, name: &'static str) -> T {
         let cell = Arc::clone(self.addresses.lock().unwrap().entry(name).or_default());
         let address = cell.get_or_init(|| {
@@ -187,12 +220,17 @@ impl Servers {
     }
 
     fn call(&self, arguments: &[&str]) -> String {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/servers");
-        let output = Command::new(script).args(arguments).arg("--dir").arg(&self.folder).output().unwrap();
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "scripts/servers {arguments:?}: {errors}");
-        String::from_utf8(output.stdout).unwrap()
+        run(&[arguments, &["--dir", &self.folder.display().to_string()]].concat())
     }
+}
+
+/// Runs `scripts/servers`.
+fn run(arguments: &[&str]) -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/servers");
+    let output = Command::new(script).args(arguments).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "scripts/servers {arguments:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 impl Drop for Servers {

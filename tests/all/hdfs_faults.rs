@@ -1,0 +1,121 @@
+//! What administrators and machines do to an HDFS while it is used: safe mode, quotas, a wrong host name, DataNodes that die.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use weir_base::ErrorKind;
+use weir_fs::{FileSystems, Location, kind_of};
+
+use crate::support::{Servers, until};
+
+const LIMIT: Duration = Duration::from_secs(60);
+const MIB: usize = 1024 * 1024;
+/// The readers may read on.
+const GO_ON: u32 = u32::MAX;
+
+fn at(base: &str, properties: &[(&str, &str)]) -> Location {
+    let properties = properties.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    FileSystems::new(properties).resolve(&format!("{base}/faults-{}", uuid::Uuid::new_v4().simple())).unwrap()
+}
+
+fn bytes(length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at.wrapping_mul(2_654_435_761) >> 16) as u8).collect()
+}
+
+/// Reads a file, with a stop after its first piece until `reading` says so.
+async fn read_slowly(at: &Location, path: &Path, reading: &AtomicU32) -> Vec<u8> {
+    let mut chunks = at.store.get(path).await.unwrap().into_stream();
+    let mut read = chunks.next().await.unwrap().unwrap().to_vec();
+    reading.fetch_add(1, Ordering::SeqCst);
+    until("the DataNode is dead", LIMIT, async || (reading.load(Ordering::SeqCst) == GO_ON).then_some(())).await;
+    while let Some(chunk) = chunks.next().await {
+        read.extend_from_slice(&chunk.unwrap());
+    }
+    read
+}
+
+#[tokio::test]
+async fn a_wrong_host_is_named_in_time() {
+    let at = at("hdfs://no-such-host.invalid:8020", &[("fs.request.deadline", "4 s")]);
+    let begun = Instant::now();
+    let error = at.store.put(&at.path, "x".into()).await.unwrap_err();
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    let text = error.to_string();
+    assert!(text.contains("hdfs://no-such-host.invalid:8020/") && text.contains("failed to lookup address"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn safe_mode_is_waited_for_and_named_if_it_lasts() {
+    let servers = Servers::own();
+    let hdfs = tokio::task::block_in_place(|| servers.hdfs());
+    let patient = at(&hdfs.uri, &[]);
+    let impatient = at(&hdfs.uri, &[("fs.request.deadline", "3 s")]);
+    let safe_mode = |what: &str| tokio::task::block_in_place(|| servers.admin("hdfs", &["dfsadmin", "-safemode", what]));
+    safe_mode("enter");
+    let error = impatient.store.put(&impatient.path, "x".into()).await.unwrap_err();
+    assert_eq!(kind_of(&error), ErrorKind::Transient);
+    assert!(error.to_string().contains("safe mode"), "{error}");
+    let waiting = weir_base::task::spawn("a patient put", async move { patient.store.put(&patient.path, "x".into()).await });
+    safe_mode("leave");
+    waiting.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_is_no_reason_to_try_again() {
+    let servers = Servers::own();
+    let hdfs = tokio::task::block_in_place(|| servers.hdfs());
+    let at = at(&hdfs.uri, &[]);
+    let full = at.path.clone().join("full");
+    at.store.put(&full.clone().join("first"), "x".into()).await.unwrap();
+    let quota = |words: &[&str]| tokio::task::block_in_place(|| servers.admin("hdfs", &[&["dfsadmin"], words, &[&format!("/{full}")]].concat()));
+    for (words, told) in [(&["-setSpaceQuota", "1m"], "DSQuotaExceededException"), (&["-setQuota", "2"], "NSQuotaExceededException")] {
+        quota(words);
+        let begun = Instant::now();
+        let error = at.store.put(&full.clone().join("more"), bytes(1000).into()).await.unwrap_err();
+        assert!(kind_of(&error) == ErrorKind::User && begun.elapsed() < Duration::from_secs(10), "{:?}: {error}", begun.elapsed());
+        let text = weir_base::error::chain(&error);
+        assert!(text.contains(told) && text.contains(full.as_ref()) && !text.contains("\tat "), "{text}");
+        quota(&["-clrSpaceQuota"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_node_that_dies_is_no_loss_to_writers_or_readers() {
+    let servers = Servers::own();
+    let hdfs = tokio::task::block_in_place(|| servers.hdfs_of("hdfs-3"));
+    let at = at(&hdfs.uri, &[]);
+    let content = bytes(48 * MIB);
+    let first_pieces = AtomicU32::new(0);
+
+    let written = at.path.clone().join("written");
+    let mut upload = at.store.put_multipart(&written).await.unwrap();
+    for (number, part) in content.chunks(4 * MIB).enumerate() {
+        upload.put_part(part.to_vec().into()).await.unwrap();
+        if number == 5 {
+            tokio::task::block_in_place(|| servers.kill("hdfs-3.datanode-2"));
+        }
+    }
+    upload.complete().await.unwrap();
+    assert!(at.store.get(&written).await.unwrap().bytes().await.unwrap() == content, "two copies are left");
+
+    // A file that is begun now may be given to the dead one: it is begun again until the NameNode knows.
+    let begun = Instant::now();
+    let next = at.path.clone().join("next");
+    at.store.put(&next, content.clone().into()).await.unwrap();
+    assert!(begun.elapsed() < LIMIT, "{:?}", begun.elapsed());
+
+    // Two copies are left, and each reader takes one of them: among six there is one that loses its server.
+    let readers = (0..6).map(|_| read_slowly(&at, &next, &first_pieces));
+    let kill = async {
+        until("all read", LIMIT, async || (first_pieces.load(Ordering::SeqCst) == 6).then_some(())).await;
+        tokio::task::block_in_place(|| servers.kill("hdfs-3.datanode"));
+        first_pieces.store(GO_ON, Ordering::SeqCst);
+    };
+    let (all, ()) = futures::join!(futures::future::join_all(readers), kill);
+    assert!(all.iter().all(|read| *read == content), "{:?} of {} bytes", all.iter().map(Vec::len).collect::<Vec<_>>(), content.len());
+    tokio::task::block_in_place(|| servers.start("hdfs-3"));
+    until("three copies can be made again", LIMIT, async || at.store.put(&at.path.clone().join("again"), "x".into()).await.ok()).await;
+}

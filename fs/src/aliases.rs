@@ -26,7 +26,7 @@ use weir_base::options::{Problem, Problems};
 use crate::error::FsError;
 use crate::mounts::Scheme;
 
-pub use declaration::{ALIAS_OPTIONS, check_alias_key, is_alias_key};
+pub use declaration::{ALIAS_OPTIONS, is_alias_key, problem_of_alias_key};
 pub use rebind::{AliasBinding, UsedAlias, check_rebound};
 
 /// What all problems of aliases carry.

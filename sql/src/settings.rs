@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use weir_base::options::{OptionBag, OptionDecl, Position, Problem, Problems, ValueType, closest};
 use weir_base::secret::{MASK, is_sensitive_key};
-use weir_fs::aliases::{check_alias_key, is_alias_key};
+use weir_fs::aliases::{is_alias_key, problem_of_alias_key};
 
 use crate::plan::JobSettings;
 pub use keys::SETTINGS;
@@ -161,8 +161,10 @@ fn checked<'a>(
     position: Option<Position>,
     others: &BTreeMap<String, String>,
 ) -> Result<(&'a str, Vec<Problem>), Problems> {
-    if is_alias_key(key) {
-        check_alias_key(key, value, others).map_err(|problem| problem.at(position))?;
+    if is_alias_key(key)
+        && let Some(problem) = problem_of_alias_key(key, value, others)
+    {
+        return Err(problem.at(position).into());
     }
     let Some(decl) = SETTINGS.iter().find(|decl| decl.matches(key)) else { return undeclared(object, key, position) };
     if decl.key.contains('*') {
@@ -177,7 +179,7 @@ fn checked<'a>(
 fn undeclared<'a>(object: &str, key: &'a str, position: Option<Position>) -> Result<(&'a str, Vec<Problem>), Problems> {
     let idle = NO_EFFECT.contains(&key) || FOREIGN.iter().any(|prefix| key.starts_with(prefix));
     if !idle && OWNED.iter().any(|prefix| key.starts_with(prefix)) {
-        return Err(Problem { object: object.to_owned(), ..unknown(key) }.at(position).into());
+        return Err(Problem { object: object.into(), ..unknown(key) }.at(position).into());
     }
     let warning = Problem::warning("CFG-003", object, format!("'{key}' has no effect yet.")).at(position);
     Ok((key, if idle { vec![warning] } else { Vec::new() }))

@@ -13,7 +13,7 @@ pub struct Position {
     pub column: u64,
 }
 
-/// One thing that is wrong, or worth a warning.
+/// One thing that is wrong, or worth a warning. Small enough to be an error by itself, so texts that never grow are boxed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The code, such as `OPT-001`.
@@ -21,13 +21,13 @@ pub struct Problem {
     /// True if the statement may go on.
     pub warning: bool,
     /// What the problem is about: `Table 'c.d.t'`, `Alias 'a'`, `SET`.
-    pub object: String,
+    pub object: Box<str>,
     /// What is wrong; one sentence with its full stop.
     pub what: String,
     /// A `Did you mean …?` line.
-    pub suggestion: Option<String>,
+    pub suggestion: Option<Box<str>>,
     /// A remedy.
-    pub hint: Option<String>,
+    pub hint: Option<Box<str>>,
     /// Where it stands in the SQL text.
     pub position: Option<Position>,
 }
@@ -36,7 +36,7 @@ impl Problem {
     /// An error about `object`.
     #[must_use]
     pub fn new(code: &'static str, object: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { code, warning: false, object: object.into(), what: what.into(), suggestion: None, hint: None, position: None }
+        Self { code, warning: false, object: object.into().into_boxed_str(), what: what.into(), suggestion: None, hint: None, position: None }
     }
 
     /// A warning about `object`.
@@ -48,14 +48,14 @@ impl Problem {
     /// With a `Did you mean` line.
     #[must_use]
     pub fn suggest(mut self, suggestion: Option<String>) -> Self {
-        self.suggestion = suggestion;
+        self.suggestion = suggestion.map(String::into_boxed_str);
         self
     }
 
     /// With a remedy.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(hint.into().into_boxed_str());
         self
     }
 

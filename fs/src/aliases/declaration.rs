@@ -69,38 +69,39 @@ fn split(key: &str) -> Option<(String, &str)> {
     Some((name.to_ascii_lowercase(), &field[1..]))
 }
 
-/// Checks one key and its value by themselves; `others` are the properties beside it, among them those of other aliases.
-///
-/// # Errors
-/// A name that no alias may have, an unknown field, or a value that the field cannot take.
-pub fn check_alias_key(key: &str, value: &str, others: &BTreeMap<String, String>) -> Result<(), Problem> {
+/// What is wrong with one key and its value by themselves: a name that no alias may have, an unknown field, or a value that the field cannot
+/// take. `others` are the properties beside it, among them those of other aliases.
+pub fn problem_of_alias_key(key: &str, value: &str, others: &BTreeMap<String, String>) -> Option<Problem> {
     let Some((name, field)) = split(key) else {
-        return Err(unknown_field(key.strip_prefix(PREFIX).unwrap_or(key), key, ""));
+        return Some(unknown_field(key.strip_prefix(PREFIX).unwrap_or(key), key, ""));
     };
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '+' | '.' | '-');
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(fits) {
         let what = format!("'{name}' is no name for an alias. Expected a letter, then letters, digits, '+', '.' or '-'.");
-        return Err(problem(&name, what));
+        return Some(problem(&name, what));
     }
     if is_reserved(&name) {
         let what = format!("'{name}' is a scheme already, so it cannot be the name of an alias.");
-        return Err(problem(&name, what).hint(format!("Choose another name, such as 'my{name}'.")));
+        return Some(problem(&name, what).hint(format!("Choose another name, such as 'my{name}'.")));
     }
     let shown = if is_sensitive_key(key) { MASK } else { value };
-    match parse_field(field).ok_or_else(|| unknown_field(&name, key, field))? {
-        Field::Scheme => check_scheme(&name, value, others),
-        Field::ConfDir if !value.starts_with('/') => Err(problem(&name, format!("'{key}' must be an absolute path, but is '{shown}'."))),
+    let Some(known) = parse_field(field) else {
+        return Some(unknown_field(&name, key, field));
+    };
+    match known {
+        Field::Scheme => problem_of_scheme(&name, value, others),
+        Field::ConfDir if !value.starts_with('/') => Some(problem(&name, format!("'{key}' must be an absolute path, but is '{shown}'."))),
         Field::Authority if value.is_empty() || value.contains('/') => {
-            Err(problem(&name, format!("'{key}' must be a nameservice, host or bucket, but is '{shown}'.")))
+            Some(problem(&name, format!("'{key}' must be a nameservice, host or bucket, but is '{shown}'.")))
         }
-        Field::Root => check_root(&name, key, value),
+        Field::Root => problem_of_root(&name, key, value),
         Field::Persist if persist(value).is_none() => {
-            Err(problem(&name, format!("Invalid value for option '{key}': '{shown}'. Expected one of: [bound, alias].")))
+            Some(problem(&name, format!("Invalid value for option '{key}': '{shown}'. Expected one of: [bound, alias].")))
         }
         Field::AllowRebind if parse_boolean(value).is_none() => {
-            Err(problem(&name, format!("Invalid value for option '{key}': '{shown}' is not a boolean. Expected 'true' or 'false'.")))
+            Some(problem(&name, format!("Invalid value for option '{key}': '{shown}' is not a boolean. Expected 'true' or 'false'.")))
         }
-        _ => Ok(()),
+        _ => None,
     }
 }
 
@@ -122,27 +123,27 @@ fn unknown_field(name: &str, key: &str, field: &str) -> Problem {
     problem(name, format!("unknown key '{key}'.")).suggest(near).hint(format!("An alias has the keys {}.", FIELDS.join(", ")))
 }
 
-fn check_scheme(name: &str, value: &str, others: &BTreeMap<String, String>) -> Result<(), Problem> {
+fn problem_of_scheme(name: &str, value: &str, others: &BTreeMap<String, String>) -> Option<Problem> {
     let value = value.to_ascii_lowercase();
     if built_in(&value).is_some() {
-        return Ok(());
+        return None;
     }
     let bound = others.iter().find(|(key, _)| split(key).is_some_and(|(other, field)| other == value && field == "scheme"));
     if let Some((_, scheme)) = bound {
         let what = format!("'{PREFIX}{name}.scheme' is '{value}', which is an alias itself.");
-        return Err(problem(name, what).hint(format!("Bind it to '{scheme}', and give it a configuration of its own.")));
+        return Some(problem(name, what).hint(format!("Bind it to '{scheme}', and give it a configuration of its own.")));
     }
-    Err(problem(name, unknown_scheme(&value, &[])))
+    Some(problem(name, unknown_scheme(&value, &[])))
 }
 
-fn check_root(name: &str, key: &str, value: &str) -> Result<(), Problem> {
+fn problem_of_root(name: &str, key: &str, value: &str) -> Option<Problem> {
     if !value.starts_with('/') {
-        return Err(problem(name, format!("'{key}' must be an absolute path, but is '{value}'.")));
+        return Some(problem(name, format!("'{key}' must be an absolute path, but is '{value}'.")));
     }
     if value.split('/').any(|segment| segment == ".." || segment == ".") {
-        return Err(problem(name, format!("'{key}' is '{value}': write it without '.' and '..'.")));
+        return Some(problem(name, format!("'{key}' is '{value}': write it without '.' and '..'.")));
     }
-    Ok(())
+    None
 }
 
 fn persist(value: &str) -> Option<Persist> {
@@ -164,7 +165,7 @@ pub(super) fn all(properties: &BTreeMap<String, String>) -> BTreeMap<String, Res
 }
 
 fn one(name: &str, keys: &[(&str, &str)], properties: &BTreeMap<String, String>) -> Result<Alias, Problems> {
-    let mut problems: Vec<Problem> = keys.iter().filter_map(|(key, value)| check_alias_key(key, value, properties).err()).collect();
+    let mut problems: Vec<Problem> = keys.iter().filter_map(|(key, value)| problem_of_alias_key(key, value, properties)).collect();
     // Limits are no configuration of a cluster: what the process says of them holds for its aliases too, unless they say otherwise.
     let limits = properties.iter().filter(|(key, _)| key.starts_with("fs.request."));
     let mut own: BTreeMap<String, String> = limits.map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -234,7 +235,7 @@ mod tests {
 
     fn refused(key: &str, value: &str) -> String {
         let others = properties(&[("fs.alias.other.scheme", "hdfs")]);
-        check_alias_key(key, value, &others).expect_err("refused").to_string()
+        problem_of_alias_key(key, value, &others).expect("refused").to_string()
     }
 
     #[test]

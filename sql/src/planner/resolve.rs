@@ -257,7 +257,7 @@ pub(crate) async fn find(session: &SessionParts, path: &TablePath, at: Position)
 /// That a name stands for no table, with the nearest of `known`.
 pub(crate) fn missing_table<'a>(path: &TablePath, known: impl IntoIterator<Item = &'a str>) -> Problem {
     let problem = missing("Table", &path.table, "it does not exist.", known);
-    Problem { object: format!("Table '{path}'"), ..problem }
+    Problem { object: format!("Table '{path}'").into(), ..problem }
 }
 
 /// The plan of a view's query, its columns renamed.

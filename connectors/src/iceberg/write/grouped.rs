@@ -43,6 +43,9 @@ impl Ranges {
 /// Batches with the partition number of each row.
 pub(super) type Numbered = Vec<(RecordBatch, Vec<u32>)>;
 
+/// The batches of each hot partition, and the rows of all others as a run if there are any.
+pub(super) type Split = (Vec<(u32, Vec<RecordBatch>)>, Option<MemoryRun>);
+
 /// Batches, and the order of their rows by partition; rows of one partition keep their order.
 #[derive(Debug)]
 pub(super) struct Grouped {
@@ -93,7 +96,7 @@ impl Grouped {
 
     /// The rows of each partition in `hot`, and those of all others as a run. Copies each row once, or not at all if all are of one partition
     /// and that is hot.
-    pub(super) fn split(self, hot: &[u32]) -> Result<(Vec<(u32, Vec<RecordBatch>)>, Option<MemoryRun>), ArrowError> {
+    pub(super) fn split(self, hot: &[u32]) -> Result<Split, ArrowError> {
         if let ([only], [(number, _)]) = (hot, self.ranges.0.as_slice())
             && only == number
         {

@@ -76,10 +76,12 @@ pub(crate) fn build(
         .with_allow_http(true)
         .with_connect_timeout(limits.timeout.min(std::time::Duration::from_secs(5)))
         .with_timeout(limits.deadline);
+    // The store gives up by itself, and says why, a little before its time is over: the cut would only say that there was no answer.
+    let enough = limits.timeout.min(limits.deadline) * 3 / 4;
     let retry = RetryConfig {
-        backoff: BackoffConfig { init_backoff: limits.pause, max_backoff: std::time::Duration::from_secs(5), base: 2.0 },
-        max_retries: 10,
-        retry_timeout: limits.timeout,
+        backoff: BackoffConfig { init_backoff: limits.pause, max_backoff: (enough / 6).max(limits.pause), base: 2.0 },
+        max_retries: usize::MAX,
+        retry_timeout: enough,
     };
     let store = builder
         .with_bucket_name(bucket)

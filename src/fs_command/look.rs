@@ -230,16 +230,18 @@ mod tests {
     use object_store::path::Path;
 
     use super::*;
+    use crate::fs_command::cli::{Command, Fs};
 
     #[derive(Debug, Parser)]
     struct Line {
         #[command(flatten)]
-        find: Find,
+        fs: Fs,
     }
 
     fn fits_with(options: &[&str], found: &Status) -> bool {
-        let line = Line::try_parse_from(["find", "/x"].iter().chain(options)).expect("parses");
-        fits(&line.find, found, Utc::now())
+        let line = Line::try_parse_from(["fs", "find", "/x"].iter().chain(options)).expect("parses");
+        let Command::Find(find) = line.fs.command else { panic!("another command") };
+        fits(&find, found, Utc::now())
     }
 
     #[test]

@@ -178,7 +178,7 @@ async fn a_broker_that_restarts_is_waited_for_at_the_start_and_while_reading() {
     let mut sent = topic.produce((0..20_000).map(message)).await;
     servers.stop("kafka");
     let mut running = folder.weir(["--log", "info,weir_connectors=debug", "run", file.to_str().unwrap()]).start();
-    running.logged("the attempt failed, the job goes on after a wait", LIMIT).await;
+    running.logged("attempt failed, the next one begins after a wait", LIMIT).await;
     servers.start("kafka");
     let printed = |count: usize| {
         let path = folder.path("0.weir.stdout");

@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn find_takes_what_meets_every_condition() {
         let hour_old = Utc::now() - TimeDelta::hours(1);
-        let file = Status { kind: Kind::File, size: 2048, modified: Some(hour_old), ..Status::folder(Path::from("x/a[1].gz")) };
+        let file = Status { kind: Kind::File, size: 2048, modified: Some(hour_old), ..Status::folder(Path::parse("x/a[1].gz").expect("a path")) };
         for options in [vec![], vec!["--name", "a*.gz"], vec!["--name", "a[[]1].g?"], vec!["--type", "f"], vec!["--min-size", "2kb"]] {
             assert!(fits_with(&options, &file), "{options:?}");
         }

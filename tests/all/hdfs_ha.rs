@@ -40,7 +40,7 @@ async fn a_job_goes_on_when_the_active_name_node_is_killed() {
         ..job
     };
     let file = job.write(&folder);
-    let mut running = folder.weir(run(&file)).start();
+    let running = folder.weir(run(&file)).start();
     let http = endpoint(&folder, 0).await;
     until("rows are committed", LIMIT, async || committed_rows(&http).await.filter(|rows| *rows > 0)).await;
     tokio::task::block_in_place(|| servers.kill("hdfs-ha.nn1"));

@@ -8,6 +8,7 @@ mod fs_command;
 mod logging;
 mod output;
 mod quickstart;
+mod signals;
 mod status_line;
 
 use std::io::Write;

@@ -3,19 +3,17 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use weir_base::memory::MemoryBudget;
-use weir_base::task::{Task, spawn};
+use weir_base::task::spawn;
 use weir_fs::FileSystems;
 use weir_runtime::{HttpEndpoint, Job, JobEnvironment, JobOptions, JobState, JobStatus, StatusBoard};
 use weir_sql::plan::JobPlan;
 
 use crate::failure::Failure;
+use crate::signals::stop_on_signals;
 use crate::status_line;
 
-/// Exit code of a process that was told twice to stop: 128 and the number of SIGINT.
-const STOPPED_AT_ONCE: i32 = 130;
 const REFRESH: Duration = Duration::from_millis(500);
 
 /// How a job is run.
@@ -35,7 +33,9 @@ pub(super) async fn run(plan: JobPlan, running: Running) -> Result<(), Failure> 
     let endpoint = HttpEndpoint::open(running.http, board.clone()).await.map_err(|error| Failure::of(&error))?;
     tracing::info!(job = name, status = format!("http://{}/status", endpoint.address()), "job starts");
     let stop = CancellationToken::new();
-    let _signals = stop_on_signals(stop.clone())?;
+    let first = || tracing::info!("stopping: the epoch is finished and committed; a second signal stops at once");
+    let second = || tracing::warn!("stopped at once; the next start goes on from the last checkpoint");
+    let _signals = stop_on_signals(stop.clone(), first, second)?;
     status_line::show();
     let _line = spawn("status line", show_status(board));
     let report = job.run(stop).await;
@@ -44,27 +44,6 @@ pub(super) async fn run(plan: JobPlan, running: Running) -> Result<(), Failure> 
     let end = if report.stopped { "job stopped" } else { "job finished: its sources have ended" };
     tracing::info!(job = name, rows = report.rows, commits = report.commits, restarts = report.restarts, "{end}");
     Ok(())
-}
-
-fn stop_on_signals(stop: CancellationToken) -> Result<Task<()>, Failure> {
-    let failed = |error: std::io::Error| Failure::internal(format!("signals cannot be received: {error}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    Ok(spawn("stop signals", async move {
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            if stop.is_cancelled() {
-                status_line::clear();
-                tracing::warn!("stopped at once; the next start goes on from the last checkpoint");
-                std::process::exit(STOPPED_AT_ONCE);
-            }
-            tracing::info!("stopping: the epoch is finished and committed; a second signal stops at once");
-            stop.cancel();
-        }
-    }))
 }
 
 async fn show_status(board: StatusBoard) {

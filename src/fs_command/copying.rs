@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use weir_base::task::{Task, spawn};
 use weir_fs::transfer::{self, CopyOptions, Event, Existing, Moved, Outcome, Place, Source};
@@ -17,10 +16,9 @@ use super::cli::{Copying, Cp, Mv};
 use super::context::Context;
 use super::print::{seconds, shown, size};
 use crate::failure::Failure;
+use crate::signals::{INTERRUPTED, stop_on_signals};
 use crate::status_line;
 
-/// Exit code of a command that was interrupted: 128 and the number of SIGINT.
-const INTERRUPTED: u8 = 130;
 const REFRESH: Duration = Duration::from_millis(300);
 
 /// Which ends of a copy are on the local disk.
@@ -111,7 +109,7 @@ impl Running {
                 status_line::set(format!("{}; {} read", shown.text(begun.elapsed()), size(shown.read.load(Ordering::Relaxed), true)));
             }
         });
-        let signals = stop_on_signals(stop.clone())?;
+        let signals = stop_on_signals(stop.clone(), || {}, || {})?;
         Ok(Self { tally, stop, begun, _tasks: [line, signals] })
     }
 
@@ -136,26 +134,6 @@ impl Running {
         context.printer.note("interrupted; the same command with --resume goes on")?;
         Err(Failure::silent(INTERRUPTED))
     }
-}
-
-/// The first signal ends the copying in good order, the second at once.
-fn stop_on_signals(stop: CancellationToken) -> Result<Task<()>, Failure> {
-    let failed = |error: std::io::Error| Failure::internal(format!("signals cannot be received: {error}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    Ok(spawn("stop signals", async move {
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            if stop.is_cancelled() {
-                status_line::clear();
-                std::process::exit(i32::from(INTERRUPTED));
-            }
-            stop.cancel();
-        }
-    }))
 }
 
 /// A source, where it goes, and what is there.

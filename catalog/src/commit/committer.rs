@@ -27,9 +27,20 @@ use crate::properties::{EXPIRE_OWN, value_or};
 /// a stream that loses races for a while has nothing better to do than to try again.
 const CONFLICTS: u32 = 100;
 
-/// The longest that one append is tried before its caller hears why it does not succeed, and may begin anew;
-/// `commit.retry.total-timeout-ms` may shorten it.
+/// The longest that one append goes on losing races, unless the table says `commit.retry.total-timeout-ms`: Iceberg's own default. Each
+/// race that is lost is a commit of somebody else, so there is no reason to give up early.
+const PATIENCE_WITH_OTHERS: Duration = Duration::from_secs(30 * 60);
+
+/// The longest that one append is tried while the catalog or a store fails, before its caller hears why it does not succeed and may begin
+/// anew; `commit.retry.total-timeout-ms` may shorten it.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The longest wait after a race that was lost, unless the table says `commit.retry.max-wait-ms`: about the time of a commit, since
+/// whoever waits for much longer than the others is overtaken by them again and again.
+const WAIT_FOR_OTHERS: Duration = Duration::from_secs(2);
+
+/// The longest wait after a failure.
+const WAIT_FOR_SERVERS: Duration = Duration::from_secs(10);
 
 /// Own snapshots are expired at most so often.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
@@ -48,8 +59,12 @@ pub struct TableCommitter {
 /// Between tries.
 #[derive(Debug)]
 struct Pace {
-    backoff: Backoff,
+    conflicts: Backoff,
     conflicts_left: u32,
+    /// Since the last conflict, which is an answer too.
+    failures: Backoff,
+    min: Duration,
+    patience: Duration,
 }
 
 /// A try that did not succeed, as far as the answers say.
@@ -257,9 +272,15 @@ impl Pace {
         let millis =
             |key, default: Duration| Duration::from_millis(value_or(properties, key, u64::try_from(default.as_millis()).unwrap_or(u64::MAX)));
         let min = millis("commit.retry.min-wait-ms", Duration::from_millis(50));
-        let max = millis("commit.retry.max-wait-ms", Duration::from_secs(10));
-        let patience = millis("commit.retry.total-timeout-ms", PATIENCE).min(PATIENCE);
-        Self { backoff: Backoff::new(min, max, patience), conflicts_left: value_or(properties, "commit.retry.num-retries", CONFLICTS) }
+        let whole = millis("commit.retry.total-timeout-ms", PATIENCE_WITH_OTHERS);
+        let patience = whole.min(PATIENCE);
+        Self {
+            conflicts: Backoff::new(min, millis("commit.retry.max-wait-ms", WAIT_FOR_OTHERS), whole),
+            conflicts_left: value_or(properties, "commit.retry.num-retries", CONFLICTS),
+            failures: Backoff::new(min, WAIT_FOR_SERVERS, patience),
+            min,
+            patience,
+        }
     }
 
     /// Whether the error may be followed by another try; waits until then.
@@ -268,9 +289,10 @@ impl Pace {
             ErrorKind::Conflict if self.conflicts_left == 0 => false,
             ErrorKind::Conflict => {
                 self.conflicts_left -= 1;
-                self.backoff.wait().await
+                self.failures = Backoff::new(self.min, WAIT_FOR_SERVERS, self.patience);
+                self.conflicts.wait().await
             }
-            ErrorKind::Transient => self.backoff.wait().await,
+            ErrorKind::Transient => self.failures.wait().await,
             ErrorKind::User | ErrorKind::Fenced | ErrorKind::Corrupt | ErrorKind::Internal => false,
         }
     }

@@ -98,13 +98,13 @@ pub const TABLE_PROPERTIES: &[OptionDecl] = &[
     for_others("read.split.open-file-cost", ValueType::MemorySize).default("4 mb"),
     OptionDecl::new("commit.retry.num-retries", COUNT, "Retries of a commit that met another writer's.").default("100"),
     OptionDecl::new("commit.retry.min-wait-ms", COUNT, "Shortest wait between retries.").default("50"),
-    OptionDecl::new("commit.retry.max-wait-ms", COUNT, "Longest wait between retries.").default("10000"),
+    OptionDecl::new("commit.retry.max-wait-ms", COUNT, "Longest wait after a commit of another writer.").default("2000"),
     OptionDecl::new(
         "commit.retry.total-timeout-ms",
         COUNT,
-        "How long a commit is tried in one go, a minute at most; the job tells why and begins anew until `execution.checkpointing.timeout`.",
+        "How long a commit races with other writers before the job begins anew. While the catalog or a store fails, a minute at most.",
     )
-    .default("60000"),
+    .default("1800000"),
     OptionDecl::new("commit.status-check.num-retries", COUNT, "For other engines: Weir looks for its snapshot until the deadline."),
     OptionDecl::new("commit.manifest.min-count-to-merge", COUNT, "Manifests at which an append merges them.").default("100"),
     OptionDecl::new("commit.manifest.target-size-bytes", ValueType::MemorySize, "Size of merged manifests.").default("8 mb"),

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
@@ -34,7 +34,7 @@ pub(super) struct Health {
     away: AtomicBool,
     // There is a last fault.
     troubled: AtomicBool,
-    last: Mutex<Option<Fault>>,
+    last: watch::Sender<Option<Fault>>,
     // Commits of group offsets that wait for an answer.
     commits: watch::Sender<usize>,
     counters: SourceCounters,
@@ -44,7 +44,7 @@ impl Health {
     /// Healthy brokers of the source that messages call `object`.
     pub(super) fn new(object: impl Into<String>, counters: SourceCounters) -> Self {
         let (object, commits) = (object.into(), watch::Sender::new(0));
-        Self { object, away: AtomicBool::new(false), troubled: AtomicBool::new(false), last: Mutex::new(None), commits, counters }
+        Self { object, away: AtomicBool::new(false), troubled: AtomicBool::new(false), last: watch::Sender::new(None), commits, counters }
     }
 
     /// A broker has answered.
@@ -53,7 +53,7 @@ impl Health {
             tracing::debug!(source = self.object, "brokers are back");
         }
         if self.troubled.load(Ordering::Relaxed) && self.troubled.swap(false, Ordering::Relaxed) {
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            self.last.send_replace(None);
         }
     }
 
@@ -66,12 +66,21 @@ impl Health {
             return;
         }
         tracing::debug!(source = self.object, code = ?fault.code, reason = fault.text, "client error");
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+        self.last.send_replace(Some(fault));
         self.troubled.store(true, Ordering::Relaxed);
     }
 
     fn last(&self) -> Option<Fault> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.last.borrow().clone()
+    }
+
+    /// Waits until it is known why nobody answers: a call may end a moment before the client tells what has happened to its connection.
+    async fn explained(&self) {
+        const A_MOMENT: Duration = Duration::from_secs(1);
+        let mut last = self.last.subscribe();
+        if tokio::time::timeout(A_MOMENT, last.wait_for(Option::is_some)).await.is_err() {
+            tracing::debug!(source = self.object, "the client does not say why nobody answers");
+        }
     }
 
     fn reason(&self) -> Option<String> {
@@ -234,7 +243,16 @@ impl Client {
         let native = Arc::clone(&self.native);
         let fetched = blocking("kafka metadata", move || native.fetch_metadata(topic.as_deref(), limit)).await;
         let fetched = fetched.map_err(|error| ConnectorError::internal("metadata could not be asked for").with_source(error))?;
-        fetched.map_err(|error| self.error("metadata", &Fault::of_binding(&error)))
+        match fetched {
+            Ok(metadata) => Ok(metadata),
+            Err(error) => {
+                let fault = Fault::of_binding(&error);
+                if is_silence(fault.code) {
+                    self.health.explained().await;
+                }
+                Err(self.error("metadata", &fault))
+            }
+        }
     }
 
     /// Sends offsets of the group on their way.

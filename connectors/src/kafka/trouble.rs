@@ -19,8 +19,8 @@ pub(super) fn kind_of(fault: &Fault) -> ErrorKind {
     match fault.code {
         // A broker that goes away during a handshake is reported with these codes too.
         Code::Authentication | Code::SSL if is_cut_off(fault) => ErrorKind::Transient,
-        // A broker tells that only after the handshake, by closing the connection.
-        _ if wants_certificate(fault) => ErrorKind::User,
+        // A broker tells that only after the handshake, by closing the connection; and the client may tell both with any code.
+        _ if wants_certificate(fault) || is_stranger(fault) => ErrorKind::User,
         Code::Authentication
         | Code::SaslAuthenticationFailed
         | Code::UnsupportedSASLMechanism
@@ -50,6 +50,11 @@ fn wants_certificate(fault: &Fault) -> bool {
         .any(|words| fault.text.contains(words))
 }
 
+/// Whether a broker's own certificate is not trusted.
+fn is_stranger(fault: &Fault) -> bool {
+    ["certificate verify failed", "could not be verified"].iter().any(|words| fault.text.contains(words))
+}
+
 /// What the user can do about an error, by the names of the options; a sentence.
 pub(super) fn remedy(fault: &Fault) -> Option<&'static str> {
     use RDKafkaErrorCode as Code;
@@ -65,16 +70,17 @@ pub(super) fn remedy(fault: &Fault) -> Option<&'static str> {
         Code::Authentication | Code::SaslAuthenticationFailed => Some(
             "Check 'properties.sasl.username' and 'properties.sasl.password' (or 'properties.sasl.jaas.config'), and 'properties.sasl.mechanism'.",
         ),
-        Code::SSL if says(&["certificate verify failed", "could not be verified"]) => Some(
+        _ if is_stranger(fault) => Some(
             "Check 'properties.ssl.ca.location': it must name, as PEM, the certificate of the authority that signed the brokers' certificates; these \
              must be for the hosts in 'properties.bootstrap.servers'.",
         ),
         Code::SSL => Some("Check 'properties.security.protocol' and 'properties.ssl.*'."),
         Code::TopicAuthorizationFailed => Some("The user needs the right to describe and to read the topic."),
         Code::GroupAuthorizationFailed => Some("The user needs the right to read the group in 'properties.group.id'."),
-        Code::BrokerTransportFailure if says(&["security.protocol", "PLAINTEXT broker listener", "Disconnected", "Send failed"]) => {
+        Code::BrokerTransportFailure if says(&["security.protocol", "PLAINTEXT broker listener", "Disconnected", "Send failed", "Meta data"]) => {
             Some("If the brokers are up, check 'properties.security.protocol'.")
         }
+        Code::OperationTimedOut => Some("Check 'properties.bootstrap.servers', and 'properties.security.protocol' if the brokers are up."),
         _ => None,
     }
 }
@@ -124,6 +130,11 @@ mod tests {
                 Code::BrokerTransportFailure,
                 "Receive failed: error:0A00045C:SSL routines::tlsv13 alert certificate required: SSL alert number 116",
                 "'properties.ssl.certificate.location'",
+            ),
+            (
+                Code::BrokerTransportFailure,
+                "error:0A000086:SSL routines::certificate verify failed (after 2ms in state SSL_HANDSHAKE)",
+                "'properties.ssl.ca.location'",
             ),
             (Code::SSL, "SSL handshake failed: unsupported protocol", "'properties.ssl.*'"),
         ];

@@ -59,6 +59,18 @@ pub async fn data_files(table: &LakeTable, snapshot_id: Option<i64>) -> Result<V
     }
 }
 
+/// The files that a snapshot added, of data and of deletes. Reads only the manifests that came with it.
+///
+/// # Errors
+/// As [`data_files`].
+pub async fn added_files(table: &LakeTable, snapshot: &Snapshot) -> Result<Vec<LiveFile>, CatalogError> {
+    let id = snapshot.snapshot_id();
+    let manifests = read_manifest_list(table, snapshot).await?.into_iter().filter(|manifest| manifest.added_snapshot_id == id);
+    let mut added = live_of(table, manifests).await?;
+    added.retain(|live| live.snapshot_id == Some(id));
+    Ok(added)
+}
+
 /// What `files` add up to.
 #[must_use]
 pub fn totals(files: &[LiveFile]) -> Totals {
@@ -74,7 +86,10 @@ pub fn totals(files: &[LiveFile]) -> Totals {
 }
 
 async fn live_files(table: &LakeTable, snapshot: &Snapshot) -> Result<Vec<LiveFile>, CatalogError> {
-    let manifests = read_manifest_list(table, snapshot).await?;
+    live_of(table, read_manifest_list(table, snapshot).await?).await
+}
+
+async fn live_of(table: &LakeTable, manifests: impl IntoIterator<Item = ManifestFile>) -> Result<Vec<LiveFile>, CatalogError> {
     let reads = manifests.into_iter().map(|manifest| live_in(table.clone(), manifest));
     let all: Vec<Vec<LiveFile>> = futures::stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
     Ok(all.into_iter().flatten().collect())

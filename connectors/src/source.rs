@@ -4,6 +4,9 @@
 //! now, and lets the [`SplitReader`]s read up to positions of its choice. Readers live across epochs and keep reading ahead; an epoch ends
 //! when every reader has reached the commanded end, so the ends together are a consistent cut.
 
+mod gaps;
+
+use std::collections::BTreeMap;
 use std::fmt;
 
 use arrow_array::RecordBatch;
@@ -13,6 +16,7 @@ use weir_base::memory::MemoryBudget;
 
 use crate::error::ConnectorError;
 
+pub use gaps::Gaps;
 pub use weir_catalog::marker::{Cut, Cuts, SplitId, SplitPosition};
 
 /// How far the splits can be read at the moment of asking.
@@ -24,6 +28,8 @@ pub struct Frontier {
     pub discovered: Cut,
     /// The source is bounded and `ends` are its final ends.
     pub finished: bool,
+    /// Where the positions of a split are not dense. For splits that are not named here, every position may hold a record.
+    pub gaps: BTreeMap<SplitId, Gaps>,
 }
 
 /// A stream source, made from a table declaration. Making it does no I/O.

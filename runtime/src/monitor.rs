@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use weir_base::task::Task;
 use weir_base::{Classified, ErrorKind};
 use weir_connectors::ConnectorError;
-use weir_connectors::source::{Cut, Cuts, Frontier, SplitEnumerator};
+use weir_connectors::source::{Cut, Cuts, Frontier, Gaps, SplitEnumerator};
 
 use crate::epoch::{Failure, SplitKey};
 use crate::error::RuntimeError;
@@ -62,10 +62,11 @@ impl Monitors {
         Self { sources: sources.collect() }
     }
 
-    /// End of a split, if it is known yet.
-    pub(crate) fn end(&self, (source, split): &SplitKey) -> Option<i64> {
+    /// End of a split, if it is known yet, and the gaps before it.
+    pub(crate) fn end(&self, (source, split): &SplitKey) -> Option<(i64, Gaps)> {
         let known = self.sources.get(source)?.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.ends.get(split).map(|end| end.offset)
+        let gaps = known.gaps.get(split).cloned().unwrap_or_default();
+        known.ends.get(split).map(|end| (end.offset, gaps))
     }
 
     /// Whether every source is bounded and knows its final ends.
@@ -205,6 +206,7 @@ impl Watch {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let new = known.ends != frontier.ends || known.finished != frontier.finished || !frontier.discovered.is_empty();
         known.ends = frontier.ends;
+        known.gaps = frontier.gaps;
         known.finished = frontier.finished;
         known.discovered.extend(frontier.discovered);
         drop(known);

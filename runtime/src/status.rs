@@ -83,7 +83,7 @@ pub struct SplitStatus {
     pub cut: Option<i64>,
     /// End as last seen.
     pub end: Option<i64>,
-    /// `end - position`.
+    /// Records between position and end, at most.
     pub lag: i64,
 }
 
@@ -199,7 +199,8 @@ impl Live {
     fn split(&self, key: &SplitKey, position: i64) -> SplitStatus {
         let end = self.monitors.upgrade().and_then(|monitors| monitors.end(key));
         let cut = self.durable.get(&key.0).and_then(|cut| cut.get(&key.1)).map(|cut| cut.offset);
-        SplitStatus { position, cut, end, lag: end.map_or(0, |end| (end - position).max(0)) }
+        let lag = end.as_ref().map_or(0, |(end, gaps)| gaps.records(position, *end));
+        SplitStatus { position, cut, end: end.map(|(end, _)| end), lag }
     }
 
     fn rate(&mut self, source: &str, rows: u64) -> f64 {

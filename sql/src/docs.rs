@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use weir_base::options::OptionDecl;
-use weir_connectors::iceberg::{CONNECTOR_OPTIONS, READ_OPTIONS, TABLE_PROPERTIES, WRITE_OPTIONS};
+use weir_connectors::iceberg::{CONNECTOR_OPTIONS, READ_OPTIONS, STREAM_OPTIONS, TABLE_PROPERTIES, WRITE_OPTIONS};
 use weir_connectors::registry::Registry;
 use weir_fs::aliases::ALIAS_OPTIONS;
 
@@ -56,6 +56,12 @@ pub(crate) const ICEBERG: &[(&str, &str, &[OptionDecl])] = &[
         WRITE_OPTIONS,
     ),
     ("Iceberg: reading", "Options of an OPTIONS hint after a table in FROM, or of a table with the connector `iceberg`.", READ_OPTIONS),
+    (
+        "Iceberg: reading as a stream",
+        "Options of an OPTIONS hint after a table in FROM, or of a table with the connector `iceberg`. Whether a read is a stream is decided by them \
+         alone, not by SET.",
+        STREAM_OPTIONS,
+    ),
 ];
 
 fn section(title: &str, doc: &str, options: &[OptionDecl]) -> String {

@@ -6,6 +6,7 @@ use weir_base::options::{Position, Problem, Problems, closest};
 use weir_base::{Classified, ErrorKind};
 use weir_catalog::CatalogError;
 use weir_connectors::ConnectorError;
+use weir_connectors::iceberg::StreamError;
 
 /// Code of a thing that does not exist.
 pub(crate) const NOT_FOUND: &str = "SQL-002";
@@ -39,6 +40,15 @@ pub enum SqlError {
     /// A defect in Weir.
     #[error("{0}")]
     Internal(String),
+}
+
+impl From<StreamError> for SqlError {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::Options(problems) => Self::Problems(problems),
+            StreamError::Table(error) => Self::Connector(error),
+        }
+    }
 }
 
 impl From<Problem> for SqlError {

@@ -32,6 +32,8 @@ mod kafka_source;
 #[cfg(test)]
 mod kerberos;
 #[cfg(test)]
+mod lake_stream;
+#[cfg(test)]
 mod linked;
 #[cfg(test)]
 mod memory;

@@ -162,7 +162,8 @@ pub(super) fn frontier_after(rows: &Rows, start: &Cut, due: i64, elapsed: Durati
         let offset = rows.of_split(readable, split).max(start.offset);
         Some((id.clone(), SplitPosition { offset, ..start.clone() }))
     };
-    Frontier { ends: start.iter().filter_map(end).collect(), discovered: Cut::new(), finished: rows.total.is_some_and(|total| due >= total) }
+    let finished = rows.total.is_some_and(|total| due >= total);
+    Frontier { ends: start.iter().filter_map(end).collect(), finished, ..Frontier::default() }
 }
 
 /// Makes the rows of one split.

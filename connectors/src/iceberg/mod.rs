@@ -1,12 +1,13 @@
 //! Iceberg tables: the sink, its committer, and batch reads.
 //!
 //! [`IcebergSink`] writes Parquet files and describes them; [`IcebergCommitter`] hands the descriptions of an epoch to the table's
-//! committer in `weir-catalog`; [`IcebergScan`] reads a snapshot into DataFusion.
+//! committer in `weir-catalog`; [`IcebergScan`] reads a snapshot into DataFusion, [`IcebergStream`] what commits add.
 
 mod committer;
 mod leaves;
 mod properties;
 mod read;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -15,6 +16,7 @@ mod write;
 
 pub use committer::IcebergCommitter;
 pub use read::{IcebergScan, READ_OPTIONS};
+pub use stream::{IcebergStream, STREAM_OPTIONS, StreamError, is_streaming};
 pub use weir_catalog::properties::TABLE_PROPERTIES;
 pub use with::{CONNECTOR_OPTIONS, TableLink, TableWith};
 pub use write::{IcebergSink, WRITE_OPTIONS};

@@ -33,10 +33,10 @@ impl IntentLog for NoIntents {
     }
 }
 
-struct Lake {
+pub(in crate::iceberg) struct Lake {
     _folder: TempDir,
-    catalog: Arc<dyn LakeCatalog>,
-    table: LakeTable,
+    pub(in crate::iceberg) catalog: Arc<dyn LakeCatalog>,
+    pub(in crate::iceberg) table: LakeTable,
 }
 
 fn props() -> Fields {
@@ -53,7 +53,7 @@ fn columns() -> ArrowSchema {
 }
 
 impl Lake {
-    async fn new(partitioned_by: &[(&str, Transform)], key: &[&str]) -> Self {
+    pub(in crate::iceberg) async fn new(partitioned_by: &[(&str, Transform)], key: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("folder");
         let mut options = OptionBag::new("Catalog 'lake'");
         for (name, value) in [("type", "iceberg"), ("catalog-type", "memory"), ("warehouse", &format!("file://{}", folder.path().display()))] {
@@ -76,11 +76,11 @@ impl Lake {
         Self { _folder: folder, catalog, table }
     }
 
-    fn sink(&self, hints: &[(&str, &str)]) -> IcebergSink {
+    pub(in crate::iceberg) fn sink(&self, hints: &[(&str, &str)]) -> IcebergSink {
         IcebergSink::open(&self.catalog, &self.table, &bag(hints)).expect("sink").value
     }
 
-    async fn reload(&mut self) {
+    pub(in crate::iceberg) async fn reload(&mut self) {
         self.table = self.catalog.load(&self.table.id).await.expect("table");
     }
 
@@ -96,7 +96,7 @@ impl Lake {
     }
 }
 
-fn bag(hints: &[(&str, &str)]) -> OptionBag {
+pub(in crate::iceberg) fn bag(hints: &[(&str, &str)]) -> OptionBag {
     let mut bag = OptionBag::new("Table 'lake.shop.orders'");
     for (key, value) in hints {
         bag.insert(*key, *value, None);
@@ -139,7 +139,7 @@ fn cut(offset: i64) -> BTreeMap<String, Cut> {
     BTreeMap::from([("src".to_owned(), Cut::from([(SplitId("orders/0".to_owned()), position)]))])
 }
 
-async fn commit(sink: &IcebergSink, number: u64, from: i64, to: i64) -> (SinkCommit, Committed) {
+pub(in crate::iceberg) async fn commit(sink: &IcebergSink, number: u64, from: i64, to: i64) -> (SinkCommit, Committed) {
     let committer = sink.committer().expect("committer");
     let commit = SinkCommit {
         incarnation: committer.state("job", "s").await.expect("state").incarnation,

@@ -12,6 +12,7 @@ use weir_fs::FileSystems;
 
 use super::properties::check_table_properties;
 use super::read::READ_OPTIONS;
+use super::stream::STREAM_OPTIONS;
 use super::write::{WRITE_OPTIONS, check_write_options};
 use crate::registry::{CONNECTOR, ICEBERG, Opened};
 use crate::table::TablePath;
@@ -88,18 +89,18 @@ impl TableWith {
     /// What is said of reading, with the options of a hint over it.
     #[must_use]
     pub fn reading(&self, hint: &OptionBag) -> OptionBag {
-        self.with_hint(hint, READ_OPTIONS)
+        self.with_hint(hint, |key| READ_OPTIONS.iter().chain(STREAM_OPTIONS).any(|decl| decl.matches(key)))
     }
 
     /// What is said of writing, with the options of a hint over it.
     #[must_use]
     pub fn writing(&self, hint: &OptionBag) -> OptionBag {
-        self.with_hint(hint, WRITE_OPTIONS)
+        self.with_hint(hint, |key| WRITE_OPTIONS.iter().any(|decl| decl.matches(key)))
     }
 
-    fn with_hint(&self, hint: &OptionBag, wanted: &[OptionDecl]) -> OptionBag {
+    fn with_hint(&self, hint: &OptionBag, wanted: impl Fn(&str) -> bool) -> OptionBag {
         let mut bag = OptionBag::new(hint.object());
-        copy(&self.uses, &mut bag, |key| wanted.iter().any(|decl| decl.matches(key)));
+        copy(&self.uses, &mut bag, wanted);
         copy(hint, &mut bag, |_| true);
         bag
     }
@@ -189,7 +190,7 @@ impl Parts {
         let properties = self.properties.iter().map(|(key, value)| (key.to_owned(), as_stored(key, value))).collect();
         check_table_properties(&mut self.properties);
         let all: Vec<&OptionDecl> =
-            [CONNECTOR_OPTIONS, CATALOG_OPTIONS, TABLE_PROPERTIES, WRITE_OPTIONS, READ_OPTIONS].into_iter().flatten().collect();
+            [CONNECTOR_OPTIONS, CATALOG_OPTIONS, TABLE_PROPERTIES, WRITE_OPTIONS, READ_OPTIONS, STREAM_OPTIONS].into_iter().flatten().collect();
         let own = found.add_warnings(self.own.finish(ICEBERG, &all, &[]));
         let table = found.add_warnings(self.properties.finish(ICEBERG, &TABLE_PROPERTIES.iter().collect::<Vec<_>>(), &[]));
         let uses = found.add_warnings(check_write_options(&only(&self.uses, WRITE_OPTIONS)));
@@ -247,7 +248,7 @@ fn only(bag: &OptionBag, wanted: &[OptionDecl]) -> OptionBag {
 }
 
 fn is_of_use(key: &str) -> bool {
-    WRITE_OPTIONS.iter().chain(READ_OPTIONS).any(|decl| decl.matches(key))
+    WRITE_OPTIONS.iter().chain(READ_OPTIONS).chain(STREAM_OPTIONS).any(|decl| decl.matches(key))
 }
 
 fn is_declared(key: &str) -> bool {

@@ -328,7 +328,7 @@ impl SplitEnumerator for KafkaEnumerator {
             finished &= tracked.bound == Some(offset);
             ends.insert(split_id(topic, *partition), SplitPosition { offset, incarnation: tracked.incarnation.clone() });
         }
-        Ok(Frontier { ends, discovered: std::mem::take(&mut self.discovered), finished })
+        Ok(Frontier { ends, discovered: std::mem::take(&mut self.discovered), finished, ..Frontier::default() })
     }
 
     async fn confirm(&mut self, cut: &Cut) -> Result<(), ConnectorError> {

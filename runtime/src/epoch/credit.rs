@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use weir_connectors::source::Gaps;
+
 /// How long a reader should have work for when the command is given.
 const AHEAD: Duration = Duration::from_millis(250);
 /// Smallest step ahead, in offsets.
@@ -48,20 +50,21 @@ impl Credit {
         self.window
     }
 
-    /// Grants more to a reader at `position` of a split that ends at `end`. Never takes back.
-    pub(crate) fn grant(&mut self, position: i64, end: i64, now: Instant) -> Command {
+    /// Grants more to a reader at `position` of a split that ends at `end` and has records outside of `gaps`. Never takes back.
+    pub(crate) fn grant(&mut self, position: i64, end: i64, gaps: &Gaps, now: Instant) -> Command {
         let elapsed = now.saturating_duration_since(self.sampled.0);
         let starved = position >= self.granted && self.granted > self.sampled.1 && end > self.granted;
         if elapsed >= SAMPLE || starved {
-            let read = position.saturating_sub(self.sampled.1).max(0);
+            let read = gaps.records(self.sampled.1, position);
             let share = AHEAD.as_secs_f64() / elapsed.as_secs_f64().max(0.001);
             let wanted = (read as f64 * share).min(LARGEST as f64) as i64;
             self.window = if starved { wanted.max(self.window.saturating_mul(2)) } else { (wanted + self.window) / 2 };
             self.window = self.window.clamp(SMALLEST, LARGEST);
             self.sampled = (now, position);
         }
-        self.granted = self.granted.max(end.min(position.saturating_add(self.window)));
-        Command { until: self.granted, low: self.granted.saturating_sub(self.window / 2), last: false }
+        self.granted = self.granted.max(end.min(gaps.after(position, self.window)));
+        let low = if self.granted == end { end } else { gaps.after(position, self.window / 2).min(self.granted) };
+        Command { until: self.granted, low, last: false }
     }
 
     /// The last command: what is granted is the cut.
@@ -83,12 +86,23 @@ mod tests {
         let (mut at_fast, mut at_slow) = (0, 0);
         for step in 0..100 {
             let now = start + Duration::from_millis(50 * step);
-            at_fast = (at_fast + 50_000).min(fast.grant(at_fast, i64::MAX, now).until);
-            at_slow = (at_slow + 20).min(slow.grant(at_slow, i64::MAX, now).until);
+            at_fast = (at_fast + 50_000).min(fast.grant(at_fast, i64::MAX, &Gaps::default(), now).until);
+            at_slow = (at_slow + 20).min(slow.grant(at_slow, i64::MAX, &Gaps::default(), now).until);
         }
         assert!((150_000..600_000).contains(&(fast.granted() - at_fast)), "{fast:?} at {at_fast}");
         assert!(slow.granted() - at_slow <= FIRST, "{slow:?} at {at_slow}");
         assert_eq!(slow.window(), SMALLEST);
+    }
+
+    #[test]
+    fn a_gap_costs_no_credit() {
+        let start = Instant::now();
+        let gaps = Gaps::new([100..1 << 40]);
+        let mut credit = Credit::new(0, None, start);
+        let end = (1 << 40) + 1_000_000;
+        assert_eq!(credit.grant(0, end, &gaps, start).until, (1 << 40) + FIRST - 100);
+        let mut short = Credit::new(0, None, start);
+        assert_eq!(short.grant(0, 1 << 40, &gaps, start), Command { until: 1 << 40, low: 1 << 40, last: false });
     }
 
     proptest! {
@@ -104,7 +118,7 @@ mod tests {
                 end += written;
                 position = (position + read).min(credit.granted());
                 let before = credit.granted();
-                let command = credit.grant(position, end, now);
+                let command = credit.grant(position, end, &Gaps::default(), now);
                 prop_assert!(command.until >= before && command.until <= end && command.low <= command.until);
                 prop_assert!(end == position || command.until > position);
             }

@@ -10,7 +10,7 @@ use weir_base::failpoint;
 use weir_base::task::Task;
 use weir_connectors::ConnectorError;
 use weir_connectors::sink::Committable;
-use weir_connectors::source::{Cuts, SplitPosition};
+use weir_connectors::source::{Cuts, Gaps, SplitPosition};
 
 use super::credit::Command;
 use super::failure::Failure;
@@ -99,8 +99,8 @@ impl RunningEpoch {
         let now = Instant::now();
         let mut complete = monitors.finished();
         for split in &mut self.splits {
-            let end = monitors.end(&split.key).unwrap_or(split.from.offset);
-            let command = split.credit.grant(split.gauge.position(), end, now);
+            let (end, gaps) = monitors.end(&split.key).unwrap_or_else(|| (split.from.offset, Gaps::default()));
+            let command = split.credit.grant(split.gauge.position(), end, &gaps, now);
             send(split, command);
             complete &= command.until >= end;
         }

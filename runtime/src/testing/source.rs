@@ -175,7 +175,7 @@ impl SplitEnumerator for FakeEnumerator {
         let ends = self.log.ends();
         let discovered: Cut = ends.keys().filter(|split| !self.known.contains(*split)).map(|split| (split.clone(), self.log.at(0))).collect();
         self.known.extend(discovered.keys().cloned());
-        Ok(Frontier { ends, discovered, finished: self.bounded })
+        Ok(Frontier { ends, discovered, finished: self.bounded, ..Frontier::default() })
     }
 
     async fn confirm(&mut self, cut: &Cut) -> Result<(), ConnectorError> {

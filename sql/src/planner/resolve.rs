@@ -12,8 +12,9 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuil
 use datafusion::sql::sqlparser::ast::ExprWithAlias;
 use weir_base::options::{OptionBag, Position, Problem};
 use weir_catalog::{CatalogError, LakeCatalog, LakeTable, TableId};
-use weir_connectors::iceberg::IcebergScan;
+use weir_connectors::iceberg::{IcebergScan, IcebergStream, is_streaming};
 use weir_connectors::registry::Role;
+use weir_connectors::source::StreamSource;
 use weir_connectors::table::{ColumnKind, TableDef, TablePath};
 
 use super::state::{StatementTables, statement_state};
@@ -111,10 +112,7 @@ impl<'a> Planning<'a> {
                 Some(link) => self.linked(&table.def, link, hint, at).await,
                 None => self.declared(&table.with_hint(hint), at).await,
             },
-            Found::Lake(lake, table) => {
-                self.refuse_as_stream(path, at)?;
-                self.snapshot(&lake.catalog, *table, &hint_bag(path, hint)).await
-            }
+            Found::Lake(lake, table) => self.of_lake(path, &lake.catalog, *table, &hint_bag(path, hint), at).await,
         }
     }
 
@@ -152,18 +150,23 @@ impl<'a> Planning<'a> {
     }
 
     fn stream_table(&mut self, def: &TableDef) -> Result<StreamTable, SqlError> {
-        let key: SourceKey = (def.path.clone(), def.options.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect());
-        if let Some((_, table)) = self.sources.iter().find(|(known, _)| *known == key) {
-            return Ok(table.clone());
+        let key = source_key(&def.path, &def.options);
+        if let Some(known) = self.known_source(&key) {
+            return Ok(known);
         }
         let connector = self.session.registry.for_role(def, Role::Source)?;
         let opened = connector.source(def, &self.session.file_systems)?;
         self.warnings.extend(opened.warnings);
-        let same_name = self.sources.iter().filter(|(_, table)| table.path.table == def.path.table).count();
-        let id = if same_name == 0 { def.path.table.clone() } else { format!("{}#{}", def.path.table, same_name + 1) };
-        let table = StreamTable { id, path: def.path.clone(), source: opened.value };
+        Ok(self.add_source(key, opened.value))
+    }
+
+    fn add_source(&mut self, key: SourceKey, source: Arc<dyn StreamSource>) -> StreamTable {
+        let path = key.0.clone();
+        let same_name = self.sources.iter().filter(|(_, table)| table.path.table == path.table).count();
+        let id = if same_name == 0 { path.table.clone() } else { format!("{}#{}", path.table, same_name + 1) };
+        let table = StreamTable { id, path, source };
         self.sources.push((key, table.clone()));
-        Ok(table)
+        table
     }
 
     /// The declared columns of a table that is kept in a lake.
@@ -174,10 +177,9 @@ impl<'a> Planning<'a> {
         hint: Option<&[WrittenOption]>,
         at: Position,
     ) -> Result<Arc<dyn TableProvider>, SqlError> {
-        self.refuse_as_stream(&def.path, at)?;
         let table = link.load(&def.path, at).await?;
         self.warnings.extend(link.differences(&def.path, &table)?);
-        let provider = self.snapshot(&link.catalog, table, &link.reading(&def.path, hint)).await?;
+        let provider = self.of_lake(&def.path, &link.catalog, table, &link.reading(&def.path, hint), at).await?;
         let declared = def.columns.iter().map(|column| &column.name);
         if declared.eq(provider.schema().fields().iter().map(|field| field.name())) {
             return Ok(provider);
@@ -186,21 +188,56 @@ impl<'a> Planning<'a> {
         Ok(Arc::new(ViewTable::new(with_computed(&self.base, def, plan, at)?, None)))
     }
 
-    fn refuse_as_stream(&self, path: &TablePath, at: Position) -> Result<(), Problem> {
-        match self.purpose {
-            Purpose::Batch => Ok(()),
-            Purpose::Stream => {
-                let what = "an Iceberg table cannot be the source of an INSERT yet.";
-                Err(Problem::new(NOT_YET, format!("Table '{path}'"), what).at(Some(at)))
-            }
+    /// A table of a lake: as it is now, or, in a job that asks for it, the stream of what its commits add.
+    async fn of_lake(
+        &mut self,
+        path: &TablePath,
+        catalog: &Arc<dyn LakeCatalog>,
+        table: LakeTable,
+        options: &OptionBag,
+        at: Position,
+    ) -> Result<Arc<dyn TableProvider>, SqlError> {
+        if is_streaming(options) {
+            return self.lake_stream(path, catalog, &table, options, at);
         }
-    }
-
-    async fn snapshot(&mut self, catalog: &Arc<dyn LakeCatalog>, table: LakeTable, options: &OptionBag) -> Result<Arc<dyn TableProvider>, SqlError> {
         let opened = IcebergScan::open(catalog, &table.id, options)?;
         self.warnings.extend(opened.warnings);
         Ok(opened.value.provider_of(table).await?)
     }
+
+    fn lake_stream(
+        &mut self,
+        path: &TablePath,
+        catalog: &Arc<dyn LakeCatalog>,
+        table: &LakeTable,
+        options: &OptionBag,
+        at: Position,
+    ) -> Result<Arc<dyn TableProvider>, SqlError> {
+        if self.purpose == Purpose::Batch {
+            let what = "with 'streaming' = 'true' it is an unbounded stream.";
+            let hint = "Read it with INSERT INTO in a job, or as it is now, with /*+ OPTIONS('streaming'='false') */.";
+            return Err(Problem::new(NOT_YET, format!("Table '{path}'"), what).hint(hint).at(Some(at)).into());
+        }
+        let key = source_key(path, options);
+        let table = match self.known_source(&key) {
+            Some(known) => known,
+            None => {
+                let opened = IcebergStream::open(catalog, table, options, self.base.config().target_partitions())?;
+                self.warnings.extend(opened.warnings);
+                self.add_source(key, Arc::new(opened.value))
+            }
+        };
+        let schema = table.source.schema();
+        Ok(Arc::new(StreamProvider { table, schema }))
+    }
+
+    fn known_source(&self, key: &SourceKey) -> Option<StreamTable> {
+        self.sources.iter().find(|(known, _)| known == key).map(|(_, table)| table.clone())
+    }
+}
+
+fn source_key(path: &TablePath, options: &OptionBag) -> SourceKey {
+    (path.clone(), options.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
 }
 
 /// The options of a hint, as a bag of the table.

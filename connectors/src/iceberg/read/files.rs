@@ -9,10 +9,10 @@ use crate::error::ConnectorError;
 
 /// A data file to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct FileToRead {
-    pub(super) path: String,
-    pub(super) bytes: u64,
-    pub(super) rows: u64,
+pub(in crate::iceberg) struct FileToRead {
+    pub(in crate::iceberg) path: String,
+    pub(in crate::iceberg) bytes: u64,
+    pub(in crate::iceberg) rows: u64,
 }
 
 /// Manifests that are read at the same time.

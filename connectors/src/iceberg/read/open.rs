@@ -18,20 +18,24 @@ use crate::iceberg::types::{Matching, conform_batch, field_id};
 
 /// What is read of every file of a scan.
 #[derive(Debug, Clone)]
-pub(super) struct Wanted {
+pub(in crate::iceberg) struct Wanted {
     /// The columns to give.
-    pub(super) schema: SchemaRef,
+    pub(in crate::iceberg) schema: SchemaRef,
     /// The same with field ids.
-    pub(super) with_ids: SchemaRef,
-    pub(super) batch_rows: usize,
-    pub(super) limit: Option<usize>,
+    pub(in crate::iceberg) with_ids: SchemaRef,
+    pub(in crate::iceberg) batch_rows: usize,
+    pub(in crate::iceberg) limit: Option<usize>,
 }
 
 /// Bytes at the end of a file that are fetched with its footer.
 const FOOTER_HINT: usize = 64 << 10;
 
 /// Opens a file. Row counts alone need no columns: then batches of no columns come.
-pub(super) async fn open(file_systems: FileSystems, file: FileToRead, wanted: Arc<Wanted>) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+pub(in crate::iceberg) async fn open(
+    file_systems: FileSystems,
+    file: FileToRead,
+    wanted: Arc<Wanted>,
+) -> Result<BoxStream<'static, Result<RecordBatch>>> {
     let location = file_systems.resolve(&file.path).map_err(|error| DataFusionError::External(Box::new(error)))?;
     let reader = ParquetObjectReader::new(location.store, location.path).with_file_size(file.bytes).with_footer_size_hint(FOOTER_HINT);
     let named = move |error: parquet::errors::ParquetError| DataFusionError::Context(format!("file `{}`", file.path), Box::new(error.into()));

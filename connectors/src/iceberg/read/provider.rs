@@ -19,6 +19,7 @@ use super::scan_exec::{IcebergScanExec, ScanSpec};
 use crate::batch::BatchTable;
 use crate::error::ConnectorError;
 use crate::iceberg::committer::catalog_error;
+use crate::iceberg::stream::{STREAM_OPTIONS, pass_over};
 use crate::iceberg::types::{file_schema, plain_schema};
 use crate::registry::Opened;
 
@@ -49,7 +50,12 @@ impl IcebergScan {
     pub fn open(catalog: &Arc<dyn LakeCatalog>, id: &TableId, hints: &OptionBag) -> Result<Opened<Self>, Problems> {
         let mut hints = hints.fresh();
         let branch = hints.string(&BRANCH).filter(|branch| branch != "main");
-        let warnings = hints.finish("iceberg", &READ_OPTIONS.iter().collect::<Vec<_>>(), &[("iceberg sink", crate::iceberg::WRITE_OPTIONS)])?;
+        pass_over(&mut hints);
+        let warnings = hints.finish(
+            "iceberg",
+            &READ_OPTIONS.iter().chain(STREAM_OPTIONS).collect::<Vec<_>>(),
+            &[("iceberg sink", crate::iceberg::WRITE_OPTIONS)],
+        )?;
         Ok(Opened { value: Self { catalog: Arc::clone(catalog), id: id.clone(), branch }, warnings })
     }
 }

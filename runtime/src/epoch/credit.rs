@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn a_gap_costs_no_credit() {
         let start = Instant::now();
-        let gaps = Gaps::new([100..1 << 40]);
+        let gaps = Gaps::new(std::iter::once(100..1 << 40));
         let mut credit = Credit::new(0, None, start);
         let end = (1 << 40) + 1_000_000;
         assert_eq!(credit.grant(0, end, &gaps, start).until, (1 << 40) + FIRST - 100);

@@ -84,12 +84,49 @@ pub(crate) enum Command {
 pub(crate) struct Run {
     /// The job file
     pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) period: Period,
     /// Address of /metrics, /status and /healthz [default: 127.0.0.1 and a free port]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) http: Option<SocketAddr>,
     /// Accept a table that carries another job's marker for the same source (after a job was renamed on purpose)
     #[arg(long)]
     pub(crate) confirm_shared_source: bool,
+}
+
+/// What a job reads of its logical tables.
+#[derive(Debug, Args)]
+pub(crate) struct Period {
+    /// Read the streams of logical tables, or run once over their batch sides, as a job of its own [default: streaming]
+    #[arg(long, value_enum)]
+    mode: Option<RunMode>,
+    /// Take rows of logical tables from this time on, such as `2026-01-31` or `2026-01-31 12:00:00`
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// Take rows of logical tables before this time
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+}
+
+impl Period {
+    /// The settings that it stands for; they win over those of the file.
+    pub(crate) fn settings(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let mode = self.mode.map(|mode| match mode {
+            RunMode::Streaming => "STREAMING",
+            RunMode::Batch => "BATCH",
+        });
+        let given = [("execution.runtime-mode", mode), ("execution.period.from", self.from.as_deref()), ("execution.period.to", self.to.as_deref())];
+        given.into_iter().filter_map(|(key, value)| Some((key, value?)))
+    }
+}
+
+/// Which side of logical tables a job reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RunMode {
+    /// The streams, as they come.
+    Streaming,
+    /// The tables, once.
+    Batch,
 }
 
 #[derive(Debug, Args)]
@@ -123,6 +160,8 @@ pub(crate) enum ResultFormat {
 pub(crate) struct Explain {
     /// The job file
     pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) period: Period,
 }
 
 #[derive(Debug, Args)]

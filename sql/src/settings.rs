@@ -15,7 +15,7 @@ use weir_fs::aliases::{is_alias_key, problem_of_alias_key};
 
 use crate::plan::JobSettings;
 pub use keys::SETTINGS;
-use keys::{DIR, FOREIGN, HINTS, INTERVAL, NAME, NO_EFFECT, NOT_NULL, OWNED, PARALLELISM, RETAINED, TIMEOUT, VALIDATION};
+use keys::{DIR, FOREIGN, FROM, HINTS, INTERVAL, NAME, NO_EFFECT, NOT_NULL, OWNED, PARALLELISM, RETAINED, RUNTIME_MODE, TIMEOUT, TO, VALIDATION};
 
 /// What CREATE TABLE does about wrong options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,9 +45,18 @@ pub(crate) struct Settings {
     /// What the configuration file says; SET wins over it, and RESET comes back to it.
     configured: BTreeMap<String, Value>,
     values: BTreeMap<String, Value>,
+    /// What the command line says; it wins over everything.
+    pinned: BTreeMap<String, Value>,
 }
 
 impl Settings {
+    /// Sets a key for good: no SET and no RESET changes it; gives warnings.
+    pub(crate) fn pin(&mut self, key: &str, value: &str) -> Result<Vec<Problem>, Problems> {
+        let (name, warnings) = checked("Command line", key, value, None, &self.file_system_properties())?;
+        put(&mut self.pinned, "Command line", name, Value { text: value.to_owned(), written: key.to_owned(), position: None })?;
+        Ok(warnings)
+    }
+
     /// Sets a key; gives warnings.
     pub(crate) fn set(&mut self, key: &str, value: &str, position: Option<Position>) -> Result<Vec<Problem>, Problems> {
         let (name, warnings) = checked("SET", key, value, position, &self.file_system_properties())?;
@@ -77,7 +86,7 @@ impl Settings {
 
     /// Every value that holds.
     fn all(&self) -> BTreeMap<&str, &Value> {
-        self.configured.iter().chain(&self.values).map(|(key, value)| (key.as_str(), value)).collect()
+        self.configured.iter().chain(&self.values).chain(&self.pinned).map(|(key, value)| (key.as_str(), value)).collect()
     }
 
     /// Forgets a key, or all of them.
@@ -120,6 +129,17 @@ impl Settings {
         self.bag().boolean(&HINTS).unwrap_or(true)
     }
 
+    /// Whether INSERTs read the batch sides of logical tables.
+    pub(crate) fn batch_mode(&self) -> bool {
+        self.bag().choice(&RUNTIME_MODE) == Some("BATCH")
+    }
+
+    /// First time and end, exclusive, of the period of logical tables, as written.
+    pub(crate) fn period(&self) -> [Option<String>; 2] {
+        let mut bag = self.bag();
+        [bag.string(&FROM), bag.string(&TO)]
+    }
+
     pub(crate) fn not_null(&self) -> NotNull {
         if self.bag().choice(&NOT_NULL) == Some("DROP") { NotNull::Drop } else { NotNull::Error }
     }
@@ -133,7 +153,7 @@ impl Settings {
         let count = |number: Option<i64>| number.and_then(|number| usize::try_from(number).ok());
         JobSettings {
             name_defaulted: name.is_none(),
-            name: name.or(stem).unwrap_or_else(|| "weir".to_owned()),
+            name: self.job_name(name.or(stem).unwrap_or_else(|| "weir".to_owned())),
             interval: bag.duration(&INTERVAL).unwrap_or(Duration::from_secs(10)),
             checkpoint_dir_defaulted: dir.is_none(),
             checkpoint_dir: dir.unwrap_or_else(|| default_checkpoint_dir(job_file)),
@@ -142,6 +162,16 @@ impl Settings {
             parallelism: count(bag.integer(&PARALLELISM)).unwrap_or(cores).max(1),
             properties: self.all().into_iter().map(|(key, value)| (key.to_owned(), value.text.clone())).collect(),
         }
+    }
+
+    /// The batch run of a job over a period is a job of its own, so that it has nothing to do with what the streaming job has committed.
+    fn job_name(&self, name: String) -> String {
+        if !self.batch_mode() {
+            return name;
+        }
+        let plain = |text: String| text.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect::<String>();
+        let [from, to] = self.period().map(|time| time.map(plain).unwrap_or_default());
+        format!("{name}-batch-{from}-{to}").trim_end_matches('-').to_owned()
     }
 
     fn bag(&self) -> OptionBag {

@@ -16,7 +16,7 @@ use weir_base::memory::MemoryBudget;
 use weir_fs::FileSystems;
 use weir_sql::{BeforeCreate, Mode, Outcome, Script, Session, SessionOptions, SqlError};
 
-use crate::cli::Global;
+use crate::cli::{Global, Period};
 use crate::configuration::{self, Configuration};
 use crate::failure::Failure;
 
@@ -64,6 +64,15 @@ pub(crate) async fn file_systems(global: &Global, files: &[PathBuf], settings: &
     }
     // Also those that SET would keep for other things, such as the user of an HDFS.
     Ok(session.file_systems().with_properties(&settings.iter().cloned().collect()))
+}
+
+/// Sets what the command line says about logical tables.
+fn pin(session: &mut Session, period: &Period) -> Result<(), Failure> {
+    for (key, value) in period.settings() {
+        let warnings = session.pin(key, value).map_err(|error| sql_failure(&error))?;
+        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    }
+    Ok(())
 }
 
 /// Runs SQL text in a session and shows its warnings.

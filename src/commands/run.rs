@@ -18,6 +18,7 @@ pub(crate) async fn run(global: &Global, arguments: &Run) -> Result<(), Failure>
     let file_systems = FileSystems::default();
     let check = Arc::new(TargetCheck { file_systems: file_systems.clone() });
     let mut session = super::session(global, file_systems, Some(arguments.file.clone()), Some(check))?;
+    super::pin(&mut session, &arguments.period)?;
     let outcome = super::run_text(&mut session, &text, Mode::Run).await?;
     let budget = super::budget(global);
     let Some(plan) = outcome.job else {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::orders::{COLUMNS, LIMIT, OrdersJob, Setting, holds_exactly, run, send, sqlite, table_on_disk};
+use crate::orders::{COLUMNS, LIMIT, OrdersJob, Setting, answer, holds_exactly, run, send, sqlite, table_on_disk};
 use crate::support::{Servers, Table, Workdir, until};
 
 const PARTITIONS: u64 = 2;
@@ -27,13 +27,6 @@ INSERT INTO lake.shop.copy SELECT * FROM lake.shop.orders /*+ OPTIONS('streaming
 
 fn copy_on_disk(folder: &Workdir) -> Table {
     Table::of_sql("shop.copy", "lake", &sqlite(folder), &folder.uri("warehouse"))
-}
-
-/// What a query on the lake of a job file answers, without its head.
-async fn answer(folder: &Workdir, job: &std::path::Path, query: &str) -> String {
-    let arguments = ["sql", "--init", job.to_str().unwrap(), "--format", "csv", "-e", query];
-    let output = folder.weir(arguments).output(LIMIT).await.succeeded();
-    output.stdout.lines().skip(1).collect::<Vec<_>>().join("\n")
 }
 
 #[tokio::test]

@@ -36,6 +36,8 @@ mod lake_stream;
 #[cfg(test)]
 mod linked;
 #[cfg(test)]
+mod logical_tables;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod orders;

@@ -188,3 +188,10 @@ pub(crate) async fn verified(folder: &Workdir, job: &Path) {
     let arguments = ["verify".as_ref(), "--init".as_ref(), job.as_os_str(), "lake.shop.orders".as_ref()];
     folder.weir::<&OsStr>(arguments).output(LIMIT).await.succeeded();
 }
+
+/// What a query on the lake of a job file answers, without its head.
+pub(crate) async fn answer(folder: &Workdir, job: &Path, query: &str) -> String {
+    let arguments = ["sql", "--init", job.to_str().unwrap(), "--format", "csv", "-e", query];
+    let output = folder.weir(arguments).output(LIMIT).await.succeeded();
+    output.stdout.lines().skip(1).collect::<Vec<_>>().join("\n")
+}

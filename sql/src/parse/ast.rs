@@ -41,6 +41,7 @@ pub(crate) enum Object {
     Database,
     Table,
     View,
+    LogicalTable,
 }
 
 /// A CREATE TABLE.
@@ -121,6 +122,17 @@ pub(crate) struct CreateView {
     pub(crate) columns: Vec<String>,
     pub(crate) comment: Option<String>,
     pub(crate) query: QueryText,
+    /// What makes it a logical table.
+    pub(crate) logical: Option<Logical>,
+}
+
+/// The other side of a logical table, whose stream side is the query of its view.
+#[derive(Debug, Clone)]
+pub(crate) struct Logical {
+    /// What batch jobs and queries read.
+    pub(crate) batch: QueryText,
+    /// The column of `TIME`, to which a period applies.
+    pub(crate) time: Option<(String, Position)>,
 }
 
 /// An INSERT INTO.

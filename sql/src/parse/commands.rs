@@ -169,6 +169,9 @@ fn show(cursor: &mut Cursor<'_>) -> Parsed<Show> {
     if cursor.eat(&["CREATE", "VIEW"]) {
         return Ok(Show::Create(Object::View, cursor.name("a view name", 3)?));
     }
+    if cursor.eat(&["CREATE", "LOGICAL", "TABLE"]) {
+        return Ok(Show::Create(Object::LogicalTable, cursor.name("a name", 3)?));
+    }
     if cursor.eat(&["CREATE", "CATALOG"]) {
         return Ok(Show::Create(Object::Catalog, cursor.name("a catalog name", 1)?));
     }

@@ -3,7 +3,7 @@
 use datafusion::sql::sqlparser::tokenizer::Token;
 use iceberg::spec::Transform;
 
-use super::ast::{Column, ColumnText, CreateTable, CreateView, Like, Merge, Object, Partition, StatementKind, Watermark};
+use super::ast::{Column, ColumnText, CreateTable, CreateView, Like, Logical, Merge, Object, Partition, QueryText, StatementKind, Watermark};
 use super::cursor::{Cursor, Parsed, unsupported};
 use super::query::{check_expression, parse_query};
 use super::source::syntax;
@@ -20,6 +20,9 @@ pub(crate) fn parse_create(cursor: &mut Cursor<'_>) -> Parsed<StatementKind> {
     }
     if cursor.eat(&["VIEW"]) {
         return Ok(StatementKind::CreateView(Box::new(create_view(cursor, temporary)?)));
+    }
+    if cursor.eat(&["LOGICAL", "TABLE"]) {
+        return Ok(StatementKind::CreateView(Box::new(create_logical(cursor, temporary)?)));
     }
     if cursor.is_word(0, "FUNCTION") || cursor.is_words(&["SYSTEM", "FUNCTION"]) {
         return Err(cursor.unsupported("CREATE FUNCTION is not supported yet."));
@@ -41,7 +44,7 @@ pub(crate) fn parse_create(cursor: &mut Cursor<'_>) -> Parsed<StatementKind> {
         let options = with(cursor)?.unwrap_or_default();
         return Ok(StatementKind::CreateDatabase { name, if_not_exists, options });
     }
-    let words = ["TABLE", "VIEW", "CATALOG", "DATABASE", "TEMPORARY"];
+    let words = ["TABLE", "VIEW", "CATALOG", "DATABASE", "TEMPORARY", "LOGICAL"];
     Err(cursor.unexpected_word(&words, "TABLE, VIEW, CATALOG or DATABASE"))
 }
 
@@ -50,6 +53,8 @@ pub(crate) fn parse_drop(cursor: &mut Cursor<'_>) -> Parsed<StatementKind> {
     let temporary = cursor.eat(&["TEMPORARY"]);
     let object = if cursor.eat(&["TABLE"]) {
         Object::Table
+    } else if cursor.eat(&["LOGICAL", "TABLE"]) {
+        Object::LogicalTable
     } else if cursor.eat(&["VIEW"]) {
         Object::View
     } else if cursor.eat(&["DATABASE"]) || cursor.eat(&["SCHEMA"]) {
@@ -63,7 +68,7 @@ pub(crate) fn parse_drop(cursor: &mut Cursor<'_>) -> Parsed<StatementKind> {
     let parts = match object {
         Object::Catalog => 1,
         Object::Database => 2,
-        Object::Table | Object::View => 3,
+        Object::Table | Object::View | Object::LogicalTable => 3,
     };
     let name = cursor.name("a name", parts)?;
     if cursor.eat(&["CASCADE"]) {
@@ -84,6 +89,33 @@ fn with(cursor: &mut Cursor<'_>) -> Parsed<Option<Vec<super::cursor::WrittenOpti
 fn create_view(cursor: &mut Cursor<'_>, temporary: bool) -> Parsed<CreateView> {
     let if_not_exists = cursor.eat(&["IF", "NOT", "EXISTS"]);
     let name = cursor.name("a view name", 3)?;
+    let columns = column_names(cursor)?;
+    let comment = comment(cursor)?;
+    cursor.expect(&["AS"])?;
+    let query = parse_query(cursor)?;
+    Ok(CreateView { name, temporary, if_not_exists, columns, comment, query, logical: None })
+}
+
+/// `name [(columns)] [COMMENT '…'] WITH STREAM (query) BATCH (query) [TIME column]`.
+fn create_logical(cursor: &mut Cursor<'_>, temporary: bool) -> Parsed<CreateView> {
+    let if_not_exists = cursor.eat(&["IF", "NOT", "EXISTS"]);
+    let name = cursor.name("a name for the logical table", 3)?;
+    let columns = column_names(cursor)?;
+    let comment = comment(cursor)?;
+    cursor.expect(&["WITH", "STREAM"])?;
+    let query = query_in_parentheses(cursor)?;
+    cursor.expect(&["BATCH"])?;
+    let batch = query_in_parentheses(cursor)?;
+    let time = if cursor.eat(&["TIME"]) {
+        let at = cursor.position();
+        Some((cursor.identifier("a column name")?, at))
+    } else {
+        None
+    };
+    Ok(CreateView { name, temporary, if_not_exists, columns, comment, query, logical: Some(Logical { batch, time }) })
+}
+
+fn column_names(cursor: &mut Cursor<'_>) -> Parsed<Vec<String>> {
     let mut columns = Vec::new();
     if cursor.eat_token(&Token::LParen) {
         loop {
@@ -95,10 +127,22 @@ fn create_view(cursor: &mut Cursor<'_>, temporary: bool) -> Parsed<CreateView> {
         }
         cursor.expect_token(&Token::RParen)?;
     }
-    let comment = comment(cursor)?;
-    cursor.expect(&["AS"])?;
-    let query = parse_query(cursor)?;
-    Ok(CreateView { name, temporary, if_not_exists, columns, comment, query })
+    Ok(columns)
+}
+
+fn query_in_parentheses(cursor: &mut Cursor<'_>) -> Parsed<QueryText> {
+    let open = cursor.position();
+    cursor.expect_token(&Token::LParen)?;
+    let (start, mut depth) = (cursor.index(), 1_usize);
+    while depth > 0 {
+        match cursor.bump() {
+            Some(Token::LParen) => depth += 1,
+            Some(Token::RParen) => depth -= 1,
+            Some(_) => {}
+            None => return Err(syntax("This parenthesis is never closed.", open).into()),
+        }
+    }
+    parse_query(&mut Cursor::new(cursor.source(), start, cursor.index() - 1))
 }
 
 fn create_table(cursor: &mut Cursor<'_>, temporary: bool) -> Parsed<CreateTable> {

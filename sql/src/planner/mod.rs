@@ -3,6 +3,7 @@
 mod functions;
 pub(crate) mod implicit_cast;
 pub(crate) mod insert;
+pub(crate) mod logical_tables;
 mod names;
 mod places;
 pub(crate) mod resolve;

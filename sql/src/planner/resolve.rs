@@ -19,7 +19,7 @@ use weir_connectors::table::{ColumnKind, TableDef, TablePath};
 
 use super::state::{StatementTables, statement_state};
 use super::stream_table::StreamProvider;
-use super::{Planned, places, plan_query};
+use super::{Planned, logical_tables, places, plan_query};
 use crate::error::{NOT_YET, SqlError, plan_error};
 use crate::parse::ast::QueryText;
 use crate::parse::{WrittenOption, parse_expression, split_hint};
@@ -104,7 +104,7 @@ impl<'a> Planning<'a> {
             Found::View(view) => {
                 if let Some(option) = hint.and_then(<[WrittenOption]>::first) {
                     let what = "it is a view, and a view takes no OPTIONS hint.";
-                    return Err(Problem::new(NOT_YET, format!("View '{path}'"), what).at(Some(option.position)).into());
+                    return Err(Problem::new(NOT_YET, format!("{} '{path}'", view.object().kind()), what).at(Some(option.position)).into());
                 }
                 self.view(&view).await
             }
@@ -297,21 +297,29 @@ pub(crate) fn missing_table<'a>(path: &TablePath, known: impl IntoIterator<Item 
     Problem { object: format!("Table '{path}'").into(), ..problem }
 }
 
-/// The plan of a view's query, its columns renamed.
+/// The plan of a view's query, its columns renamed; of a logical table, that of the side which is wanted, within the period.
 pub(crate) async fn plan_view(planning: &mut Planning<'_>, view: &View) -> Result<Planned, SqlError> {
-    let planned = plan_query(planning, &view.query, &view.scope).await?;
+    let Some(logical) = &view.logical else { return plan_side(planning, view, &view.query).await };
+    let streaming = planning.purpose == Purpose::Stream && !planning.session.settings.batch_mode();
+    let planned = plan_side(planning, view, if streaming { &view.query } else { &logical.batch }).await?;
+    logical_tables::within_period(&planning.session.settings, view, logical, planned)
+}
+
+/// The plan of one query of a view, its columns renamed.
+pub(crate) async fn plan_side(planning: &mut Planning<'_>, view: &View, query: &QueryText) -> Result<Planned, SqlError> {
+    let planned = plan_query(planning, query, &view.scope).await?;
     if view.columns.is_empty() {
         return Ok(planned);
     }
     let columns = planned.plan.schema().columns();
-    let object = format!("View '{}'", view.path);
+    let object = format!("{} '{}'", view.object().kind(), view.path);
     if columns.len() != view.columns.len() {
         let what = format!("it names {} columns, but its query gives {}.", view.columns.len(), columns.len());
-        return Err(Problem::new(crate::error::PLAN, object, what).at(Some(view.query.position)).into());
+        return Err(Problem::new(crate::error::PLAN, object, what).at(Some(query.position)).into());
     }
     let renamed = columns.into_iter().zip(&view.columns).map(|(column, name)| Expr::Column(column).alias(name));
     let plan = LogicalPlanBuilder::from(planned.plan).project(renamed.collect::<Vec<_>>()).and_then(LogicalPlanBuilder::build);
-    Ok(Planned { plan: plan.map_err(|error| plan_error(&error, &object, view.query.position))?, state: planned.state })
+    Ok(Planned { plan: plan.map_err(|error| plan_error(&error, &object, query.position))?, state: planned.state })
 }
 
 fn has_computed(def: &TableDef) -> bool {

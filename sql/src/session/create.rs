@@ -16,6 +16,7 @@ use crate::error::{EXISTS, NOT_FOUND, NOT_YET, SqlError, TYPES};
 use crate::parse::ast::{Column, ColumnText, CreateTable, CreateView, Like, Merge, Object};
 use crate::parse::{Name, WrittenOption, unsupported};
 use crate::planner::implicit_cast::is_implicit;
+use crate::planner::logical_tables;
 use crate::planner::resolve::{Found, Planning, Purpose, computed_type, find, plan_view};
 use crate::settings::Validation;
 
@@ -89,7 +90,7 @@ impl Session {
         match map.get(path) {
             None => Ok(false),
             Some(_) if allowed => Ok(true),
-            Some(entry) => Err(Problem::new(EXISTS, format!("{} '{path}'", entry.kind()), "it exists already.").at(Some(at)).into()),
+            Some(entry) => Err(Problem::new(EXISTS, format!("{} '{path}'", entry.object().kind()), "it exists already.").at(Some(at)).into()),
         }
     }
 
@@ -256,9 +257,10 @@ impl Session {
     pub(super) async fn create_view(&mut self, view: &CreateView, warnings: &mut Vec<Problem>) -> Result<Option<String>, SqlError> {
         let path = self.parts.scope.table(&view.name);
         let at = view.name.position;
+        let kind = if view.logical.is_some() { Object::LogicalTable.kind() } else { Object::View.kind() };
         if self.parts.objects.lake(&path.catalog, at)?.is_some() && !view.temporary {
-            let problem = Problem::new(NOT_YET, format!("View '{path}'"), "views in an Iceberg catalog are not supported yet.");
-            return Err(problem.hint("Use CREATE TEMPORARY VIEW, or a name in default_catalog.").at(Some(at)).into());
+            let problem = Problem::new(NOT_YET, format!("{kind} '{path}'"), "an Iceberg catalog can hold no views yet.");
+            return Err(problem.hint("Create it as TEMPORARY, or with a name in default_catalog.").at(Some(at)).into());
         }
         if self.taken(&path, view.temporary, view.if_not_exists, at)? {
             return Ok(None);
@@ -268,21 +270,25 @@ impl Session {
             columns: view.columns.clone(),
             comment: view.comment.clone(),
             query: view.query.clone(),
+            logical: view.logical.clone(),
             scope: self.parts.scope.clone(),
             temporary: view.temporary,
         };
         let mut planning = Planning::new(&self.parts, Purpose::Batch);
         plan_view(&mut planning, &new).await?;
         warnings.append(&mut planning.warnings);
+        if let Some(logical) = &new.logical {
+            logical_tables::check(&self.parts, &new, logical).await?;
+        }
         let objects = &mut self.parts.objects;
         let map = if view.temporary { &mut objects.temporary } else { &mut objects.permanent };
         map.insert(path.clone(), Entry::View(Arc::new(new)));
-        Ok(Some(format!("View '{path}' created.")))
+        Ok(Some(format!("{kind} '{path}' created.")))
     }
 
     pub(super) async fn drop_object(&mut self, object: Object, name: &Name, if_exists: bool, temporary: bool) -> Result<Option<String>, SqlError> {
         match object {
-            Object::Table | Object::View => self.drop_table(object, name, if_exists, temporary).await,
+            Object::Table | Object::View | Object::LogicalTable => self.drop_table(object, name, if_exists, temporary).await,
             Object::Database => self.drop_database(name, if_exists).await,
             Object::Catalog => {
                 let catalog = name.parts.first().cloned().unwrap_or_default();
@@ -301,13 +307,14 @@ impl Session {
 
     async fn drop_table(&mut self, object: Object, name: &Name, if_exists: bool, temporary: bool) -> Result<Option<String>, SqlError> {
         let path = self.parts.scope.table(name);
-        let wanted = if object == Object::View { "View" } else { "Table" };
+        let wanted = object.kind();
         let gone = |kind: &str| Ok(Some(format!("{kind} '{path}' dropped.")));
         let objects = &mut self.parts.objects;
         let map = if temporary || objects.temporary.contains_key(&path) { &mut objects.temporary } else { &mut objects.permanent };
         match map.get(&path) {
-            Some(entry) if entry.kind() != wanted => {
-                let what = format!("it is a {}: use DROP {}.", entry.kind().to_lowercase(), entry.kind().to_uppercase());
+            Some(entry) if entry.object() != object => {
+                let kind = entry.object().kind();
+                let what = format!("it is a {}: use DROP {}.", kind.to_lowercase(), kind.to_uppercase());
                 return Err(Problem::new(NOT_FOUND, format!("{wanted} '{path}'"), what).at(Some(name.position)).into());
             }
             Some(_) => {

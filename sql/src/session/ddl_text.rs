@@ -49,10 +49,10 @@ pub(super) fn table(table: &Declared) -> String {
     text + &with(&table.def.options)
 }
 
-/// CREATE VIEW.
+/// CREATE VIEW, or CREATE LOGICAL TABLE.
 pub(super) fn view(view: &View) -> String {
     let temporary = if view.temporary { "TEMPORARY " } else { "" };
-    let mut text = format!("CREATE {temporary}VIEW {}", full_name(&view.path));
+    let mut text = format!("CREATE {temporary}{} {}", view.object().kind().to_uppercase(), full_name(&view.path));
     if !view.columns.is_empty() {
         let columns: Vec<String> = view.columns.iter().map(|column| quote_identifier(column)).collect();
         put(&mut text, format_args!(" ({})", columns.join(", ")));
@@ -60,7 +60,15 @@ pub(super) fn view(view: &View) -> String {
     if let Some(comment) = &view.comment {
         put(&mut text, format_args!("\nCOMMENT {}", literal(comment)));
     }
-    put(&mut text, format_args!("\nAS {}", view.query.text));
+    match &view.logical {
+        None => put(&mut text, format_args!("\nAS {}", view.query.text)),
+        Some(logical) => {
+            put(&mut text, format_args!("\nWITH STREAM ({})\nBATCH ({})", view.query.text, logical.batch.text));
+            if let Some((time, _)) = &logical.time {
+                put(&mut text, format_args!("\nTIME {}", quote_identifier(time)));
+            }
+        }
+    }
     text
 }
 

@@ -139,6 +139,16 @@ impl Session {
         Ok(warnings)
     }
 
+    /// Sets a key as the command line does: SET and RESET do not change it any more. Gives warnings.
+    ///
+    /// # Errors
+    /// As [`Self::set`].
+    pub fn pin(&mut self, key: &str, value: &str) -> Result<Vec<Problem>, SqlError> {
+        let warnings = self.parts.settings.pin(key, value)?;
+        self.settings_changed();
+        Ok(warnings)
+    }
+
     /// Takes settings from a configuration file, over which SET wins; gives warnings.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use weir_connectors::table::{TableDef, TablePath};
 use super::link::Link;
 use crate::error::NOT_FOUND;
 use crate::parse::Name;
-use crate::parse::ast::{Partition, QueryText, Watermark};
+use crate::parse::ast::{Logical, Object, Partition, QueryText, Watermark};
 
 /// The catalog that is always there, in memory.
 pub(crate) const DEFAULT_CATALOG: &str = "default_catalog";
@@ -68,13 +68,14 @@ pub(crate) struct Declared {
     pub(crate) link: Option<Link>,
 }
 
-/// A view.
+/// A view, or a logical table: a view with one query for streaming jobs and another for everything else.
 #[derive(Debug, Clone)]
 pub(crate) struct View {
     pub(crate) path: TablePath,
     pub(crate) columns: Vec<String>,
     pub(crate) comment: Option<String>,
     pub(crate) query: QueryText,
+    pub(crate) logical: Option<Logical>,
     /// Where names in the query belong.
     pub(crate) scope: Scope,
     pub(crate) temporary: bool,
@@ -87,11 +88,32 @@ pub(crate) enum Entry {
     View(Arc<View>),
 }
 
+impl View {
+    /// As what it is created and dropped.
+    pub(crate) fn object(&self) -> Object {
+        if self.logical.is_some() { Object::LogicalTable } else { Object::View }
+    }
+}
+
 impl Entry {
-    pub(crate) fn kind(&self) -> &'static str {
+    /// As what it is created and dropped.
+    pub(crate) fn object(&self) -> Object {
         match self {
-            Self::Table(_) => "Table",
-            Self::View(_) => "View",
+            Self::Table(_) => Object::Table,
+            Self::View(view) => view.object(),
+        }
+    }
+}
+
+impl Object {
+    /// The word for it at the beginning of a message.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Catalog => "Catalog",
+            Self::Database => "Database",
+            Self::Table => "Table",
+            Self::View => "View",
+            Self::LogicalTable => "Logical table",
         }
     }
 }

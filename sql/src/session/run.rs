@@ -166,6 +166,12 @@ impl Session {
         let mut planning = Planning::new(&self.parts, Purpose::Stream);
         planning.base = crate::planner::state::base_state(settings.parallelism);
         let (planned, written) = plan_inserts(&mut planning, inserts).await?;
+        let unbounded = planning.sources.iter().find(|(_, table)| !table.source.is_bounded());
+        if let (true, Some((_, table))) = (self.parts.settings.batch_mode(), unbounded) {
+            let what = "it is an unbounded stream, which a job with 'execution.runtime-mode' = 'BATCH' cannot read.";
+            let problem = Problem::new(NOT_YET, format!("Table '{}'", table.path), what);
+            return Err(problem.hint("Read a table, a logical table, or a stream with an end ('scan.bounded.mode').").into());
+        }
         let state = written.into_iter().next_back().map_or_else(|| planning.base.clone(), |last| last.state);
         warnings.append(&mut planning.warnings);
         Ok(JobPlan { settings, sources: planning.stream_tables(), inserts: planned, state })

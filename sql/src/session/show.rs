@@ -104,11 +104,11 @@ impl Session {
         }
         let path = self.parts.scope.table(name);
         match (find(&self.parts, &path, name.position).await?, object) {
-            (Found::View(view), Object::View) => Ok(ddl_text::view(&view)),
+            (Found::View(view), _) if view.object() == object => Ok(ddl_text::view(&view)),
             (Found::Declared(table), Object::Table) => Ok(ddl_text::table(&table)),
             (Found::Lake(_, table), Object::Table) => Ok(ddl_text::table(&lake_ddl::as_declared(&path, &table)?)),
-            (Found::View(_), _) => Err(wrong_kind("Table", "view", &path, name)),
-            (Found::Declared(_) | Found::Lake(..), _) => Err(wrong_kind("View", "table", &path, name)),
+            (Found::View(view), _) => Err(wrong_kind(object, view.object(), &path, name)),
+            (Found::Declared(_) | Found::Lake(..), _) => Err(wrong_kind(object, Object::Table, &path, name)),
         }
     }
 
@@ -167,9 +167,9 @@ impl Session {
     }
 }
 
-fn wrong_kind(wanted: &str, found: &str, path: &TablePath, name: &Name) -> SqlError {
-    let what = format!("it is a {found}: use SHOW CREATE {}.", found.to_uppercase());
-    Problem::new(NOT_FOUND, format!("{wanted} '{path}'"), what).at(Some(name.position)).into()
+fn wrong_kind(wanted: Object, found: Object, path: &TablePath, name: &Name) -> SqlError {
+    let what = format!("it is a {}: use SHOW CREATE {}.", found.kind().to_lowercase(), found.kind().to_uppercase());
+    Problem::new(NOT_FOUND, format!("{} '{path}'", wanted.kind()), what).at(Some(name.position)).into()
 }
 
 fn nullable(nullable: bool) -> String {

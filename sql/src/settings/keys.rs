@@ -36,12 +36,18 @@ pub(super) const NOT_NULL: OptionDecl = OptionDecl::new(
     "What happens to a row with NULL in a NOT NULL column of the sink: the job ends, or the row is dropped.",
 )
 .default("ERROR");
-const RUNTIME_MODE: OptionDecl = OptionDecl::new(
+pub(super) const RUNTIME_MODE: OptionDecl = OptionDecl::new(
     "execution.runtime-mode",
     ValueType::Enum(&["STREAMING", "BATCH", "AUTOMATIC"]),
-    "Planning mode of INSERTs; only STREAMING has an effect yet.",
+    "What INSERTs read of logical tables: their streams, or, in BATCH, their batch sides.",
 )
 .default("STREAMING");
+pub(super) const FROM: OptionDecl = OptionDecl::new(
+    "execution.period.from",
+    ValueType::String,
+    "Logical tables give no rows before this time, such as `2026-01-31` or `2026-01-31 12:00:00`.",
+);
+pub(super) const TO: OptionDecl = OptionDecl::new("execution.period.to", ValueType::String, "Logical tables give no rows of this time or later.");
 const ZONE: OptionDecl = OptionDecl::new("table.local-time-zone", ValueType::String, "Session time zone. Only UTC has an effect yet.").default("UTC");
 const RESTART: OptionDecl = OptionDecl::new(
     "restart-strategy.type",
@@ -65,6 +71,8 @@ pub const SETTINGS: &[OptionDecl] = &[
     )
     .default("EXACTLY_ONCE"),
     RUNTIME_MODE,
+    FROM,
+    TO,
     PARALLELISM,
     VALIDATION,
     HINTS,

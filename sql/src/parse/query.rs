@@ -35,7 +35,7 @@ pub(crate) fn parse_query(cursor: &mut Cursor<'_>) -> Parsed<QueryText> {
         return Err(syntax("The OPTIONS hint must stand right after the name of a table.", rewritten.first_hint.unwrap_or(at)).into());
     }
     cursor.seek(end);
-    let text = cursor.source().slice(start, end).to_owned();
+    let text = cursor.source().slice_with_hints(start, end).to_owned();
     Ok(QueryText { text, query, hints: rewritten.hints, types: rewritten.types, idle_hints: rewritten.idle, position: at })
 }
 

@@ -66,6 +66,16 @@ impl Source {
         self.text.get(start..end).unwrap_or_default()
     }
 
+    /// As [`Self::slice`], with the hints that stand behind the last token.
+    pub(crate) fn slice_with_hints(&self, from: usize, to: usize) -> &str {
+        let text = self.slice(from, to);
+        let last = self.hints.iter().filter(|hint| hint.before == to).last();
+        let Some((first, last)) = self.tokens.get(from).zip(last) else { return text };
+        let start = self.offset(first.span.start);
+        let at = self.offset(Location { line: last.position.line, column: last.position.column });
+        self.text.get(start..at + last.text.len() + "*/".len()).unwrap_or(text)
+    }
+
     fn offset(&self, at: Location) -> usize {
         let line = usize::try_from(at.line).unwrap_or(1).saturating_sub(1);
         let Some(start) = self.line_starts.get(line).copied() else { return self.text.len() };

@@ -38,6 +38,10 @@ pub(crate) async fn plan_insert(
         let hint = "A streaming INSERT can project, filter, cast, call scalar functions and UNNEST.";
         return Err(problem.hint(hint).at(Some(insert.query.position)).into());
     }
+    if streaming::reads_stream_of(&planned.plan, &target) {
+        let what = "it reads the stream of its own target: every row that it writes would come back to it, for ever.";
+        return Err(Problem::new(PLAN, format!("INSERT INTO '{target}'"), what).at(Some(insert.query.position)).into());
+    }
     planned.plan = fit(planning, planned.plan, insert.query.position, &columns, &target, &sink.schema())?;
     let query = optimise(&planned, &format!("INSERT INTO '{target}'"), insert.query.position)?;
     Ok((PlannedInsert { sink_id: sink_id(&target.table, &suffix, before), target, sink, query }, planned))

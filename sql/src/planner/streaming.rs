@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
+use weir_connectors::table::TablePath;
 
 use super::stream_table::StreamProvider;
 
@@ -29,6 +30,16 @@ pub(crate) fn first_unsupported(plan: &LogicalPlan) -> Option<&'static str> {
 pub(crate) fn reads_stream(plan: &LogicalPlan) -> bool {
     let walked = plan.exists(|node| Ok(matches!(node, LogicalPlan::TableScan(scan) if is_stream(scan))));
     walked.unwrap_or(true)
+}
+
+/// Whether a plan reads the stream of the table `path`.
+pub(crate) fn reads_stream_of(plan: &LogicalPlan, path: &TablePath) -> bool {
+    let of_path = |scan: &TableScan| {
+        let provider = source_as_provider(&scan.source).ok();
+        let provider = provider.as_ref().and_then(|provider| (provider.as_ref() as &dyn std::any::Any).downcast_ref::<StreamProvider>());
+        provider.is_some_and(|stream| stream.table.path == *path)
+    };
+    plan.exists(|node| Ok(matches!(node, LogicalPlan::TableScan(scan) if of_path(scan)))).unwrap_or(false)
 }
 
 fn is_stream(scan: &TableScan) -> bool {

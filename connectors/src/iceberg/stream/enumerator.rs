@@ -12,7 +12,7 @@ use weir_catalog::lake::LakeTable;
 use super::history::{Known, since};
 use super::place::Place;
 use super::planned::plan;
-use super::source::Shared;
+use super::shared::Shared;
 use crate::error::ConnectorError;
 use crate::source::{Cut, Frontier, Gaps, SplitEnumerator, SplitId, SplitPosition};
 

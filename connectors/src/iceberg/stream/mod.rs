@@ -6,6 +6,7 @@ mod options;
 mod place;
 mod planned;
 mod reader;
+mod shared;
 mod source;
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use weir_fs::kind_of;
 
 use super::place::Place;
 use super::planned::Part;
-use super::source::Shared;
+use super::shared::Shared;
 use crate::error::ConnectorError;
 use crate::iceberg::read::{Wanted, open};
 use crate::source::{Read, SplitReader};

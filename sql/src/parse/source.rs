@@ -69,7 +69,7 @@ impl Source {
     /// As [`Self::slice`], with the hints that stand behind the last token.
     pub(crate) fn slice_with_hints(&self, from: usize, to: usize) -> &str {
         let text = self.slice(from, to);
-        let last = self.hints.iter().filter(|hint| hint.before == to).last();
+        let last = self.hints.iter().rfind(|hint| hint.before == to);
         let Some((first, last)) = self.tokens.get(from).zip(last) else { return text };
         let start = self.offset(first.span.start);
         let at = self.offset(Location { line: last.position.line, column: last.position.column });

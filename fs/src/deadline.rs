@@ -67,6 +67,12 @@ impl Limits {
         Ok(Self { deadline: read("fs.request.deadline", defaults.deadline)?, timeout: read("fs.request.timeout", defaults.timeout)?, ..defaults })
     }
 
+    /// How long a client that repeats its requests by itself does so: it gives up, and says why, a little before its time is over. The cut
+    /// would only say that there was no answer.
+    pub(crate) fn patience(&self) -> Duration {
+        self.timeout.min(self.deadline) * 3 / 4
+    }
+
     /// The time that `bytes` need on a slow line: a second for each MiB.
     pub(crate) fn allowance(bytes: u64) -> Duration {
         Duration::from_millis(bytes / 1024)

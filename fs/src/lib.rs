@@ -7,6 +7,7 @@
 //! takes the same road through [`FileSystems::file_io`]. A scheme is a built-in one or a name of one's own, an [`aliases`] entry.
 
 pub mod aliases;
+mod cloud;
 pub mod conformance;
 pub mod counting;
 pub mod deadline;
@@ -28,6 +29,7 @@ mod s3;
 pub mod transfer;
 mod uri;
 
+pub use cloud::{FirstPut, is_not_refusing};
 pub use counting::{Counting, IoCounts, Operation};
 pub use deadline::{Deadline, Limits};
 pub use environment::Environment;

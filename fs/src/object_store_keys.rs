@@ -4,10 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Our keys, which are Iceberg's.
-pub(crate) const OURS: [&str; 7] =
-    ["s3.endpoint", "s3.access-key-id", "s3.secret-access-key", "s3.session-token", "s3.region", "s3.path-style-access", "s3.ssl-enabled"];
+pub(crate) const OURS: [&str; 15] = [
+    "s3.endpoint",
+    "s3.access-key-id",
+    "s3.secret-access-key",
+    "s3.session-token",
+    "s3.region",
+    "s3.path-style-access",
+    "s3.ssl-enabled",
+    "s3.ca-file",
+    "s3.profile",
+    "s3.profile-file",
+    "s3.web-identity-token-file",
+    "s3.role-arn",
+    "s3.role-session-name",
+    "s3.sts-endpoint",
+    "s3.anonymous",
+];
 
-/// Each of our keys with what others call it, the first one that is given counts.
+/// Those of our keys that others call otherwise; the first one that is given counts.
 const SPELLINGS: [(&str, &[&str]); 7] = [
     ("s3.endpoint", &["fs.s3a.endpoint", "fs.oss.endpoint", "fs.obs.endpoint"]),
     ("s3.access-key-id", &["fs.s3a.access.key", "fs.oss.accessKeyId", "fs.cosn.userinfo.secretId", "fs.obs.access.key"]),
@@ -47,6 +62,7 @@ pub(crate) fn ours(properties: &BTreeMap<String, String>, bucket: &str) -> BTree
         Some(((*key).to_owned(), found.clone()))
     };
     let mut found: BTreeMap<String, String> = SPELLINGS.iter().filter_map(one).collect();
+    found.extend(OURS.iter().filter_map(|key| Some(((*key).to_owned(), get(key)?.clone()))));
     // COS's own connector asks for a region only.
     if let (None, Some(region)) = (found.get("s3.endpoint"), properties.get("fs.cosn.bucket.region")) {
         found.insert("s3.endpoint".to_owned(), format!("https://cos.{region}.myqcloud.com"));

@@ -11,6 +11,7 @@ use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 
 use crate::aliases::UsedAlias;
+use crate::cloud::Pace;
 use crate::counting::{Counting, IoCounts};
 use crate::deadline::{Deadline, Limits};
 use crate::environment::Environment;
@@ -195,7 +196,8 @@ pub(crate) fn object_store_settings(key: &StoreKey, environment: &Environment) -
 
 fn object_store(key: &StoreKey, environment: &Environment, limits: &Limits) -> Result<Arc<dyn ObjectStore>, FsError> {
     let (properties, fallback) = object_store_settings(key, environment)?;
-    let built = s3::build(&key.authority, &properties, &fallback, limits);
+    let (kind, alias) = key.label();
+    let built = s3::build(&key.authority, &properties, &fallback, (limits, &Pace::new(kind.as_str(), alias, limits)));
     let named = |error: FsError| match &key.binding.alias {
         Some(alias) => alias.refuse(format!("{error}.")).with_source(error),
         None => error,

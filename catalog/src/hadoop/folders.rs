@@ -3,9 +3,8 @@
 
 use bytes::Bytes;
 use futures::TryStreamExt;
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode};
-use uuid::Uuid;
 use weir_fs::transfer::Place;
 use weir_fs::{FileSystems, FsError, Kind, is_not_found};
 
@@ -73,30 +72,6 @@ impl DatabaseFolders<'_> {
             folders.remove(path, false).await.map_err(|error| failed(FsError::from_store("removing", path.as_ref(), error)))?;
         }
         Ok(())
-    }
-
-    /// Whether, of two writers of a new name in `folder`, the second is refused. Where there are folders a file is renamed to its name, and
-    /// that has one winner; an object store is asked.
-    pub(super) async fn one_winner(&self, folder: &str) -> Result<bool, CatalogError> {
-        let place = self.place(folder)?;
-        if place.folders().is_some() {
-            return Ok(true);
-        }
-        let path = place.path().clone().join(format!(".weir-probe-{}", Uuid::new_v4().simple()));
-        let put = || place.location().store.put_opts(&path, Bytes::from_static(b"probe").into(), PutMode::Create.into());
-        let written = |error| failed(FsError::from_store("writing", &format!("{folder}/{}", path.filename().unwrap_or_default()), error));
-        let refused = match put().await {
-            // A store may say outright that it cannot.
-            Err(object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. }) => return Ok(false),
-            Err(error) => return Err(written(error)),
-            Ok(_) => match put().await {
-                Ok(_) => Ok(false),
-                Err(object_store::Error::AlreadyExists { .. }) => Ok(true),
-                Err(error) => Err(written(error)),
-            },
-        };
-        delete(&place, &path).await?;
-        refused
     }
 
     fn place(&self, folder: &str) -> Result<Place, CatalogError> {

@@ -17,7 +17,6 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 use iceberg::spec::TableMetadata;
 use iceberg::{TableRequirement, TableUpdate};
-use tokio::sync::OnceCell;
 use weir_base::{Classified, ErrorKind};
 use weir_fs::{FileSystems, FsError};
 
@@ -39,8 +38,6 @@ pub(crate) struct HadoopCatalog {
     warehouse: String,
     files: MetadataFiles,
     file_systems: FileSystems,
-    /// Set once the warehouse is known to give a name to one writer only.
-    exclusive: OnceCell<()>,
 }
 
 impl HadoopCatalog {
@@ -49,7 +46,7 @@ impl HadoopCatalog {
         // A table that is dropped and made again has files of the same names, so none is kept in memory.
         let files = MetadataFiles::new(file_systems.file_io(), false);
         let warehouse = warehouse.trim_end_matches('/').to_owned();
-        Self { name: name.to_owned(), warehouse, files, file_systems, exclusive: OnceCell::new() }
+        Self { name: name.to_owned(), warehouse, files, file_systems }
     }
 
     fn database_folder(&self, database: &str) -> Result<String, CatalogError> {
@@ -91,23 +88,6 @@ impl HadoopCatalog {
 
     async fn current(&self, versions: &Versions) -> Result<Option<Version>, CatalogError> {
         repeated(Backoff::reads(), || versions.current()).await
-    }
-
-    /// Finds out, once, whether two writers of one name are told apart.
-    async fn require_exclusive_writes(&self) -> Result<(), CatalogError> {
-        let ask = || async {
-            if self.folders().one_winner(&self.warehouse).await? {
-                return Ok(());
-            }
-            let what = format!(
-                "the store of warehouse `{}` lets a second writer replace what the first has just made under the same name, so two commits could \
-                 become the same version of a table and one of them would be lost. Catalog `{}` of type 'hadoop' cannot write there; use \
-                 'catalog-type' = 'sql', 'rest' or 'hive', whose commits need nothing of the store",
-                self.warehouse, self.name
-            );
-            Err(CatalogError::user(what))
-        };
-        self.exclusive.get_or_try_init(|| repeated(Backoff::reads(), ask)).await.map(|_| ())
     }
 
     /// Those of `names` whose folders in `parent` are tables, or those that are not.
@@ -244,7 +224,6 @@ impl LakeCatalog for HadoopCatalog {
         }
         let metadata = new.metadata(id, folder)?;
         check_fixed(id, &metadata)?;
-        self.require_exclusive_writes().await?;
         let made = versions.make(1, json(id, &metadata)?).await.map_err(doubtful);
         let ours = match made {
             Ok(Made::Ours) => true,
@@ -277,7 +256,6 @@ impl LakeCatalog for HadoopCatalog {
             return Err(CatalogError::user(format!("table `{id}` cannot be moved: in a catalog of type 'hadoop' its place is its name")));
         }
         check_fixed(id, &next.metadata)?;
-        self.require_exclusive_writes().await?;
         let moved = || CatalogError::Conflict(format!("table `{id}` in catalog `{}` has changed since it was read", self.name));
         let number = number_in(&base.metadata_location).ok_or_else(moved)?;
         // The same number may be another table's by now: the content counts, not the name.

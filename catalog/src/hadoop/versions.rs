@@ -5,8 +5,8 @@
 //! deleted, the folder is listed.
 
 use bytes::Bytes;
-use object_store::{GetOptions, ObjectStore, ObjectStoreExt, PutMode};
-use weir_fs::{FileSystems, FsError, Location, is_not_found};
+use object_store::{GetOptions, ObjectStore, ObjectStoreExt};
+use weir_fs::{FileSystems, FirstPut, FsError, Location, is_not_found, is_not_refusing};
 
 use super::failed;
 use crate::error::CatalogError;
@@ -81,11 +81,23 @@ impl Versions {
     }
 
     /// Makes version `number`, unless there is one.
+    ///
+    /// # Errors
+    /// A store that does not tell two writers of one name apart, which is tried out before the first version is made.
     pub(super) async fn make(&self, number: u64, metadata: Vec<u8>) -> Result<Made, CatalogError> {
         let path = self.folder.path.clone().join(file_name(number, ENDINGS[0]));
-        match self.folder.store.put_opts(&path, metadata.into(), PutMode::Create.into()).await {
+        match self.folder.store.put_opts(&path, metadata.into(), FirstPut::Strict.into()).await {
             Ok(_) => Ok(Made::Ours),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(Made::Taken),
+            Err(error) if is_not_refusing(&error) => {
+                let what = format!(
+                    "the store of table folder `{}` lets a second writer replace what the first has just made under the same name, so two commits \
+                     could become the same version of a table and one of them would be lost. A catalog of type 'hadoop' cannot write there; use \
+                     'catalog-type' = 'sql', 'rest' or 'hive', whose commits need nothing of the store",
+                    self.folder.uri
+                );
+                Err(CatalogError::user(what))
+            }
             Err(error) => Err(failed(FsError::from_store("writing", &self.uri(number), error))),
         }
     }

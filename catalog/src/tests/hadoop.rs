@@ -123,7 +123,7 @@ async fn a_store_that_ignores_the_condition_of_a_put_is_refused_with_the_reason(
     let spec = TableSpec { schema, partitioned_by: Vec::new(), properties: Default::default(), location: None };
     let error = Arc::clone(&careless).create(&table_id(), &spec).await.expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::User);
-    for part in ["`s3://b/w`", "one of them would be lost", "'catalog-type' = 'sql', 'rest' or 'hive'"] {
+    for part in ["`s3://b/w/shop/orders/metadata`", "one of them would be lost", "'catalog-type' = 'sql', 'rest' or 'hive'"] {
         assert!(error.to_string().contains(part), "{error}");
     }
 }

@@ -209,7 +209,7 @@ fn one(name: &str, keys: &[(&str, &str)], properties: &BTreeMap<String, String>)
 
 /// Hadoop's name space is open, so an `option.*` of HDFS may be anything; those of other stores must be known.
 fn unknown_option(name: &str, kind: StoreKind, key: &str) -> Option<Problem> {
-    const LIMITS: [&str; 2] = ["fs.request.deadline", "fs.request.timeout"];
+    const LIMITS: [&str; 3] = ["fs.request.deadline", "fs.request.timeout", crate::cloud::FIRST_PUT_KEY];
     let known: Vec<&str> = match kind {
         StoreKind::Hdfs => return None,
         StoreKind::File => vec!["fs.file.sync"],

@@ -157,15 +157,19 @@ fn of_hdfs(key: &StoreKey, environment: &Environment) -> Result<Route, crate::Fs
 fn of_s3(key: &StoreKey, environment: &Environment) -> Result<Route, crate::FsError> {
     let (properties, fallback) = object_store_settings(key, environment)?;
     let s3::Target { endpoint, region } = s3::target(&properties, &fallback);
-    let url = endpoint.map_or_else(|| format!("https://s3.{region}.amazonaws.com"), str::to_owned);
+    let (identity, profile) = s3::identity(&properties, &fallback)?;
+    let of_profile = |key: &str| profile.as_ref().and_then(|profile| profile.get(key));
+    let region = region.or_else(|| of_profile("region")).unwrap_or(s3::NO_REGION);
+    let url = endpoint.or_else(|| of_profile("endpoint_url")).map_or_else(|| format!("https://s3.{region}.amazonaws.com"), str::to_owned);
     let (scheme, rest) = url.split_once("://").unwrap_or(("https", &url));
     let (host, port) = host_and_port(rest.split('/').next().unwrap_or(rest), if scheme == "http" { 80 } else { 443 });
-    let given = |name: &str, variable: &str| properties.get(name).map(String::as_str).or_else(|| fallback.get(variable));
-    let identity = match given("s3.access-key-id", "AWS_ACCESS_KEY_ID") {
+    let identity = match identity {
         // The id is no secret, but nobody needs all of it.
-        Some(id) => format!("the owner of access key `{}…`, region {region}", id.chars().take(4).collect::<String>()),
-        None if fallback.get("AWS_WEB_IDENTITY_TOKEN_FILE").is_some() => format!("the web identity of this process, region {region}"),
-        None => format!("whoever this machine is to the cloud (no access key is set), region {region}"),
+        s3::Identity::Keys(keys) => format!("the owner of access key `{}…`, region {region}", keys.id.chars().take(4).collect::<String>()),
+        s3::Identity::Web(web) => format!("`{}`, proved by the token in {}, region {region}", web.role, web.token_file),
+        s3::Identity::Profile(files) => format!("the AWS profile '{}', region {region}", files.name),
+        s3::Identity::Anonymous => format!("nobody: requests are not signed, region {region}"),
+        s3::Identity::Machine => format!("whoever this machine is to the cloud (no access key is set), region {region}"),
     };
     Ok(Route {
         servers: vec![Server { name: "endpoint".to_owned(), host, port }],

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use weir_base::{Classified, ErrorKind};
 use weir_fs::aliases::{AliasBinding, check_rebound};
-use weir_fs::{FileSystems, Location};
+use weir_fs::{FileSystems, FirstPut, Location};
 
 use super::names::{self, IntentName, job_segments};
 use super::record::{Checkpoint, Entry, Intent, encode_claim};
@@ -208,8 +208,7 @@ impl CheckpointStore {
     async fn put_new(&self, name: &str, body: Vec<u8>) -> Result<Put, RuntimeError> {
         let (store, path, body) = (&self.root.store, self.path_of(name), Bytes::from(body));
         self.retrying("writing", &self.uri_of(name), || async {
-            let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-            match store.put_opts(&path, PutPayload::from_bytes(body.clone()), options).await {
+            match store.put_opts(&path, PutPayload::from_bytes(body.clone()), FirstPut::OrLookFirst.into()).await {
                 Ok(_) => Ok(Put::Done),
                 Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
                     let found = store.get(&path).await?.bytes().await?;

@@ -106,6 +106,13 @@ pub const SETTINGS: &[OptionDecl] = &[
     OptionDecl::new("fs.default-scheme", ValueType::String, "Scheme or alias, with an authority perhaps, of paths without scheme.").default("file"),
     OptionDecl::new("fs.request.deadline", ValueType::Duration, "How long a request to a store is tried before its error is final.").default("60 s"),
     OptionDecl::new("fs.request.timeout", ValueType::Duration, "How long one try of a request may take, plus a second for each MiB.").default("20 s"),
+    OptionDecl::new(
+        "fs.request.put-if-absent",
+        ValueType::Enum(&["require", "look-first"]),
+        "What is done where an object store lets a second writer replace a checkpoint or claim, which is tried out: it is refused, or the name is looked at \
+         before and after, which two processes of one job may get past.",
+    )
+    .default("require"),
     OptionDecl::new("fs.file.sync", ValueType::Boolean, "Whether local files are flushed to the disk when they are closed.").default("true"),
     OptionDecl::new("fs.defaultFS", ValueType::String, "The cluster of `hdfs:///` URIs, over that of `core-site.xml`."),
     OptionDecl::new("fs.viewfs.*", ValueType::String, "Mounts of `viewfs`, as in Hadoop."),

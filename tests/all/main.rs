@@ -40,6 +40,8 @@ mod logical_tables;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod object_stores;
+#[cfg(test)]
 mod orders;
 #[cfg(test)]
 mod pairs;

@@ -55,18 +55,21 @@ impl Pace {
     /// # Errors
     /// The pause is longer than a request may wait; it has waited then.
     async fn wait(&self) -> Result<(), HttpError> {
-        let left = self.left();
-        if left.is_zero() {
-            return Ok(());
+        let mut patience = self.patience;
+        loop {
+            let left = self.left();
+            if left.is_zero() {
+                return Ok(());
+            }
+            if left > patience {
+                tokio::time::sleep(patience).await;
+                let message = format!("the server asked for a pause, of which {} s are left", (left - patience).as_secs_f32().ceil());
+                return Err(HttpError::new(HttpErrorKind::Unknown, FsError::new(ErrorKind::Transient, message)));
+            }
+            let spread = SPREAD.mul_f64((Uuid::new_v4().as_u128() % 1000) as f64 / 1000.0);
+            tokio::time::sleep(left + spread).await;
+            patience -= left;
         }
-        if left > self.patience {
-            tokio::time::sleep(self.patience).await;
-            let message = format!("the server asked for a pause, of which {} s are left", (left - self.patience).as_secs_f32().ceil());
-            return Err(HttpError::new(HttpErrorKind::Unknown, FsError::new(ErrorKind::Transient, message)));
-        }
-        let spread = SPREAD.mul_f64((Uuid::new_v4().as_u128() % 1000) as f64 / 1000.0);
-        tokio::time::sleep(left + spread).await;
-        Ok(())
     }
 
     fn heard(&self, answer: &HttpResponse) {

@@ -1,7 +1,7 @@
 //! Who it is to S3, and in which order that is looked for.
 //!
 //! 1. The store's own properties: keys, a web identity, a profile, or nobody (`s3.anonymous`).
-//! 2. The environment of the process, unless the store belongs to an alias: keys, a web identity, the profile of `AWS_PROFILE`.
+//! 2. The environment of the process, unless the store belongs to an alias: keys, a web identity, the profile of `AWS_PROFILE`, nobody.
 //! 3. What the machine is: the role of its container or instance.
 //!
 //! The first of these that says anything decides; nothing is put together from two of them.
@@ -89,11 +89,10 @@ pub(crate) fn identity(properties: &BTreeMap<String, String>, environment: &Envi
         Identity::Keys(keys)
     } else if let Some(web) = web_identity(["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME"], of_process)? {
         Identity::Web(web)
-    } else if of_process("AWS_SKIP_SIGNATURE").is_some_and(|text| parse_boolean(text) == Some(true)) {
-        Identity::Anonymous
     } else {
         match (&profile, files) {
             (Some(profile), Some(files)) if named || profile.says_who() => of_profile(profile, &files)?,
+            _ if of_process("AWS_SKIP_SIGNATURE").is_some_and(|text| parse_boolean(text) == Some(true)) => Identity::Anonymous,
             _ => Identity::Machine,
         }
     };

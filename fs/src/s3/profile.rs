@@ -142,7 +142,14 @@ impl std::fmt::Debug for Profile {
 #[derive(Debug)]
 pub(super) struct ProfileKeys {
     files: ProfileFiles,
-    known: Mutex<Option<(Vec<Option<SystemTime>>, Arc<AwsCredential>)>>,
+    known: Mutex<Option<Known>>,
+}
+
+/// Keys as they stood in files that were last written at these times.
+#[derive(Debug)]
+struct Known {
+    written: Vec<Option<SystemTime>>,
+    keys: Arc<AwsCredential>,
 }
 
 impl ProfileKeys {
@@ -153,14 +160,12 @@ impl ProfileKeys {
     fn current(&self) -> Result<Arc<AwsCredential>, FsError> {
         let written = self.files.written();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((when, keys)) = known.as_ref()
-            && *when == written
-        {
-            return Ok(Arc::clone(keys));
+        if let Some(known) = known.as_ref().filter(|known| known.written == written) {
+            return Ok(Arc::clone(&known.keys));
         }
         let profile = self.files.read()?.ok_or_else(|| self.files.missing())?;
         let keys = Arc::new(profile.keys()?.ok_or_else(|| self.files.refuse("holds no keys any more"))?);
-        *known = Some((written, Arc::clone(&keys)));
+        *known = Some(Known { written, keys: Arc::clone(&keys) });
         Ok(keys)
     }
 }

@@ -4,12 +4,12 @@
 use std::io::Error;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING};
 use axum::http::{Method, Response, StatusCode};
 use bytes::Bytes;
 use futures::stream;
@@ -23,6 +23,8 @@ const LARGEST_BODY: usize = 1 << 30;
 pub(crate) enum Fault {
     /// It is answered with this status and never reaches the server.
     Answer(u16),
+    /// It is answered with this status, and with the number of seconds after which it may come again.
+    AskForPause(u16, u32),
     /// The server does it, and its answer is replaced by this status.
     LoseAnswer(u16),
     /// The server does it, and the connection breaks before its answer is complete.
@@ -39,8 +41,18 @@ pub(crate) enum Fault {
 pub(crate) struct Proxy {
     uri: String,
     rules: Arc<Mutex<Vec<Rule>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
     released: watch::Sender<bool>,
     _task: Task<()>,
+}
+
+/// A request that has come.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) when: Instant,
+    pub(crate) method: Method,
+    /// Path and query.
+    pub(crate) path: String,
 }
 
 struct Rule {
@@ -55,6 +67,7 @@ struct Forwarder {
     target: String,
     client: reqwest::Client,
     rules: Arc<Mutex<Vec<Rule>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
     released: watch::Receiver<bool>,
 }
 
@@ -63,12 +76,13 @@ impl Proxy {
     pub(crate) async fn before(target: &str) -> Self {
         let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let uri = format!("http://{}", listener.local_addr().unwrap());
-        let rules = Arc::default();
+        let (rules, seen) = (Arc::default(), Arc::default());
         let (released, told) = watch::channel(false);
-        let forwarder = Forwarder { target: target.to_owned(), client: reqwest::Client::new(), rules: Arc::clone(&rules), released: told };
+        let client = reqwest::Client::new();
+        let forwarder = Forwarder { target: target.to_owned(), client, rules: Arc::clone(&rules), seen: Arc::clone(&seen), released: told };
         let router = Router::new().fallback(forward).with_state(forwarder);
         let task = weir_base::task::spawn("test proxy", async move { axum::serve(listener, router).await.unwrap() });
-        Self { uri, rules, released, _task: task }
+        Self { uri, rules, seen, released, _task: task }
     }
 
     /// The address to give to clients instead of the server's.
@@ -96,6 +110,11 @@ impl Proxy {
     /// Forgets the faults that have not happened yet.
     pub(crate) fn mend(&self) {
         self.rules.lock().unwrap().clear();
+    }
+
+    /// The requests with that method that have come so far and whose path and query hold `part`.
+    pub(crate) fn seen(&self, method: Method, part: &str) -> Vec<Seen> {
+        self.seen.lock().unwrap().iter().filter(|seen| seen.method == method && seen.path.contains(part)).cloned().collect()
     }
 
     /// How many of the faults that were asked for have not happened yet.
@@ -137,9 +156,15 @@ impl Forwarder {
 
 async fn forward(State(forwarder): State<Forwarder>, request: Request) -> Response<Body> {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    forwarder.seen.lock().unwrap().push(Seen { when: Instant::now(), method: request.method().clone(), path: path.clone() });
     match forwarder.fault_of(request.method(), &path) {
         None => forwarder.pass_on(request, &path).await,
-        Some(Fault::Answer(code)) => status(code),
+        Some(Fault::Answer(code)) => refuse(request, code).await,
+        Some(Fault::AskForPause(code, seconds)) => {
+            let mut answer = refuse(request, code).await;
+            answer.headers_mut().insert(RETRY_AFTER, seconds.into());
+            answer
+        }
         Some(Fault::LoseAnswer(code)) => {
             forwarder.pass_on(request, &path).await;
             status(code)
@@ -162,6 +187,12 @@ async fn forward(State(forwarder): State<Forwarder>, request: Request) -> Respon
             forwarder.pass_on(request, &path).await
         }
     }
+}
+
+/// Hears the request out first: a client that is still sending may see a broken connection and no answer.
+async fn refuse(request: Request, code: u16) -> Response<Body> {
+    drop(to_bytes(request.into_body(), LARGEST_BODY).await);
+    status(code)
 }
 
 fn status(code: u16) -> Response<Body> {

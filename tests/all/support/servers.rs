@@ -62,6 +62,8 @@ pub(crate) struct S3 {
     pub(crate) secret_key: String,
     pub(crate) region: String,
     pub(crate) bucket: String,
+    /// The program that serves.
+    pub(crate) server: String,
 }
 
 /// An Iceberg REST catalog.

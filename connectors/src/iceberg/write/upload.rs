@@ -90,3 +90,66 @@ pub(in crate::iceberg) fn store_error(uri: &str, what: &str, error: object_store
 pub(in crate::iceberg) fn file_system_error(error: FsError) -> ConnectorError {
     ConnectorError::new(error.kind(), error.to_string()).with_source(error)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::FutureExt;
+    use object_store::{MultipartUpload, PutPayload, PutResult, Result, UploadPart};
+    use weir_fs::FileSystems;
+
+    use super::*;
+
+    /// Bytes of parts that are on their way, and the most there ever were.
+    #[derive(Debug, Default)]
+    struct Gauge {
+        now: AtomicUsize,
+        most: AtomicUsize,
+    }
+
+    /// A store that is slower than whoever writes.
+    #[derive(Debug)]
+    struct Slow(Arc<Gauge>);
+
+    #[async_trait::async_trait]
+    impl MultipartUpload for Slow {
+        fn put_part(&mut self, data: PutPayload) -> UploadPart {
+            let (gauge, bytes) = (Arc::clone(&self.0), data.content_length());
+            gauge.most.fetch_max(gauge.now.fetch_add(bytes, Ordering::SeqCst) + bytes, Ordering::SeqCst);
+            async move {
+                for _ in 0..100 {
+                    tokio::task::yield_now().await;
+                }
+                gauge.now.fetch_sub(bytes, Ordering::SeqCst);
+                Ok(())
+            }
+            .boxed()
+        }
+
+        async fn complete(&mut self) -> Result<PutResult> {
+            Ok(PutResult { e_tag: None, version: None })
+        }
+
+        async fn abort(&mut self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_of_any_length_takes_three_parts_of_memory_on_its_way_to_a_slow_store() {
+        let gauge: Arc<Gauge> = Arc::default();
+        let location = FileSystems::default().resolve("memory://upload/x").expect("resolves");
+        let parts = WriteMultipart::new_with_chunk_size(Box::new(Slow(Arc::clone(&gauge))), PART);
+        let mut upload = Upload { location, waiting: Vec::new(), waiting_bytes: 0, parts: Some(parts) };
+        for _ in 0..80 {
+            upload.put(vec![Bytes::from(vec![0; 3 << 20])]).await.expect("taken");
+        }
+        let counted = upload.memory();
+        upload.finish().await.expect("finished");
+        let most = gauge.most.load(Ordering::SeqCst);
+        assert!((PART..=counted).contains(&most), "{most} bytes on their way, {counted} counted");
+        assert_eq!(counted, 3 * PART);
+    }
+}

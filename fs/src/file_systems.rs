@@ -13,7 +13,7 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use weir_base::ErrorKind;
 use weir_base::options::Problems;
-use weir_base::secret::{MASK, is_sensitive_key};
+use weir_base::secret::shown;
 
 use crate::aliases::{Alias, Aliases, UsedAlias};
 use crate::counting::IoCounts;
@@ -214,7 +214,7 @@ impl Default for FileSystems {
 
 impl fmt::Debug for FileSystems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.properties.iter().map(|(key, value)| (key, if is_sensitive_key(key) { MASK } else { value }));
+        let shown = self.properties.iter().map(|(key, value)| (key, shown(key, value)));
         f.debug_tuple("FileSystems").field(&shown.collect::<BTreeMap<_, _>>()).finish()
     }
 }

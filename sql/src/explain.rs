@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::LogicalPlan;
 use weir_base::options::Problem;
-use weir_base::secret::{MASK, is_sensitive_key};
+use weir_base::secret::shown;
 use weir_connectors::sink::Distribution;
 
 use crate::parse::ast::Insert;
@@ -61,7 +61,7 @@ pub(crate) fn job<'a>(
         };
         line(&mut text, format_args!("sink '{}': {} (distribution {distribution})", insert.sink_id, insert.target));
         for option in &statement.hint {
-            line(&mut text, format_args!("    {} = {} (hint)", option.key, masked(&option.key, &option.value)));
+            line(&mut text, format_args!("    {} = {} (hint)", option.key, shown(&option.key, &option.value)));
         }
         line(&mut text, format_args!("  operators: {}", operators(&insert.query)));
     }
@@ -74,7 +74,7 @@ fn push_sources(text: &mut String, planning: &Planning<'_>) {
         let kind = if table.source.is_bounded() { "bounded" } else { "unbounded" };
         line(text, format_args!("source '{}': {} ({kind})", table.id, table.path));
         for (key, value) in options {
-            line(text, format_args!("    {key} = {}", masked(key, value)));
+            line(text, format_args!("    {key} = {}", shown(key, value)));
         }
     }
 }
@@ -87,10 +87,6 @@ fn push_warnings(text: &mut String, warnings: &[Problem]) {
     for warning in warnings {
         line(text, format_args!("{warning}"));
     }
-}
-
-fn masked<'a>(key: &str, value: &'a str) -> &'a str {
-    if is_sensitive_key(key) { MASK } else { value }
 }
 
 /// The operators from source to sink, by name.

@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use weir_base::options::{OptionBag, OptionDecl, Position, Problem, Problems, ValueType, closest};
-use weir_base::secret::{MASK, is_sensitive_key};
+use weir_base::secret::shown;
 use weir_fs::aliases::{is_alias_key, problem_of_alias_key};
 
 use crate::plan::JobSettings;
@@ -108,8 +108,7 @@ impl Settings {
             .filter_map(|decl| decl.default.map(|default| (decl.key.to_owned(), default.to_owned())))
             .collect();
         for (key, value) in self.all() {
-            let shown = if is_sensitive_key(key) { MASK } else { value.text.as_str() };
-            rows.insert(key.to_owned(), shown.to_owned());
+            rows.insert(key.to_owned(), shown(key, &value.text).into_owned());
         }
         rows.into_iter().collect()
     }

@@ -48,6 +48,8 @@ mod pairs;
 #[cfg(test)]
 mod quickstart;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod types;

@@ -7,7 +7,7 @@ use super::decl::{OptionDecl, ValueType};
 use super::problem::{Position, Problem, Problems};
 use super::suggest::{closest, did_you_mean, normalise, remedy};
 use super::values::{parse_boolean, parse_duration, parse_memory_size, split_list};
-use crate::secret::{MASK, is_sensitive_key};
+use crate::secret::{self, MASK};
 
 #[derive(Debug, Clone)]
 struct Entry {
@@ -320,14 +320,14 @@ impl OptionBag {
 /// Secrets are masked.
 impl std::fmt::Debug for OptionBag {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let entries = self.iter().map(|(key, value)| (key, if is_sensitive_key(key) { MASK } else { value }));
+        let entries = self.iter().map(|(key, value)| (key, secret::shown(key, value)));
         write!(f, "{} ", self.object)?;
         f.debug_map().entries(entries).finish()
     }
 }
 
 fn shown(key: &str, value: &str, decl: &OptionDecl) -> String {
-    if decl.secret || is_sensitive_key(key) { MASK.to_owned() } else { value.to_owned() }
+    if decl.secret { MASK.to_owned() } else { secret::shown(key, value).into_owned() }
 }
 
 #[cfg(test)]

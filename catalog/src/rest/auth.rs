@@ -6,6 +6,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use weir_base::{ErrorKind, Secret};
 
+use super::address::Address;
 use crate::error::CatalogError;
 
 /// A token whose life is not told is taken for an hour's.
@@ -28,7 +29,7 @@ pub(super) struct Credentials {
     client_id: Option<String>,
     client_secret: Secret<String>,
     scope: String,
-    endpoint: url::Url,
+    endpoint: Address,
     last: Mutex<Option<Granted>>,
 }
 
@@ -47,7 +48,7 @@ struct TokenAnswer {
 
 impl Credentials {
     /// `credential` is `id:secret`, or a secret alone.
-    pub(super) fn new(credential: &Secret<String>, scope: String, endpoint: url::Url) -> Self {
+    pub(super) fn new(credential: &Secret<String>, scope: String, endpoint: Address) -> Self {
         let (client_id, client_secret) = match credential.expose().split_once(':') {
             Some((id, secret)) => (Some(id.to_owned()), secret.to_owned()),
             None => (None, credential.expose().clone()),
@@ -78,7 +79,7 @@ impl Credentials {
     }
 
     async fn ask(&self, http: &reqwest::Client) -> Result<Granted, CatalogError> {
-        let request = http.post(self.endpoint.clone()).header("content-type", "application/x-www-form-urlencoded").body(self.form());
+        let request = http.post(self.endpoint.expose().clone()).header("content-type", "application/x-www-form-urlencoded").body(self.form());
         let unreachable = |error: reqwest::Error| {
             CatalogError::caused(ErrorKind::Transient, format!("token endpoint `{}` did not answer", self.endpoint), error.without_url())
         };

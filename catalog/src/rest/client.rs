@@ -1,6 +1,7 @@
 //! HTTP to a REST catalog: the configuration handshake, tokens, deadlines, repeats, and what a status says about the outcome.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,9 +11,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::OnceCell;
+use weir_base::secret::shown;
 use weir_base::{ErrorKind, Secret};
 
 use super::RestConfig;
+use super::address::Address;
 use super::auth::{Auth, Credentials};
 use crate::backoff::Backoff;
 use crate::error::CatalogError;
@@ -26,20 +29,26 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Client {
     http: reqwest::Client,
-    base: url::Url,
+    base: Address,
     auth: Auth,
     warehouse: Option<String>,
     prefix: Option<String>,
     config: OnceCell<ServerConfig>,
 }
 
-/// What the server said of itself: defaults, overridden by ours, overridden by its overrides.
-#[derive(Debug)]
+/// What the server said of itself: defaults, overridden by ours, overridden by its overrides. Keys of a store may be among them.
 pub(super) struct ServerConfig {
     /// Path segments between `v1` and what follows.
     prefix: Vec<String>,
     /// All its properties.
     pub(super) properties: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for ServerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let properties: BTreeMap<_, _> = self.properties.iter().map(|(key, value)| (key, shown(key, value))).collect();
+        f.debug_struct("ServerConfig").field("prefix", &self.prefix).field("properties", &properties).finish()
+    }
 }
 
 /// How a request may be repeated.
@@ -94,12 +103,12 @@ struct Failed {
 impl Client {
     /// A client, from options. Fails on addresses and headers that cannot be.
     pub(super) fn try_new(config: &RestConfig) -> Result<Self, String> {
-        let base = http_url(&config.uri)?;
+        let base = Address::parse(&config.uri)?;
         let auth = match (&config.token, &config.credential) {
             (_, Some(credential)) => {
                 let endpoint = match &config.oauth2_server_uri {
-                    Some(uri) => http_url(uri)?,
-                    None => joined(&base, ["v1", "oauth", "tokens"]),
+                    Some(uri) => Address::parse(uri)?,
+                    None => base.joined(["v1", "oauth", "tokens"]),
                 };
                 Auth::Credentials(Box::new(Credentials::new(credential, config.scope.clone(), endpoint)))
             }
@@ -150,18 +159,13 @@ impl Client {
     /// `NotFound` for 404, `Conflict` for 409, `OutcomeUnknown` if an unrepeatable call may have been carried out, and others by kind.
     pub(super) async fn send(&self, call: &Call<'_>) -> Result<Bytes, CatalogError> {
         let prefix = &self.config().await?.prefix;
-        let mut url = joined(&self.base, ["v1"].into_iter().chain(prefix.iter().map(String::as_str)).chain(call.path.iter().copied()));
-        if !call.query.is_empty() {
-            url.query_pairs_mut().extend_pairs(call.query);
-        }
-        self.send_to(url, call).await
+        let path = ["v1"].into_iter().chain(prefix.iter().map(String::as_str)).chain(call.path.iter().copied());
+        self.send_to(self.base.joined(path).with_query(call.query), call).await
     }
 
     async fn ask_config(&self) -> Result<ServerConfig, CatalogError> {
-        let mut url = joined(&self.base, ["v1", "config"]);
-        if let Some(warehouse) = &self.warehouse {
-            url.query_pairs_mut().append_pair("warehouse", warehouse);
-        }
+        let warehouse: Vec<_> = self.warehouse.iter().map(|warehouse| ("warehouse", warehouse.as_str())).collect();
+        let url = self.base.joined(["v1", "config"]).with_query(&warehouse);
         let call = Call { method: Method::GET, path: &["config"], query: &[], body: None, repeat: Repeat::Freely };
         let body = self.send_to(url, &call).await?;
         let answer: ConfigAnswer = serde_json::from_slice(&body).map_err(|error| {
@@ -180,11 +184,11 @@ impl Client {
         Ok(ServerConfig { prefix: prefix.unwrap_or_default(), properties })
     }
 
-    async fn send_to(&self, url: url::Url, call: &Call<'_>) -> Result<Bytes, CatalogError> {
+    async fn send_to(&self, url: Address, call: &Call<'_>) -> Result<Bytes, CatalogError> {
         let mut backoff = Backoff::reads();
         let (mut renewed, mut told) = (false, false);
         loop {
-            let failed = match self.send_once(url.clone(), call).await {
+            let failed = match self.send_once(&url, call).await {
                 Ok(body) => return Ok(body),
                 Err(failed) => failed,
             };
@@ -203,9 +207,9 @@ impl Client {
         }
     }
 
-    async fn send_once(&self, url: url::Url, call: &Call<'_>) -> Result<Bytes, Failed> {
+    async fn send_once(&self, url: &Address, call: &Call<'_>) -> Result<Bytes, Failed> {
         let token = self.auth.token(&self.http).await.map_err(Failed::plain)?;
-        let mut request = self.http.request(call.method.clone(), url);
+        let mut request = self.http.request(call.method.clone(), url.expose().clone());
         if let Some(token) = token {
             request = request.bearer_auth(token.expose());
         }
@@ -257,23 +261,6 @@ impl Failed {
     fn plain(error: CatalogError) -> Self {
         Self { error, retry_after: Duration::ZERO, unauthorized: false }
     }
-}
-
-fn http_url(text: &str) -> Result<url::Url, String> {
-    let url = url::Url::parse(text).map_err(|error| format!("It is not a URI: {error}."))?;
-    if matches!(url.scheme(), "http" | "https") && url.has_host() {
-        return Ok(url);
-    }
-    Err("Expected 'http://host:port/path' or 'https://…'.".to_owned())
-}
-
-/// `base` with more path segments, each encoded.
-fn joined<'a>(base: &url::Url, segments: impl IntoIterator<Item = &'a str>) -> url::Url {
-    let mut url = base.clone();
-    if let Ok(mut path) = url.path_segments_mut() {
-        path.pop_if_empty().extend(segments);
-    }
-    url
 }
 
 fn headers(given: &BTreeMap<String, Secret<String>>) -> Result<HeaderMap, String> {

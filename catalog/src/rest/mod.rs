@@ -3,10 +3,12 @@
 //! Requests and answers follow the OpenAPI description of the Iceberg project; requirements and updates travel in the iceberg crate's
 //! own JSON forms. Databases of several levels are joined by `.` here and by the unit separator on the wire.
 
+mod address;
 mod auth;
 mod client;
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,8 +34,8 @@ const STORAGE: [&str; 5] = ["s3.", "fs.", "gcs.", "adls.", "client.region"];
 /// Between the levels of a namespace in a path.
 const UNIT_SEPARATOR: &str = "\u{1f}";
 
-/// Options of a REST catalog.
-#[derive(Debug, Clone)]
+/// Options of a REST catalog; its addresses may hold passwords.
+#[derive(Clone)]
 pub(crate) struct RestConfig {
     pub(crate) uri: String,
     pub(crate) warehouse: Option<String>,
@@ -48,7 +50,6 @@ pub(crate) struct RestConfig {
 }
 
 /// A REST catalog.
-#[derive(Debug)]
 pub(crate) struct RestCatalog {
     name: String,
     client: Client,
@@ -58,6 +59,13 @@ pub(crate) struct RestCatalog {
 }
 
 type Settings = BTreeMap<String, String>;
+
+/// Without the stores, whose settings may be keys that the server gave.
+impl fmt::Debug for RestCatalog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RestCatalog").field("name", &self.name).field("client", &self.client).finish_non_exhaustive()
+    }
+}
 
 #[derive(Debug, Deserialize)]
 struct Namespaces {

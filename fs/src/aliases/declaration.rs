@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_base::options::{OptionDecl, Problem, Problems, ValueType, closest, normalise, parse_boolean};
-use weir_base::secret::{MASK, is_sensitive_key};
+use weir_base::secret::shown;
 
 use super::{Alias, Persist, problem};
 use crate::mounts::{StoreKind, built_in, is_reserved, unknown_scheme};
@@ -84,7 +84,7 @@ pub fn problem_of_alias_key(key: &str, value: &str, others: &BTreeMap<String, St
         let what = format!("'{name}' is a scheme already, so it cannot be the name of an alias.");
         return Some(problem(&name, what).hint(format!("Choose another name, such as 'my{name}'.")));
     }
-    let shown = if is_sensitive_key(key) { MASK } else { value };
+    let shown = shown(key, value);
     let Some(known) = parse_field(field) else {
         return Some(unknown_field(&name, key, field));
     };

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use weir_base::error::chain;
-use weir_base::secret::{MASK, is_sensitive_key};
+use weir_base::secret::shown;
 
 use super::{Finding, Tell};
 use crate::environment::Environment;
@@ -123,7 +123,7 @@ fn sources(key: &StoreKey, environment: &Environment) -> String {
 
 /// The settings that count for the store, secrets masked.
 fn settings(key: &StoreKey) -> String {
-    let shown = key.binding.properties.iter().map(|(name, value)| format!("{name} = {}", if is_sensitive_key(name) { MASK } else { value }));
+    let shown = key.binding.properties.iter().map(|(name, value)| format!("{name} = {}", shown(name, value)));
     shown.collect::<Vec<_>>().join(", ")
 }
 

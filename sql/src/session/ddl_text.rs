@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use iceberg::spec::Transform;
 use weir_base::options::OptionBag;
-use weir_base::secret::{MASK, is_sensitive_key};
+use weir_base::secret::shown;
 use weir_connectors::table::{ColumnKind, TablePath};
 
 use super::objects::{Declared, View};
@@ -92,8 +92,7 @@ pub(super) fn partition(column: &str, transform: Transform) -> String {
 }
 
 fn with(options: &OptionBag) -> String {
-    let lines: Vec<String> =
-        options.iter().map(|(key, value)| format!("  {} = {}", literal(key), literal(if is_sensitive_key(key) { MASK } else { value }))).collect();
+    let lines: Vec<String> = options.iter().map(|(key, value)| format!("  {} = {}", literal(key), literal(&shown(key, value)))).collect();
     if lines.is_empty() { String::new() } else { format!("\nWITH (\n{}\n)", lines.join(",\n")) }
 }
 

@@ -7,7 +7,7 @@ use arrow_schema::{Field, FieldRef, Schema};
 use iceberg::arrow::schema_to_arrow_schema;
 use iceberg::spec::{TableMetadata, Transform};
 use weir_base::options::{Problem, Problems};
-use weir_base::secret::{MASK, is_sensitive_key};
+use weir_base::secret::shown;
 use weir_catalog::{CatalogError, LakeTable, PartitionColumn, TableId, TableSpec, lake_schema, planned_table};
 use weir_connectors::iceberg::TableWith;
 use weir_connectors::table::{ColumnDef, ColumnKind, TableDef, TablePath};
@@ -223,7 +223,7 @@ pub(super) fn differences(object: &str, spec: &TableSpec, says: Says, existing: 
     for (key, value) in properties {
         let stored = existing.properties().get(key).map(String::as_str);
         if stored != Some(value.as_str()) {
-            let show = |text: &str| if is_sensitive_key(key) { MASK.to_owned() } else { format!("'{text}'") };
+            let show = |text: &str| format!("'{}'", shown(key, text));
             let stored = stored.map_or_else(|| "not set".to_owned(), show);
             warn(format!("'{key}' is declared as {}, but the table's is {stored}; the table's counts.", show(value)));
         }

@@ -2,7 +2,7 @@
 
 use arrow_array::RecordBatch;
 use weir_base::options::{Position, Problem, closest};
-use weir_base::secret::{MASK, is_sensitive_key};
+use weir_base::secret::shown;
 use weir_connectors::registry::ICEBERG as ICEBERG_NAME;
 use weir_connectors::table::{ColumnKind, TablePath};
 
@@ -120,10 +120,9 @@ impl Session {
                 let mut rows = vec![vec![Some("name".to_owned()), Some(catalog.to_owned())]];
                 match self.parts.objects.lake(catalog, at)? {
                     None => rows.push(vec![Some("type".to_owned()), Some("generic_in_memory".to_owned())]),
-                    Some(lake) => rows.extend(lake.options.iter().map(|(key, value)| {
-                        let value = if is_sensitive_key(key) { MASK } else { value };
-                        vec![Some(key.to_owned()), Some(value.to_owned())]
-                    })),
+                    Some(lake) => {
+                        rows.extend(lake.options.iter().map(|(key, value)| vec![Some(key.to_owned()), Some(shown(key, value).into_owned())]))
+                    }
                 }
                 table_of(&["info name", "info value"], &rows)
             }

@@ -21,7 +21,7 @@ mod wait;
 pub(crate) use careless::CarelessS3;
 pub(crate) use kafka::{Ending, Row, Topic};
 pub(crate) use name_node::NameNodeCalls;
-pub(crate) use process::{Running, Workdir};
+pub(crate) use process::{Running, Workdir, holds};
 pub(crate) use proxy::{Fault, Proxy};
 pub(crate) use reader::Table;
 pub(crate) use servers::{Hdfs, Kafka, Kdc, S3, Servers, Warehouse};

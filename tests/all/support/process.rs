@@ -71,6 +71,22 @@ impl Workdir {
         path
     }
 
+    /// Fails the test if a file in the folder holds `secret`, unless it is SQL, where the test has written it.
+    pub(crate) fn shows_nowhere(&self, secret: &str) {
+        let mut folders = vec![self.folder.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_none_or(|extension| extension != "sql") {
+                    let bytes = std::fs::read(&path).unwrap();
+                    assert!(!holds(&bytes, secret), "`{secret}` is in {}", path.display());
+                }
+            }
+        }
+    }
+
     /// The `weir` that was built with these tests.
     pub(crate) fn weir<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Launch {
         self.program(env!("CARGO_BIN_EXE_weir"), arguments)
@@ -193,4 +209,9 @@ impl Output {
 
 fn text(path: &Path) -> String {
     String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
+}
+
+/// Whether `text` is anywhere in `bytes`.
+pub(crate) fn holds(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }

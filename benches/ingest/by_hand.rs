@@ -19,8 +19,9 @@ use weir_connectors::format::json::JsonFactory;
 use weir_connectors::format::{Decoded, FormatFactory};
 
 use crate::Outcome;
+use crate::child::{Used, watch};
 use crate::datasets::Dataset;
-use crate::measure::{Figures, watch};
+use crate::measure::Figures;
 use crate::topic::{PARTITIONS, Topic, name};
 
 /// Messages of one call into librdkafka, and rows of a batch.
@@ -31,7 +32,7 @@ pub(crate) fn measured(brokers: &str, topic: &Topic, scratch: &Path) -> Outcome<
     let file = tempfile::NamedTempFile::new_in(scratch)?;
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["--brokers", brokers, "--by-hand", topic.set.name()]).arg(file.path()).stdin(Stdio::null());
-    let (wall, cpu, peak) = watch(command.spawn()?, Duration::from_secs(600))?;
+    let Used { wall, cpu, peak } = watch(command.spawn()?, Duration::from_secs(600))?;
     Ok(Figures { rows: topic.rows, wall, cpu, peak, files: 1, written: file.as_file().metadata()?.len() })
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use arrow_schema::DataType;
 
 use crate::Outcome;
-use crate::measure::{Figures, parquet_files, watch};
+use crate::child::{Used, watch};
+use crate::measure::{Figures, parquet_files};
 use crate::topic::Topic;
 
 /// One run of the engine.
@@ -45,7 +46,7 @@ INSERT INTO lake.bench.target SELECT * FROM source;
     std::fs::write(&file, job)?;
     let log = std::fs::File::create(folder.path().join("log"))?;
     let child = Command::new(weir).arg("run").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
-    let (wall, cpu, peak) = watch(child, Duration::from_secs(600))
+    let Used { wall, cpu, peak } = watch(child, Duration::from_secs(600))
         .map_err(|error| format!("{error}\n{}", std::fs::read_to_string(folder.path().join("log")).unwrap_or_default()))?;
     let (files, written) = parquet_files(&folder.path().join("warehouse"))?;
     Ok(Figures { rows: counted(weir, &file, topic.rows)?, wall, cpu, peak, files, written })

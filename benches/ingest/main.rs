@@ -5,12 +5,18 @@
 //! pair in reverse; the figure to believe is the median of the pairs' ratios. `make bench` runs it; `--help` lists the options.
 
 mod by_hand;
+#[path = "../support/child.rs"]
+mod child;
 #[path = "../support/datasets.rs"]
 #[expect(dead_code, clippy::expect_used, reason = "shared with other benchmarks; a benchmark stops at the first surprise")]
 mod datasets;
 mod engine;
 mod measure;
+#[path = "../support/print.rs"]
+mod print;
 mod report;
+#[path = "../support/servers.rs"]
+mod servers;
 mod topic;
 
 use std::path::{Path, PathBuf};
@@ -64,7 +70,7 @@ fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            report::line(&format!("ingest: {error}"));
+            print::line(&format!("ingest: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -79,7 +85,7 @@ fn run(arguments: &Arguments) -> Outcome<()> {
     }
     let scratch = tempfile::tempdir()?;
     let bench = Bench { arguments, kafka: Kafka::start(arguments.brokers.clone(), scratch.path())?, scratch: scratch.path() };
-    report::line(&format!("{} pairs, commits every {} s, 4 partitions, lz4 on the wire, zstd 1 in Parquet", arguments.pairs, arguments.interval));
+    print::line(&format!("{} pairs, commits every {} s, 4 partitions, lz4 on the wire, zstd 1 in Parquet", arguments.pairs, arguments.interval));
     for (set, rows) in [(Dataset::Small, arguments.small), (Dataset::Wide, arguments.wide)] {
         if rows > 0 {
             let topic = bench.topic(set, rows, "")?;
@@ -108,7 +114,7 @@ struct Bench<'a> {
 impl Bench<'_> {
     fn topic(&self, set: Dataset, rows: u64, suffix: &str) -> Outcome<Topic> {
         let topic = self.kafka.fill(set, rows, suffix)?;
-        report::line(&format!("\n{}: {rows} rows of {} bytes, {} columns", set.name(), topic.bytes / rows.max(1), set.schema().fields().len()));
+        print::line(&format!("\n{}: {rows} rows of {} bytes, {} columns", set.name(), topic.bytes / rows.max(1), set.schema().fields().len()));
         Ok(topic)
     }
 

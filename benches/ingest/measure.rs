@@ -1,8 +1,7 @@
-//! What a child process used: wall time, CPU time of all its threads, peak resident memory.
+//! What one run used and made.
 
 use std::path::Path;
-use std::process::Child;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What one run used and made.
 #[derive(Debug, Clone)]
@@ -19,42 +18,6 @@ pub(crate) struct Figures {
     pub(crate) files: u64,
     /// Bytes written.
     pub(crate) written: u64,
-}
-
-/// Waits for a child and says what it used. Linux only: the figures come from `/proc`, CPU time from the zombie before it is reaped.
-pub(crate) fn watch(mut child: Child, deadline: Duration) -> Result<(Duration, Duration, u64), Box<dyn std::error::Error>> {
-    let start = Instant::now();
-    let folder = format!("/proc/{}", child.id());
-    let mut peak = 0;
-    loop {
-        let stat = std::fs::read_to_string(format!("{folder}/stat"))?;
-        let fields: Vec<&str> = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
-        if let Ok(status) = std::fs::read_to_string(format!("{folder}/status")) {
-            peak = peak.max(high_water(&status));
-        }
-        if fields.first() == Some(&"Z") {
-            let ticks: u64 = fields.iter().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-            let wall = start.elapsed();
-            let status = child.wait()?;
-            if !status.success() {
-                return Err(format!("the measured process ended with {status}").into());
-            }
-            // USER_HZ is 100 on every Linux that Rust runs on.
-            return Ok((wall, Duration::from_millis(ticks * 10), peak));
-        }
-        if start.elapsed() > deadline {
-            child.kill()?;
-            child.wait()?;
-            return Err(format!("the measured process did not end within {} s", deadline.as_secs()).into());
-        }
-        #[expect(clippy::disallowed_methods, reason = "a process can only be polled for its memory")]
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-fn high_water(status: &str) -> u64 {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()).and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
 /// Number and total size of the Parquet files below `folder`.

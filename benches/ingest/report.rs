@@ -1,16 +1,7 @@
 //! The tables that the benchmark prints.
 
-use std::io::Write;
-
 use crate::measure::Figures;
-
-/// Prints a line.
-pub(crate) fn line(text: &str) {
-    let mut out = std::io::stdout().lock();
-    if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
-        std::process::exit(1);
-    }
-}
+use crate::print::{line, spread};
 
 fn per_cpu(figures: &Figures) -> f64 {
     figures.rows as f64 / figures.cpu.as_secs_f64().max(0.001)
@@ -62,27 +53,5 @@ pub(crate) fn summary(names: [&str; 2], pairs: &[(Figures, Figures)], bytes: u64
             of(&|figures| bytes as f64 / 1e6 / figures.cpu.as_secs_f64().max(0.001), 1),
             of(&|figures| figures.peak as f64 / 1e6, 0),
         ));
-    }
-}
-
-/// `median (least to most)`.
-fn spread(values: impl Iterator<Item = f64>, digits: usize) -> String {
-    let values = sorted(values);
-    let (Some(least), Some(most)) = (values.first(), values.last()) else { return "nothing".to_owned() };
-    format!("{:.digits$} ({least:.digits$} to {most:.digits$})", median(&values))
-}
-
-fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values
-}
-
-fn median(sorted: &[f64]) -> f64 {
-    let middle = sorted.len() / 2;
-    match (sorted.get(middle), sorted.len() % 2, middle.checked_sub(1).and_then(|below| sorted.get(below))) {
-        (Some(upper), 0, Some(lower)) => f64::midpoint(*upper, *lower),
-        (Some(value), _, _) => *value,
-        (None, _, _) => f64::NAN,
     }
 }

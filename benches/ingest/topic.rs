@@ -1,7 +1,6 @@
 //! A Kafka with the data sets in it.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -13,10 +12,10 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::Outcome;
 use crate::datasets::Dataset;
+use crate::servers::Servers;
 
 /// Partitions of each topic.
 pub(crate) const PARTITIONS: i32 = 4;
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/servers");
 
 /// The name of a data set's topic.
 pub(crate) fn name(set: Dataset, suffix: &str) -> String {
@@ -37,25 +36,18 @@ pub(crate) struct Topic {
 #[derive(Debug)]
 pub(crate) struct Kafka {
     brokers: String,
-    own: Option<PathBuf>,
+    _own: Option<Servers>,
 }
 
 impl Kafka {
     /// Uses `brokers`, or starts a server in `folder`.
     pub(crate) fn start(brokers: Option<String>, folder: &Path) -> Outcome<Self> {
         if let Some(brokers) = brokers {
-            return Ok(Self { brokers, own: None });
+            return Ok(Self { brokers, _own: None });
         }
-        let folder = folder.join("servers");
-        let parent = std::process::id().to_string();
-        let started = Command::new(SCRIPT).args(["start", "kafka", "--parent", &parent, "--dir"]).arg(&folder).output()?;
-        if !started.status.success() {
-            return Err(format!("scripts/servers start kafka: {}", String::from_utf8_lossy(&started.stderr)).into());
-        }
-        let status = Command::new(SCRIPT).args(["status", "--json", "--dir"]).arg(&folder).output()?;
-        let record: serde_json::Value = serde_json::from_slice(&status.stdout)?;
-        let brokers = record["servers"]["kafka"]["addresses"]["bootstrap"].as_str().ok_or("no address of kafka")?.to_owned();
-        Ok(Self { brokers, own: Some(folder) })
+        let servers = Servers::start(&["kafka"], folder)?;
+        let brokers = servers.addresses("kafka")?["bootstrap"].as_str().ok_or("no address of kafka")?.to_owned();
+        Ok(Self { brokers, _own: Some(servers) })
     }
 
     /// `host:port`.
@@ -125,15 +117,4 @@ fn messages(consumer: &BaseConsumer, topic: &str) -> Outcome<u64> {
         held += u64::try_from(high - low)?;
     }
     Ok(held)
-}
-
-impl Drop for Kafka {
-    fn drop(&mut self) {
-        if let Some(folder) = &self.own {
-            let stopped = Command::new(SCRIPT).args(["stop", "--kill", "--dir"]).arg(folder).output();
-            if stopped.is_err() {
-                crate::report::line("ingest: kafka could not be stopped; it ends with this process");
-            }
-        }
-    }
 }

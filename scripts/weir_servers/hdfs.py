@@ -90,7 +90,8 @@ class Hdfs(Server):
 
     def addresses(self, site: Site) -> dict[str, str]:
         folders = {"conf": str(site.folder / "client"), "conf_ns1": str(site.folder / "client-ns1")}
-        return {"uri": self.uri(site), "http": http(site, self.namenodes[0]), "audit": str(audit(site)), **folders}
+        classpath = ":".join(str(part) for part in (site.folder / "client", site.folder / "conf", java.jars("hdfs") / "*"))
+        return {"uri": self.uri(site), "http": http(site, self.namenodes[0]), "audit": str(audit(site)), "classpath": classpath, **folders}
 
     def admin(self, site: Site, words: list[str], env: dict | None = None) -> str:
         if not words or words[0] not in COMMANDS:

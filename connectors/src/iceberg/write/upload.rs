@@ -7,10 +7,10 @@ use weir_fs::{FsError, Location};
 
 use crate::error::ConnectorError;
 
-/// Size of a part, and the largest file that goes in one request.
-const PART: usize = 8 << 20;
-/// Parts in flight.
-const CONCURRENCY: usize = 2;
+/// Size of a part, and the largest file that goes in one request: the least that S3 takes, so that more of them fit in memory.
+const PART: usize = 5 << 20;
+/// Parts in flight. An S3 server that answers each after a while is kept busy.
+const CONCURRENCY: usize = 4;
 
 /// An upload; nothing exists in the store before the first part is full or [`Self::finish`] is called.
 #[derive(Debug)]

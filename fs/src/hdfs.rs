@@ -10,6 +10,7 @@
 //! | `clients` | the clients of a user of a cluster, one for each order of its NameNodes, and their threads |
 //! | `cluster` | calls with deadlines |
 //! | `kerberos` | why a secured cluster lets nobody in |
+//! | `polls` | whether a Kerberos handshake holds a thread |
 //! | `errors` | what the client's errors mean |
 //! | `temporary` | the hidden names under which files are written |
 //! | `writing` | files being written, uploads in parts |
@@ -27,6 +28,7 @@ mod facts;
 mod folders;
 mod kerberos;
 mod listing;
+mod polls;
 mod reading;
 mod store;
 mod temporary;

@@ -13,17 +13,18 @@ import tempfile
 from . import cache, lifecycle
 from .hdfs import Hdfs, Hdfs3, HdfsB
 from .hdfs_ha import HdfsHa
-from .hdfs_kerberos import HdfsKerberos, HdfsKerberosIntegrity, HdfsKerberosPrivacy
+from .hdfs_kerberos import HdfsKerberos, HdfsKerberosB, HdfsKerberosHa, HdfsKerberosIntegrity, HdfsKerberosPrivacy
 from .hive import Hive
 from .kafka import Kafka
-from .kdc import Kdc
+from .kdc import Kdc, KdcB
 from .postgres import Postgres
 from .rest import Rest, RestOnHdfs, RestOnS3
 from .run import Run
 from .s3 import S3
 
-OF_HDFS = (Hdfs(), HdfsB(), Hdfs3(), HdfsHa(), Kdc(), HdfsKerberos(), HdfsKerberosIntegrity(), HdfsKerberosPrivacy())
-KNOWN = {server.name: server for server in (Kafka(), *OF_HDFS, S3(), Postgres(), Rest(), RestOnS3(), RestOnHdfs(), Hive())}
+OF_HDFS = (Hdfs(), HdfsB(), Hdfs3(), HdfsHa())
+SECURED = (Kdc(), KdcB(), HdfsKerberos(), HdfsKerberosIntegrity(), HdfsKerberosPrivacy(), HdfsKerberosB(), HdfsKerberosHa())
+KNOWN = {server.name: server for server in (Kafka(), *OF_HDFS, *SECURED, S3(), Postgres(), Rest(), RestOnS3(), RestOnHdfs(), Hive())}
 SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "servers"
 
 

@@ -1,10 +1,12 @@
-"""HDFS that asks everybody for Kerberos, one cluster for each protection of what is transferred. Permissions are enforced.
+"""HDFS that asks everybody for Kerberos: a cluster for each protection of what is transferred, one of another realm, and one in high
+availability. Permissions are enforced.
 
 Anybody may make folders in `/`; what is in a folder belongs to who made it.
 """
 
 from . import cache, kdc
 from .hdfs import Hdfs
+from .hdfs_ha import HdfsHa
 from .server import Site
 
 
@@ -17,6 +19,7 @@ class HdfsKerberos(Hdfs):
     protection = "authentication"
 
     def settle(self, site: Site) -> None:
+        super().settle(site)
         opened = site.folder / "opened"
         if not opened.exists():
             self.admin(site, ["dfs", "-chmod", "777", "/"])
@@ -24,26 +27,35 @@ class HdfsKerberos(Hdfs):
 
     def admin(self, site: Site, words: list[str], env: dict | None = None) -> str:
         with cache.locked(site.folder / "tickets.lock"):
-            environment = kdc.log_in(site.peers["kdc"], "nn", site.folder / "tickets")
+            environment = kdc.log_in(self.realm(site), "nn", site.folder / "tickets")
             return super().admin(site, words, {**(env or {}), **environment})
 
     def core(self, site: Site) -> dict:
         asked = {"hadoop.security.authentication": "kerberos", "hadoop.security.authorization": "true"}
         return {**super().core(site), **asked, "hadoop.rpc.protection": self.protection}
 
+    def realm(self, site: Site) -> dict[str, str]:
+        """The addresses of its KDC."""
+        return site.peers[self.needs[0]]
+
+    def principal(self, site: Site, service: str) -> str:
+        """A service of the one host there is."""
+        return f"{service}/localhost@{self.realm(site)['realm']}"
+
     def client(self, site: Site) -> dict:
-        return {**super().client(site), "dfs.namenode.kerberos.principal": principal("nn"), "dfs.data.transfer.protection": self.protection}
+        of_namenode = {"dfs.namenode.kerberos.principal": self.principal(site, "nn")}
+        return {**super().client(site), **of_namenode, "dfs.data.transfer.protection": self.protection}
 
     def server(self, site: Site) -> dict:
-        keytabs = site.peers["kdc"]["keytabs"]
+        keytabs = self.realm(site)["keytabs"]
         return {
             **super().server(site),
             **self.client(site),
             "dfs.permissions.enabled": "true",
             "dfs.namenode.keytab.file": f"{keytabs}/nn.keytab",
-            "dfs.datanode.kerberos.principal": principal("dn"),
+            "dfs.datanode.kerberos.principal": self.principal(site, "dn"),
             "dfs.datanode.keytab.file": f"{keytabs}/dn.keytab",
-            "dfs.web.authentication.kerberos.principal": principal("HTTP"),
+            "dfs.web.authentication.kerberos.principal": self.principal(site, "HTTP"),
             "dfs.web.authentication.kerberos.keytab": f"{keytabs}/nn.keytab",
             "dfs.block.access.token.enable": "true",
             "dfs.encrypt.data.transfer.cipher.suites": "AES/CTR/NoPadding",
@@ -53,7 +65,7 @@ class HdfsKerberos(Hdfs):
         }
 
     def java(self, site: Site, *arguments, place: str = "conf") -> list:
-        realm = (f"-Djava.security.krb5.conf={site.peers['kdc']['krb5_conf']}", "--add-exports=java.security.jgss/sun.security.krb5=ALL-UNNAMED")
+        realm = (f"-Djava.security.krb5.conf={self.realm(site)['krb5_conf']}", "--add-exports=java.security.jgss/sun.security.krb5=ALL-UNNAMED")
         return super().java(site, *realm, *arguments, place=place)
 
 
@@ -71,6 +83,14 @@ class HdfsKerberosPrivacy(HdfsKerberos):
     protection = "privacy"
 
 
-def principal(service: str) -> str:
-    """A service of the one host there is."""
-    return f"{service}/localhost@{kdc.REALM}"
+class HdfsKerberosB(HdfsKerberos):
+    """A cluster of another realm, with the same name."""
+
+    name = "hdfs-kerberos-b"
+    needs = ("kdc-b",)
+
+
+class HdfsKerberosHa(HdfsKerberos, HdfsHa):
+    """Two NameNodes that ask for Kerberos."""
+
+    name = "hdfs-kerberos-ha"

@@ -1,4 +1,4 @@
-"""A Kerberos KDC (MIT's) with the principals of an HDFS and of two users, each with a keytab."""
+"""Kerberos KDCs (MIT's), one for each of two realms, with the principals of an HDFS and of two users, each with a keytab."""
 
 import os
 import pathlib
@@ -9,7 +9,6 @@ from . import cache
 from .process import Program
 from .server import Server, Site
 
-REALM = "TEST.LOCAL"
 USERS = ("alice", "bob")
 TICKET_LIFE = "5 seconds"  # of users: whoever works longer than that must get new tickets
 # By the name of the keytab.
@@ -22,6 +21,7 @@ class Kdc(Server):
 
     name = "kdc"
     special = True
+    realm = "TEST.LOCAL"
 
     def fetch(self) -> None:
         for name in ("krb5kdc", "kdb5_util", "kadmin.local", "kinit"):
@@ -29,12 +29,12 @@ class Kdc(Server):
 
     def prepare(self, site: Site) -> None:
         address = f"127.0.0.1:{site.ports['port']}"
-        krb5_conf(site).write_text(KRB5.format(realm=REALM, address=address), encoding="utf-8")
-        (site.folder / "kdc.conf").write_text(KDC.format(realm=REALM, address=address, folder=site.folder), encoding="utf-8")
+        krb5_conf(site).write_text(KRB5.format(realm=self.realm, address=address), encoding="utf-8")
+        (site.folder / "kdc.conf").write_text(KDC.format(realm=self.realm, address=address, folder=site.folder), encoding="utf-8")
         if (site.folder / "complete").exists():
             return
         environment = env(site)
-        cache.call([program("kdb5_util"), "create", "-s", "-r", REALM, "-P", "master"], "making the realm", env=environment)
+        cache.call([program("kdb5_util"), "create", "-s", "-r", self.realm, "-P", "master"], "making the realm", env=environment)
         for name, principals in PRINCIPALS.items():
             for principal in principals:
                 life = ("-maxlife", TICKET_LIFE) if principal in USERS else ()
@@ -54,7 +54,14 @@ class Kdc(Server):
         return True
 
     def addresses(self, site: Site) -> dict[str, str]:
-        return {"krb5_conf": str(krb5_conf(site)), "realm": REALM, "keytabs": str(site.folder / "keytabs")}
+        return {"krb5_conf": str(krb5_conf(site)), "realm": self.realm, "keytabs": str(site.folder / "keytabs")}
+
+
+class KdcB(Kdc):
+    """The KDC of another realm, with the same names in it."""
+
+    name = "kdc-b"
+    realm = "OTHER.LOCAL"
 
 
 def log_in(kdc: dict[str, str], name: str, tickets: pathlib.Path) -> dict[str, str]:

@@ -3,21 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::http::Method;
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use weir_base::ErrorKind;
-use weir_base::task::Task;
 use weir_fs::{FileSystems, Location, conformance, kind_of};
 
-use crate::support::{Fault, NameNodeCalls, Proxy, Servers, until};
+use crate::support::{Fault, NameNodeCalls, Proxy, Servers, Wire, until};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -128,7 +124,7 @@ async fn hdfs_asks_the_name_node_no_more_than_it_must() {
 async fn hdfs_knows_its_own_file_when_the_answer_of_the_rename_is_lost() {
     let hdfs = Servers::shared().hdfs();
     let wire = Wire::before(hdfs.uri.strip_prefix("hdfs://").unwrap()).await;
-    let at = hdfs_at(&wire.uri, &[]);
+    let at = hdfs_at(&format!("hdfs://{}", wire.address()), &[]);
     let path = at.path.clone().join("claim");
     wire.lose("rename2", 1);
     at.store.put_opts(&path, "mine".into(), PutMode::Create.into()).await.unwrap();
@@ -286,71 +282,4 @@ async fn an_s3_server_that_is_not_there_is_reported_in_time() {
     let error = at.store.put(&at.path, "x".into()).await.unwrap_err();
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     assert!(kind_of(&error) == ErrorKind::Transient && error.to_string().contains("s3://bucket/nothing"), "{error}");
-}
-
-/// A wire to a NameNode that can swallow answers: the call reaches the server, its answer does not come back, and the connection breaks.
-struct Wire {
-    uri: String,
-    plan: Arc<Plan>,
-    _task: Task<()>,
-}
-
-#[derive(Default)]
-struct Plan {
-    call: std::sync::Mutex<Vec<u8>>,
-    left: AtomicU32,
-}
-
-impl Wire {
-    async fn before(target: &str) -> Self {
-        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
-        let uri = format!("hdfs://{}", listener.local_addr().unwrap());
-        let plan: Arc<Plan> = Arc::default();
-        let (target, of_task) = (target.to_owned(), Arc::clone(&plan));
-        let accepting = async move {
-            let mut wires = Vec::new();
-            loop {
-                let (client, _) = listener.accept().await.unwrap();
-                let server = TcpStream::connect(&target).await.unwrap();
-                wires.push(weir_base::task::spawn("wire", carry(client, server, Arc::clone(&of_task))));
-            }
-        };
-        Self { uri, plan, _task: weir_base::task::spawn("wires", accepting) }
-    }
-
-    /// Swallows the answers of the next `times` calls named `call`.
-    fn lose(&self, call: &str, times: u32) {
-        assert_eq!(self.left(), 0, "the answers before were lost");
-        *self.plan.call.lock().unwrap() = call.as_bytes().to_vec();
-        self.plan.left.store(times, Ordering::SeqCst);
-    }
-
-    fn left(&self) -> u32 {
-        self.plan.left.load(Ordering::SeqCst)
-    }
-}
-
-async fn carry(mut client: TcpStream, mut server: TcpStream, plan: Arc<Plan>) {
-    let (mut up, mut down) = (vec![0; 65536], vec![0; 65536]);
-    let mut swallow = false;
-    loop {
-        tokio::select! {
-            read = client.read(&mut up) => {
-                let Ok(length @ 1..) = read else { return };
-                let call = plan.call.lock().unwrap().clone();
-                // The name of the method stands in the header of the call, after its length.
-                let named = [&[u8::try_from(call.len()).unwrap()], call.as_slice()].concat();
-                if plan.left.load(Ordering::SeqCst) > 0 && up[..length].windows(named.len()).any(|part| part == named) {
-                    plan.left.fetch_sub(1, Ordering::SeqCst);
-                    swallow = true;
-                }
-                if server.write_all(&up[..length]).await.is_err() { return }
-            }
-            read = server.read(&mut down) => {
-                let Ok(length @ 1..) = read else { return };
-                // The server has done it: now nobody hears of it.
-                if swallow || client.write_all(&down[..length]).await.is_err() { return }
-            }
-        }
-    }
 }

@@ -32,6 +32,8 @@ mod kafka_source;
 #[cfg(test)]
 mod kerberos;
 #[cfg(test)]
+mod kerberos_refusals;
+#[cfg(test)]
 mod lake_stream;
 #[cfg(test)]
 mod linked;

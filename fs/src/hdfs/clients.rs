@@ -16,6 +16,7 @@ use tokio::runtime::{Handle, Runtime};
 use weir_base::ErrorKind;
 
 use super::configuration::{Identity, KerberosSecret};
+use super::polls::Polls;
 use crate::error::FsError;
 
 const LISTS: &str = "dfs.ha.namenodes.";
@@ -25,6 +26,8 @@ pub(super) struct Clients {
     turns: Vec<Client>,
     turn: AtomicUsize,
     runtime: Handle,
+    /// Of a secured identity.
+    polls: Option<Arc<Polls>>,
 }
 
 /// Which of the clients a call was made with.
@@ -51,7 +54,8 @@ impl Clients {
         let runtime = runtime_of(identity)?;
         let orders = orders(&identity.entries);
         let turns = orders.into_iter().map(|entries| open(identity, entries, runtime.clone())).collect::<Result<_, _>>()?;
-        Ok(Self { turns, turn: AtomicUsize::new(0), runtime })
+        let polls = identity.is_secured().then(Arc::default);
+        Ok(Self { turns, turn: AtomicUsize::new(0), runtime, polls })
     }
 
     /// The client whose turn it is.
@@ -72,6 +76,11 @@ impl Clients {
     /// Where all work with these clients is done.
     pub(super) fn runtime(&self) -> &Handle {
         &self.runtime
+    }
+
+    /// Where work is noted while a thread is busy with it.
+    pub(super) fn polls(&self) -> Option<&Arc<Polls>> {
+        self.polls.as_ref()
     }
 }
 
@@ -131,8 +140,9 @@ fn runtime_of(identity: &Identity) -> Result<Handle, FsError> {
     };
     let none = |error: &String| FsError::new(ErrorKind::Internal, format!("no threads for HDFS: {error}"));
     if identity.is_secured() {
-        // One handshake at a time with each NameNode: with one thread more than there are NameNodes, one is always free.
-        let threads = 1 + orders(&identity.entries).len().max(1);
+        // Each client has one handshake at a time with each NameNode: one thread is always free.
+        let clients = orders(&identity.entries).len();
+        let threads = 1 + clients * clients;
         let own = start(threads).map_err(|error| none(&error))?;
         return Ok(Box::leak(Box::new(own)).handle().clone());
     }

@@ -11,7 +11,7 @@ use weir_base::task::Task;
 use super::clients::{Clients, Turn};
 use super::configuration::{Identity, Kerberos};
 use super::errors::Failure;
-use super::kerberos::refusal;
+use super::kerberos::{refusal, silent_kdc};
 use crate::deadline::Limits;
 use crate::error::FsError;
 
@@ -48,7 +48,10 @@ impl Cluster {
     /// Runs `work` on the runtime of HDFS; it ends when the returned task is dropped.
     pub(super) fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Task<T> {
         let _entered = self.clients.runtime().enter();
-        weir_base::task::spawn("hdfs", work)
+        match self.clients.polls().map(Arc::clone) {
+            Some(polls) => weir_base::task::spawn("hdfs", async move { polls.note(work).await }),
+            None => weir_base::task::spawn("hdfs", work),
+        }
     }
 
     /// Runs `work` on the runtime of HDFS to its end, with nobody waiting.
@@ -72,22 +75,33 @@ impl Cluster {
 
     /// A call of `turn` had no answer within `limit`.
     pub(super) fn silent(&self, turn: Turn, limit: Duration) -> Failure {
-        self.clients.pass_over(turn);
-        Failure::Silent(limit)
+        let failure = self.late(limit);
+        if matches!(failure, Failure::Silent(_)) {
+            self.clients.pass_over(turn);
+        }
+        failure
     }
 
-    /// Does `work`, which asks DataNodes rather than NameNodes, within `limit`.
+    /// Nothing came within `limit`: of a server, or of the KDC that it takes to speak to one.
+    fn late(&self, limit: Duration) -> Failure {
+        match self.clients.polls().and_then(|polls| polls.handshake()) {
+            Some(waiting) => Failure::Refused(silent_kdc(self.kerberos.as_ref(), waiting)),
+            None => Failure::Silent(limit),
+        }
+    }
+
+    /// Does `work`, which asks DataNodes rather than NameNodes, within `limit`. The time is kept by the caller's threads: a handshake may
+    /// hold those of HDFS.
     pub(super) async fn within<T: Send + 'static>(
         &self,
         limit: Duration,
         work: impl Future<Output = Result<T, HdfsError>> + Send + 'static,
     ) -> Result<T, Failure> {
         // The client's futures are large.
-        let work = Box::pin(work);
-        match self.spawn(async move { tokio::time::timeout(limit, work).await }).await {
+        match tokio::time::timeout(limit, self.spawn(Box::pin(work))).await {
             Ok(Ok(result)) => result.map_err(|error| self.failure(error)),
-            Ok(Err(_)) => Err(Failure::Silent(limit)),
-            Err(error) => Err(Failure::Task(error)),
+            Ok(Err(error)) => Err(Failure::Task(error)),
+            Err(_elapsed) => Err(self.late(limit)),
         }
     }
 

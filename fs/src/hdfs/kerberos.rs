@@ -2,12 +2,14 @@
 //! and what helps.
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use hdfs_native::HdfsError;
 
 use super::configuration::{Kerberos, KerberosSecret};
 
 const WANTED: &str = "'hadoop.security.authentication' = 'kerberos'";
+const WITHOUT_KDC: &str = "the KDCs that krb5.conf (KRB5_CONFIG) names for the realm must be reachable from here";
 
 /// Why we were not let in.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,14 +26,23 @@ pub(super) fn refusal(secured: bool, kerberos: Option<&Kerberos>, error: &HdfsEr
         return is_broken(error).then_some(Refusal { text, may_pass: true });
     }
     let reason = reason(error)?;
-    let who = match kerberos {
+    let may_pass = is_without_kdc(&reason);
+    let remedy = remedy(kerberos, &reason);
+    Some(Refusal { text: format!("Kerberos {}: {reason}; {remedy}", who(kerberos)), may_pass })
+}
+
+/// What is said while a handshake has been `waiting` for a KDC that takes connections and gives no answers.
+pub(super) fn silent_kdc(kerberos: Option<&Kerberos>, waiting: Duration) -> Refusal {
+    let text = format!("Kerberos {}: no answer of the KDC for {:.0} s; {WITHOUT_KDC}", who(kerberos), waiting.as_secs_f32());
+    Refusal { text, may_pass: true }
+}
+
+fn who(kerberos: Option<&Kerberos>) -> String {
+    match kerberos {
         None => "with the tickets of this process (KRB5CCNAME)".to_owned(),
         Some(Kerberos { principal, secret: KerberosSecret::Keytab(file) }) => format!("as '{principal}' with the keytab '{file}'"),
         Some(Kerberos { principal, secret: KerberosSecret::TicketCache(cache) }) => format!("as '{principal}' with the ticket cache '{cache}'"),
-    };
-    let may_pass = is_without_kdc(&reason);
-    let remedy = remedy(kerberos, &reason);
-    Some(Refusal { text: format!("Kerberos {who}: {reason}; {remedy}"), may_pass })
+    }
 }
 
 /// The part of an error that tells something.
@@ -68,7 +79,7 @@ fn remedy(kerberos: Option<&Kerberos>, reason: &str) -> String {
         return "install libgssapi-krb5-2 (Debian) or krb5-libs (Red Hat)".to_owned();
     }
     if is_without_kdc(reason) {
-        return "the KDCs that krb5.conf (KRB5_CONFIG) names for the realm must be reachable from here".to_owned();
+        return WITHOUT_KDC.to_owned();
     }
     if has("Cannot find KDC") || has("default realm") {
         return "krb5.conf (KRB5_CONFIG) must name the realm and its KDCs".to_owned();
@@ -117,6 +128,8 @@ mod tests {
     fn only_a_kdc_that_is_away_may_come_back() {
         let away = refusal(true, None, &HdfsError::SASLError("Cannot contact any KDC for realm 'R'".to_owned())).expect("about Kerberos");
         assert!(away.may_pass && away.text.contains("KRB5_CONFIG"), "{away:?}");
+        let silent = silent_kdc(Some(&alice(KerberosSecret::Keytab("/k".to_owned()))), Duration::from_millis(3_900));
+        assert!(silent.may_pass && silent.text.contains("as 'alice@R' with the keytab '/k': no answer of the KDC for 4 s; "), "{silent:?}");
     }
 
     #[test]

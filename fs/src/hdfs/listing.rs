@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use hdfs_native::client::{FileStatus, ListStatusIterator};
+use hdfs_native::client::FileStatus;
 use object_store::path::Path;
 use object_store::{ListResult, ObjectMeta, Result};
+use tokio::sync::mpsc::Receiver;
+use weir_base::task::Task;
 
 use super::clients::Turn;
 use super::cluster::Cluster;
@@ -18,11 +20,11 @@ use super::temporary;
 pub(super) fn entries(cluster: &Arc<Cluster>, prefix: &Path, recursive: bool) -> BoxStream<'static, Result<FileStatus>> {
     let (sender, receiver) = tokio::sync::mpsc::channel(256);
     let (path, itself) = (prefix.to_string(), absolute(prefix));
-    let listing = cluster.list(&itself, recursive);
+    let (turn, listing) = cluster.list(&itself, recursive);
     let asked = Arc::clone(cluster);
     let pump = cluster.spawn(async move {
-        while let Some(entry) = next(&asked, &listing).await {
-            let entry = match entry {
+        while let Some(entry) = listing.next().await {
+            let entry = match entry.map_err(|error| asked.failure(error)) {
                 // HDFS lists a file as itself, but an object is not in itself.
                 Ok(status) if status.path == itself => continue,
                 Ok(status) => Ok(status),
@@ -36,25 +38,29 @@ pub(super) fn entries(cluster: &Arc<Cluster>, prefix: &Path, recursive: bool) ->
             }
         }
     });
-    // The task lives as long as the stream; a panic in it is an error of the listing, not its end.
-    let step = |state: Option<(tokio::sync::mpsc::Receiver<Result<FileStatus>>, weir_base::task::Task<()>, String)>| async move {
-        let (mut receiver, pump, path) = state?;
-        match receiver.recv().await {
-            Some(entry) => Some((entry, Some((receiver, pump, path)))),
-            None => match pump.await {
-                Ok(()) => None,
-                Err(error) => Some((Err(Failure::Task(error).about(&path)), None)),
-            },
-        }
-    };
-    futures::stream::unfold(Some((receiver, pump, prefix.to_string())), step).fuse().boxed()
+    let listed = Listed { cluster: Arc::clone(cluster), turn, receiver, pump, path: prefix.to_string() };
+    futures::stream::unfold(Some(listed), |listed| async move { listed?.next().await }).fuse().boxed()
 }
 
-async fn next(cluster: &Cluster, (turn, listing): &(Turn, ListStatusIterator)) -> Option<std::result::Result<FileStatus, Failure>> {
-    let limit = cluster.limits().timeout * 3 / 4;
-    match tokio::time::timeout(limit, listing.next()).await {
-        Ok(entry) => entry.map(|entry| entry.map_err(|error| cluster.failure(error))),
-        Err(_) => Some(Err(cluster.silent(*turn, limit))),
+/// A listing under way. Its task lives as long as this.
+struct Listed {
+    cluster: Arc<Cluster>,
+    turn: Turn,
+    receiver: Receiver<Result<FileStatus>>,
+    pump: Task<()>,
+    path: String,
+}
+
+impl Listed {
+    /// The next entry, and the rest of the listing unless that is the last. A panic in the task is an error of the listing, not its end.
+    async fn next(mut self) -> Option<(Result<FileStatus>, Option<Self>)> {
+        let limit = self.cluster.limits().timeout * 3 / 4;
+        let failure = match tokio::time::timeout(limit, self.receiver.recv()).await {
+            Ok(Some(entry)) => return Some((entry, Some(self))),
+            Ok(None) => Failure::Task(self.pump.await.err()?),
+            Err(_elapsed) => self.cluster.silent(self.turn, limit),
+        };
+        Some((Err(failure.about(&self.path)), None))
     }
 }
 

@@ -141,7 +141,8 @@ impl Servers {
         self.address("hdfs")
     }
 
-    /// An HDFS cluster of another kind: `hdfs-3`, `hdfs-ha`, `hdfs-kerberos`, `hdfs-kerberos-integrity`, `hdfs-kerberos-privacy`.
+    /// An HDFS cluster of another kind: `hdfs-3`, `hdfs-ha`, `hdfs-ec`, or `hdfs-kerberos`, which may be followed by `-integrity`,
+    /// `-privacy`, `-b` or `-ha`.
     pub(crate) fn hdfs_of(&self, name: &'static str) -> Hdfs {
         self.address(name)
     }
@@ -149,6 +150,11 @@ impl Servers {
     /// The KDC of the secured clusters.
     pub(crate) fn kdc(&self) -> Kdc {
         self.address("kdc")
+    }
+
+    /// The KDC of another realm, that of `hdfs-kerberos-b`.
+    pub(crate) fn kdc_b(&self) -> Kdc {
+        self.address("kdc-b")
     }
 
     /// Another HDFS cluster, which calls itself `ns1` too.

@@ -14,6 +14,7 @@ from . import cache, lifecycle
 from .hdfs import Hdfs, Hdfs3, HdfsB
 from .hdfs_ha import HdfsHa
 from .hdfs_kerberos import HdfsKerberos, HdfsKerberosB, HdfsKerberosHa, HdfsKerberosIntegrity, HdfsKerberosPrivacy
+from .hdfs_zones import HdfsZones
 from .hive import Hive
 from .kafka import Kafka
 from .kdc import Kdc, KdcB
@@ -22,7 +23,7 @@ from .rest import Rest, RestOnHdfs, RestOnS3
 from .run import Run
 from .s3 import S3
 
-OF_HDFS = (Hdfs(), HdfsB(), Hdfs3(), HdfsHa())
+OF_HDFS = (Hdfs(), HdfsB(), Hdfs3(), HdfsHa(), HdfsZones())
 SECURED = (Kdc(), KdcB(), HdfsKerberos(), HdfsKerberosIntegrity(), HdfsKerberosPrivacy(), HdfsKerberosB(), HdfsKerberosHa())
 KNOWN = {server.name: server for server in (Kafka(), *OF_HDFS, *SECURED, S3(), Postgres(), Rest(), RestOnS3(), RestOnHdfs(), Hive())}
 SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "servers"

@@ -15,6 +15,9 @@ COMMANDS = {
     "dfs": "org.apache.hadoop.fs.FsShell",
     "dfsadmin": "org.apache.hadoop.hdfs.tools.DFSAdmin",
     "haadmin": "org.apache.hadoop.hdfs.tools.DFSHAAdmin",
+    "ec": "org.apache.hadoop.hdfs.tools.ECAdmin",
+    "crypto": "org.apache.hadoop.hdfs.tools.CryptoAdmin",
+    "fetchdt": "org.apache.hadoop.hdfs.tools.DelegationTokenFetcher",
 }
 NAMESERVICE = "ns1"
 FORMAT = ("-format", "-nonInteractive", "-clusterId", "weir")

@@ -42,7 +42,7 @@ fn hdfs_at(base: &str, properties: &[(&str, &str)]) -> Location {
 }
 
 /// All names in an HDFS folder, also those that a store hides, by a client of its own.
-async fn raw_names(base: &str, folder: &Path) -> Vec<String> {
+pub(crate) async fn raw_names(base: &str, folder: &Path) -> Vec<String> {
     let client = hdfs_native::ClientBuilder::new().with_url(base).with_config_dir("/nonexistent").build().unwrap();
     let listed = client.list_status(&format!("/{folder}"), true).await.unwrap();
     listed.into_iter().filter_map(|status| status.path.rsplit('/').next().map(str::to_owned)).collect()
@@ -158,6 +158,13 @@ async fn hdfs_knows_its_own_file_when_the_answer_of_the_rename_is_lost() {
     at.store.rename(&here, &elsewhere).await.unwrap();
     at.store.rename(&elsewhere, &here).await.unwrap();
     assert_eq!(content(&at, &here).await, "create");
+    let place = file_systems(&[]).place(&at.uri).unwrap().child("folder").unwrap();
+    let folders = place.folders().unwrap();
+    wire.lose("mkdirs", 1);
+    folders.make(&place.path().clone().join("below")).await.unwrap();
+    wire.lose("delete", 1);
+    folders.remove(place.path(), true).await.unwrap();
+    assert_eq!(folders.stat(place.path()).await.unwrap(), None);
     assert_eq!(wire.left(), 0, "every answer that was to be lost was lost");
     until("nothing else is left", LIMIT, async || {
         let mut names = raw_names(&hdfs.uri, &at.path).await;

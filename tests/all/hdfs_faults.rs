@@ -9,7 +9,8 @@ use object_store::path::Path;
 use weir_base::ErrorKind;
 use weir_fs::{FileSystems, Location, kind_of};
 
-use crate::support::{Servers, until};
+use crate::fs_stores::raw_names;
+use crate::support::{Servers, Workdir, until};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const MIB: usize = 1024 * 1024;
@@ -80,6 +81,31 @@ async fn a_quota_is_no_reason_to_try_again() {
         assert!(text.contains(told) && text.contains(full.as_ref()) && !text.contains("\tat "), "{text}");
         quota(&["-clrSpaceQuota"]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_writer_is_in_nobodys_way_although_its_lease_lives() {
+    let servers = Servers::own();
+    let hdfs = tokio::task::block_in_place(|| servers.hdfs());
+    let (at, work) = (at(&hdfs.uri, &[]), Workdir::new());
+    let (path, uri) = (at.path.clone().join("file"), format!("{}/file", at.uri));
+    let sent = work.write("sent", "whole").display().to_string();
+    at.store.put(&at.path.clone().join("folder/file"), "x".into()).await.unwrap();
+    // Its file is open, and nobody takes its bytes.
+    tokio::task::block_in_place(|| servers.pause("hdfs.datanode"));
+    let writer = work.weir(["fs", "put", &sent, &uri]).start();
+    let hidden = async || raw_names(&hdfs.uri, &at.path).await.into_iter().filter(|name| name.starts_with(".file.")).count();
+    until("the writer has begun", LIMIT, async || (hidden().await == 1).then_some(())).await;
+    writer.kill().await;
+    tokio::task::block_in_place(|| servers.resume("hdfs.datanode"));
+
+    work.weir(["fs", "put", &sent, &uri]).output(LIMIT).await.succeeded();
+    assert_eq!(at.store.get(&path).await.unwrap().bytes().await.unwrap(), "whole");
+    assert_eq!(hidden().await, 1, "it is still there, and open");
+    // Whoever cleans up after the dead deletes its files by name: the second time there is none, and what was to become one goes.
+    at.store.delete(&path).await.unwrap();
+    at.store.delete(&path).await.unwrap();
+    assert_eq!(hidden().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -235,6 +235,32 @@ async fn a_frozen_kdc_is_named_and_the_job_goes_on_when_it_is_back() {
 const SILENT_KDC: &str = "no answer of the KDC for ";
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_delegation_token_stands_in_for_tickets_but_not_for_an_alias() {
+    let servers = Servers::shared();
+    let (hdfs, kdc) = block_in_place(|| (servers.hdfs_of(SECURED), servers.kdc()));
+    let folder = Workdir::new();
+    let sent = folder.write("sent", "sent").display().to_string();
+    let place = format!("token-{}", uuid::Uuid::new_v4().simple());
+    let (token, nobody) = (folder.path("token").display().to_string(), folder.path("none").display().to_string());
+    // Hadoop's own tool fetches it, for the NameNode's principal.
+    block_in_place(|| servers.admin(SECURED, &["fetchdt", "--renewer", "nn", &token]));
+    folder.write("weir.toml", &alias_of("ofalice", &hdfs, &kdc, "alice", ""));
+    let put = |to: &str| {
+        let launch = folder.weir(["fs", "put", &sent, to]).env("KRB5_CONFIG", &kdc.krb5_conf.display().to_string());
+        let launch = launch.env("HADOOP_CONF_DIR", &hdfs.conf.display().to_string()).env("KRB5CCNAME", &nobody);
+        launch.env("HADOOP_TOKEN_FILE_LOCATION", &token)
+    };
+    put(&format!("{}/{place}-nn/file", hdfs.uri)).output(LIMIT).await.succeeded();
+    put(&format!("ofalice://ns1/{place}-alice/file")).output(LIMIT).await.succeeded();
+    for owner in ["nn", "alice"] {
+        let listed = block_in_place(|| servers.admin(SECURED, &["dfs", "-ls", &format!("/{place}-{owner}")]));
+        assert!(listed.lines().any(|line| line.ends_with("/file") && line.split_whitespace().nth(2) == Some(owner)), "{listed}");
+    }
+    let without = put(&format!("{}/{place}-nn/more", hdfs.uri)).env("HADOOP_TOKEN_FILE_LOCATION", &nobody).output(LIMIT).await;
+    assert!(!without.status.success() && without.stderr.contains("Kerberos with the tickets of this process"), "{}", without.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_transferred_may_be_signed_or_encrypted() {
     for name in ["hdfs-kerberos", "hdfs-kerberos-integrity", "hdfs-kerberos-privacy"] {
         let servers = Servers::own();

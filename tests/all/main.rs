@@ -26,6 +26,8 @@ mod hdfs_faults;
 #[cfg(test)]
 mod hdfs_ha;
 #[cfg(test)]
+mod hdfs_zones;
+#[cfg(test)]
 mod kafka_security;
 #[cfg(test)]
 mod kafka_source;

@@ -116,6 +116,9 @@ fn brief(error: &HdfsError) -> String {
         HdfsError::RPCError(class, message) | HdfsError::FatalRPCError(class, message) => {
             format!("{}: {message}", class.rsplit('.').next().unwrap_or(class))
         }
+        HdfsError::UnsupportedFeature(what) if what.contains("encryption zone") => {
+            "it is in an encryption zone, and Weir has no client for the server of its keys (KMS)".to_owned()
+        }
         other => other.to_string(),
     };
     text.lines().next().unwrap_or_default().to_owned()

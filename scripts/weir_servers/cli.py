@@ -18,12 +18,13 @@ from .hdfs_zones import HdfsZones
 from .hive import Hive
 from .kafka import Kafka
 from .kdc import Kdc, KdcB
+from .kms import Kms
 from .postgres import Postgres
 from .rest import Rest, RestOnHdfs, RestOnS3
 from .run import Run
 from .s3 import S3
 
-OF_HDFS = (Hdfs(), HdfsB(), Hdfs3(), HdfsHa(), HdfsZones())
+OF_HDFS = (Hdfs(), HdfsB(), Hdfs3(), HdfsHa(), Kms(), HdfsZones())
 SECURED = (Kdc(), KdcB(), HdfsKerberos(), HdfsKerberosIntegrity(), HdfsKerberosPrivacy(), HdfsKerberosB(), HdfsKerberosHa())
 KNOWN = {server.name: server for server in (Kafka(), *OF_HDFS, *SECURED, S3(), Postgres(), Rest(), RestOnS3(), RestOnHdfs(), Hive())}
 SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "servers"

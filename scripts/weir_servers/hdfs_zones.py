@@ -1,18 +1,17 @@
 """HDFS with folders in which files are stored in other ways: erasure-coded, and encrypted.
 
-Five DataNodes, which share a process, are what Reed-Solomon with three data units and two of parity takes. The keys of the encrypted folder
-are in a file, so there is no key server.
+Five DataNodes, which share a process, are what Reed-Solomon with three data units and two of parity takes.
 """
 
 import pathlib
+import shutil
 
-from . import cache, java
+from . import kms
 from .hdfs import NAMENODE, Hdfs, as_datanode, bean, http, of_datanodes, ports_of
 from .process import Program
 from .server import Site
 
 MAIN = pathlib.Path(__file__).parent / "DataNodes.java"
-KEY = "weir"
 POLICY = "RS-3-2-1024k"
 STRIPED = "/striped"
 ENCRYPTED = "/encrypted"
@@ -23,13 +22,13 @@ class HdfsZones(Hdfs):
 
     name = "hdfs-zones"
     special = True
+    needs = ("kms",)
     datanodes = of_datanodes(5)
     port_names = ports_of(Hdfs.namenodes, datanodes)
 
     def prepare(self, site: Site) -> None:
         super().prepare(site)
-        if not keys(site).exists():
-            cache.call(self.java(site, "org.apache.hadoop.crypto.key.KeyShell", "create", KEY, "-size", "128"), "making a key")
+        shutil.copy(pathlib.Path(site.peers["kms"]["conf"]) / "ssl-client.xml", site.folder / "conf")
 
     def programs(self, site: Site) -> list[Program]:
         nodes = [",".join(as_datanode(site, name)[1::2]) for name in self.datanodes]
@@ -46,13 +45,8 @@ class HdfsZones(Hdfs):
         self.admin(site, ["dfs", "-mkdir", STRIPED, ENCRYPTED])
         self.admin(site, ["ec", "-enablePolicy", "-policy", POLICY])
         self.admin(site, ["ec", "-setPolicy", "-path", STRIPED, "-policy", POLICY])
-        self.admin(site, ["crypto", "-createZone", "-keyName", KEY, "-path", ENCRYPTED])
+        self.admin(site, ["crypto", "-createZone", "-keyName", kms.KEY, "-path", ENCRYPTED])
         made.touch()
 
     def core(self, site: Site) -> dict:
-        return {**super().core(site), "hadoop.security.key.provider.path": f"jceks://file{keys(site)}"}
-
-
-def keys(site: Site) -> pathlib.Path:
-    """Where the keys are."""
-    return site.folder / "keys.jceks"
+        return {**super().core(site), "hadoop.security.key.provider.path": site.peers["kms"]["uri"]}

@@ -1,13 +1,13 @@
-//! Folders of HDFS in which files are stored in other ways: erasure-coded ones work, encrypted ones are refused.
+//! Folders of HDFS in which files are stored in other ways: erasure-coded, and encrypted.
 
-use std::path::Path as LocalPath;
+use std::path::{Path, PathBuf};
 
 use object_store::ObjectStoreExt;
-use object_store::path::Path;
 use tokio::task::block_in_place;
 use weir_base::ErrorKind;
 use weir_fs::{FileSystems, Location, kind_of};
 
+use crate::orders::LIMIT;
 use crate::support::{Hdfs, Servers, Workdir};
 
 const CLUSTER: &str = "hdfs-zones";
@@ -22,24 +22,29 @@ fn content() -> Vec<u8> {
     (0..10 * MIB + MIB / 3).map(|at| (at.wrapping_mul(2_654_435_761) >> 16) as u8).collect()
 }
 
-/// Empties two of the five DataNodes, as many as the policy can do without; files that are being written are left alone.
-fn lose_two_units(hdfs: &Hdfs) {
-    fn delete_blocks(folder: &LocalPath) -> usize {
-        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        let deleted = entries.map(|path| {
+/// The files in which the DataNode called `name` keeps its blocks, without those that are being written.
+fn blocks(hdfs: &Hdfs, name: &str) -> Vec<PathBuf> {
+    fn below(folder: &Path, found: &mut Vec<PathBuf>) {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             if path.is_dir() {
-                return delete_blocks(&path);
+                below(&path, found);
+            } else if path.file_name().unwrap().to_string_lossy().starts_with("blk_") && path.extension().is_none() {
+                found.push(path);
             }
-            let is_block = path.display().to_string().contains("/finalized/") && path.file_name().unwrap().to_string_lossy().starts_with("blk_");
-            if is_block {
-                std::fs::remove_file(&path).unwrap();
-            }
-            usize::from(is_block)
-        });
-        deleted.sum()
+        }
     }
+    let mut found = Vec::new();
+    below(&hdfs.audit.with_file_name(name), &mut found);
+    found.retain(|path| path.display().to_string().contains("/finalized/"));
+    found
+}
+
+/// Empties two of the five DataNodes, as many as the policy can do without.
+fn lose_two_units(hdfs: &Hdfs) {
     for name in ["datanode", "datanode-4"] {
-        assert!(delete_blocks(&hdfs.audit.with_file_name(name)) > 0, "{name} has a part of every file");
+        let blocks = blocks(hdfs, name);
+        assert!(!blocks.is_empty(), "{name} has a part of every file");
+        blocks.iter().for_each(|path| std::fs::remove_file(path).unwrap());
     }
 }
 
@@ -65,7 +70,8 @@ async fn erasure_coded_files_are_written_and_read_as_hadoop_does_it_also_without
         for name in ["by-hadoop", "by-weir", "in-parts"] {
             // The places of the blocks are asked for anew.
             let fresh = FileSystems::default().resolve(&at.uri).unwrap();
-            assert!(fresh.store.get(&path(name)).await.unwrap().bytes().await.unwrap() == content, "{name} {when}");
+            let read = fresh.store.get(&path(name)).await.unwrap().bytes().await;
+            assert!(read.unwrap_or_else(|error| panic!("{name} {when}: {error}")) == content, "{name} {when}");
             let ends = [0, 1, MIB - 1, MIB, 3 * MIB + 7, 9 * MIB, 10 * MIB + 1, content.len()];
             for range in ends.windows(2).map(|pair| pair[0]..pair[1]) {
                 let read = fresh.store.get_range(&path(name), range.start as u64..range.end as u64).await.unwrap();
@@ -84,21 +90,44 @@ async fn erasure_coded_files_are_written_and_read_as_hadoop_does_it_also_without
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_encryption_zone_is_refused_in_words_and_nothing_is_left_in_it() {
-    let servers = Servers::shared();
-    let hdfs = block_in_place(|| servers.hdfs_of(CLUSTER));
+async fn files_of_an_encryption_zone_are_encrypted_with_the_keys_of_the_cluster() {
+    let servers = Servers::own();
+    let (hdfs, kms) = block_in_place(|| (servers.hdfs_of(CLUSTER), servers.kms()));
     let hadoop = |words: &[&str]| block_in_place(|| servers.admin(CLUSTER, &[&["dfs"], words].concat()));
-    let (at, folder) = (at(&hdfs, "encrypted"), Workdir::new());
-    let sent = folder.write("sent", "of Hadoop").display().to_string();
+    let folder = Workdir::new();
+    let content = content();
+    std::fs::write(folder.path("sent"), &content).unwrap();
+    let sent = folder.path("sent").display().to_string();
+    folder.write("weir.toml", &format!("[fs.alias.zone]\nscheme = \"hdfs\"\nconf-dir = \"{}\"\n", hdfs.conf_ns1.display()));
+    let authority = kms.ca.display().to_string();
+    let weir = |arguments: &[&str]| folder.weir(["fs"].iter().chain(arguments)).env("SSL_CERT_FILE", &authority);
+
     hadoop(&["-put", &sent, "/encrypted/by-hadoop"]);
-    let path = |name: &str| -> Path { at.path.clone().join(name) };
-    let written = at.store.put(&path("by-weir"), "of Weir".into()).await.unwrap_err();
+    weir(&["put", &sent, "zone://ns1/encrypted/by-weir"]).output(LIMIT).await.succeeded();
+    weir(&["get", "zone://ns1/encrypted/by-hadoop", "by-hadoop"]).output(LIMIT).await.succeeded();
+    weir(&["get", "zone://ns1/encrypted/by-weir", "by-weir"]).output(LIMIT).await.succeeded();
+    hadoop(&["-get", "/encrypted/by-weir", &folder.path("").join("by-both").display().to_string()]);
+    for name in ["by-hadoop", "by-weir", "by-both"] {
+        assert!(std::fs::read(folder.path(name)).unwrap() == content, "{name}");
+    }
+    let stored = ["datanode", "datanode-2", "datanode-3", "datanode-4", "datanode-5"].iter().flat_map(|name| blocks(&hdfs, name));
+    let stored: Vec<_> = stored.map(|path| std::fs::read(path).unwrap()).filter(|block| block.len() == content.len()).collect();
+    assert!(stored.len() >= 2 && stored.iter().all(|block| *block != content), "what the DataNodes have nobody can read");
+
+    // Whoever has no way to the keys is told so, and leaves nothing.
+    let at = at(&hdfs, "encrypted");
+    let path = |name: &str| at.path.clone().join(name);
+    let written = at.store.put(&path("without"), "x".into()).await.unwrap_err();
     let read = at.store.get(&path("by-hadoop")).await.unwrap_err();
     for error in [written, read] {
         let text = weir_base::error::chain(&error);
-        assert!(kind_of(&error) == ErrorKind::User && text.contains("encryption zone") && text.contains("KMS"), "{text}");
+        assert!(kind_of(&error) == ErrorKind::User && text.contains("hadoop.security.key.provider.path"), "{text}");
     }
+    block_in_place(|| servers.kill("kms"));
+    folder.write("impatient.toml", &(std::fs::read_to_string(folder.path("weir.toml")).unwrap() + "[fs.request]\ndeadline = \"4 s\"\n"));
+    let refused = weir(&["--config", "impatient.toml", "put", &sent, "zone://ns1/encrypted/without"]).output(LIMIT).await;
+    assert!(!refused.status.success() && refused.stderr.contains("KMS") && refused.stderr.contains("zone://"), "{}", refused.stderr);
     let listed = hadoop(&["-ls", "-C", "/encrypted"]);
     let left: Vec<&str> = listed.lines().filter(|line| line.starts_with('/') && !line.ends_with("/.Trash")).collect();
-    assert_eq!(left, ["/encrypted/by-hadoop"]);
+    assert_eq!(left, ["/encrypted/by-hadoop", "/encrypted/by-weir"]);
 }

@@ -93,7 +93,7 @@ CREATE TABLE orders (id BIGINT, event_type STRING) WITH ('connector' = 'kafka', 
     fn weir(&self, arguments: &[&OsStr]) -> Launch {
         let of_others = self.folder.path("tickets").display().to_string();
         let launch = self.folder.weir(arguments).env("KRB5_CONFIG", &self.krb5_conf.display().to_string());
-        launch.env("KRB5CCNAME", &of_others).env("HADOOP_USER_NAME", "nobody-of-ours")
+        launch.env("KRB5CCNAME", &of_others).env("HADOOP_USER_NAME", "nobody-of-ours").env("HADOOP_PROXY_USER", "nobody-of-ours")
     }
 
     /// Waits until the job behind `http` has committed the orders before `end`.

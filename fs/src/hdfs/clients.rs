@@ -113,6 +113,10 @@ fn open(identity: &Identity, entries: BTreeMap<String, String>, runtime: Handle)
     }
     if let Some(kerberos) = &identity.kerberos {
         builder = builder.with_kerberos_principal(&kerberos.principal);
+        // Who comes is who acts, whatever HADOOP_PROXY_USER says. Only with its realm the name is the one that the NameNode knows.
+        if kerberos.principal.contains('@') {
+            builder = builder.with_user(&kerberos.principal);
+        }
         builder = match &kerberos.secret {
             KerberosSecret::Keytab(file) => {
                 // The library says of a missing keytab that there are no credentials.
@@ -125,6 +129,8 @@ fn open(identity: &Identity, entries: BTreeMap<String, String>, runtime: Handle)
             KerberosSecret::TicketCache(cache) => builder.with_kerberos_cache(cache),
         };
     }
+    // The client of key servers is made with it, and panics without. It fails if there is one already.
+    _ = rustls::crypto::ring::default_provider().install_default();
     builder.build().map_err(|error| FsError::new(ErrorKind::User, format!("`{}`: {error}", identity.url)).with_source(error))
 }
 

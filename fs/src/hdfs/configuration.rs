@@ -58,6 +58,8 @@ const PRINCIPAL: &str = "hadoop.kerberos.principal";
 const KEYTAB: &str = "hadoop.kerberos.keytab";
 const TICKET_CACHE: &str = "hadoop.kerberos.ticket-cache";
 const USER: &str = "hadoop.user.name";
+/// The server of the keys of encryption zones, and what it was called before.
+const KEY_SERVER: [&str; 2] = ["hadoop.security.key.provider.path", "dfs.encryption.key.provider.uri"];
 
 /// The identity for `key`.
 ///
@@ -152,6 +154,9 @@ fn identity(
     for (key, value) in defaults {
         entries.entry(key.to_owned()).or_insert(value);
     }
+    let key_server = KEY_SERVER.iter().find_map(|key| entries.get(*key)).filter(|uri| uri.starts_with("kms://")).cloned();
+    entries.retain(|key, _| !KEY_SERVER.contains(&key.as_str()));
+    entries.extend(key_server.map(|uri| (KEY_SERVER[0].to_owned(), uri)));
     let secured = is_secured(&entries);
     let kerberos = if secured { kerberos(binding, &entries)? } else { None };
     entries.retain(|key, _| ![USER, PRINCIPAL, KEYTAB, TICKET_CACHE].contains(&key.as_str()) && !key.starts_with("fs.request."));
@@ -297,6 +302,15 @@ mod tests {
         assert!(missing.contains("dfs.namenode.rpc-address.ns1.a"), "{missing}");
         let listed = url("ns1", &[("dfs.nameservices", "ns0, ns1")]).expect_err("only listed");
         assert!(listed.contains("'dfs.nameservices' lists 'ns1'"), "{listed}");
+    }
+
+    #[test]
+    fn a_key_server_is_handed_on_and_no_other_kind_of_keys() {
+        let key = |pairs: &[(&str, &str)]| url("nn", pairs).expect("found").entries.get(KEY_SERVER[0]).cloned();
+        let uri = "kms://https@kms.example:9600/kms";
+        assert_eq!(key(&[("hadoop.security.key.provider.path", uri)]).as_deref(), Some(uri));
+        assert_eq!(key(&[("dfs.encryption.key.provider.uri", uri)]).as_deref(), Some(uri));
+        assert_eq!(key(&[("hadoop.security.key.provider.path", "jceks://file/keys")]), None);
     }
 
     #[test]

@@ -84,6 +84,7 @@ fn meaning(error: &HdfsError) -> Meaning {
         | HdfsError::UnsupportedErasureCodingPolicy(_)
         | HdfsError::UnsupportedFeature(_) => Meaning::Wrong,
         HdfsError::RPCError(class, message) | HdfsError::FatalRPCError(class, message) => of_class(class, message),
+        HdfsError::OperationFailed(text) => of_key_server(text),
         _ => Meaning::Retry,
     }
 }
@@ -110,18 +111,40 @@ fn of_class(class: &str, message: &str) -> Meaning {
     }
 }
 
+/// What the client has no other error for. Key servers may say no, or be away for a while.
+fn of_key_server(text: &str) -> Meaning {
+    if text.starts_with("KMS request failed (403") || text.contains("KMS rejected") {
+        Meaning::Denied
+    } else if text.contains("no KMS provider is configured") || text.starts_with("KMS request failed (4") {
+        Meaning::Wrong
+    } else {
+        Meaning::Retry
+    }
+}
+
 /// The first line of an error, with the class in short: the rest is a Java stack.
 fn brief(error: &HdfsError) -> String {
     let text = match error {
         HdfsError::RPCError(class, message) | HdfsError::FatalRPCError(class, message) => {
             format!("{}: {message}", class.rsplit('.').next().unwrap_or(class))
         }
-        HdfsError::UnsupportedFeature(what) if what.contains("encryption zone") => {
-            "it is in an encryption zone, and Weir has no client for the server of its keys (KMS)".to_owned()
-        }
+        // The error of the HTTP client names the URI, and the URI has a token in it.
+        HdfsError::OperationFailed(text) if text.contains(TOKEN) => without_token(text),
         other => other.to_string(),
     };
     text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// How a key server (KMS) is told who asks.
+const TOKEN: &str = "delegation=";
+
+fn without_token(text: &str) -> String {
+    let mut parts = text.split(TOKEN);
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        let rest = part.find(['&', ')', ' ']).and_then(|end| part.get(end..)).unwrap_or_default();
+        format!("{text}{TOKEN}…{rest}")
+    })
 }
 
 #[cfg(test)]
@@ -144,6 +167,17 @@ mod tests {
             assert_eq!(kind(class), ErrorKind::Transient, "{class}");
         }
         assert_eq!(kind_of(&Failure::Silent(Duration::from_secs(1)).about("x")), ErrorKind::Transient);
+    }
+
+    #[test]
+    fn a_key_server_may_refuse_for_good_and_its_token_is_never_shown() {
+        let about = |text: &str| Failure::Hdfs(HdfsError::OperationFailed(text.to_owned())).about("a/b");
+        assert!(matches!(about("KMS request failed (403 Forbidden): no"), StoreError::PermissionDenied { .. }));
+        assert_eq!(kind_of(&about("File is in an HDFS encryption zone but no KMS provider is configured")), ErrorKind::User);
+        let away = about("KMS HTTP error: error sending request for url (https://kms:1/kms/v1/key?a=b&delegation=hunter2&c=d): hunter3");
+        let text = weir_base::error::chain(&away);
+        assert!(kind_of(&away) == ErrorKind::Transient && !text.contains("hunter2"), "{text}");
+        assert!(text.contains("url (https://kms:1/kms/v1/key?a=b&delegation=…&c=d): hunter3"), "{text}");
     }
 
     #[test]

@@ -54,6 +54,13 @@ impl Kdc {
     }
 }
 
+/// A server of the keys of encryption zones.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Kms {
+    /// The certificate of the authority that its own is signed with, as PEM.
+    pub(crate) ca: PathBuf,
+}
+
 /// An S3 server with one bucket.
 #[derive(Debug, Deserialize)]
 pub(crate) struct S3 {
@@ -155,6 +162,11 @@ impl Servers {
     /// The KDC of another realm, that of `hdfs-kerberos-b`.
     pub(crate) fn kdc_b(&self) -> Kdc {
         self.address("kdc-b")
+    }
+
+    /// The key server of `hdfs-zones`.
+    pub(crate) fn kms(&self) -> Kms {
+        self.address("kms")
     }
 
     /// Another HDFS cluster, which calls itself `ns1` too.

@@ -8,7 +8,7 @@ use weir_base::ErrorKind;
 use weir_fs::{FileSystems, Location, kind_of};
 
 use crate::orders::LIMIT;
-use crate::support::{Hdfs, Servers, Workdir};
+use crate::support::{Hdfs, Servers, Workdir, until};
 
 const CLUSTER: &str = "hdfs-zones";
 const MIB: usize = 1024 * 1024;
@@ -68,13 +68,14 @@ async fn erasure_coded_files_are_written_and_read_as_hadoop_does_it_also_without
     upload.complete().await.unwrap();
     let all_are_whole = async |when: &str| {
         for name in ["by-hadoop", "by-weir", "in-parts"] {
-            // The places of the blocks are asked for anew.
+            // The places of the blocks are asked for anew. Units may be on their way: HDFS makes lost ones again by itself.
             let fresh = FileSystems::default().resolve(&at.uri).unwrap();
-            let read = fresh.store.get(&path(name)).await.unwrap().bytes().await;
-            assert!(read.unwrap_or_else(|error| panic!("{name} {when}: {error}")) == content, "{name} {when}");
+            let whole = async || fresh.store.get(&path(name)).await.ok()?.bytes().await.ok();
+            assert!(until(&format!("{name} can be read {when}"), LIMIT, whole).await == content, "{name} {when}");
             let ends = [0, 1, MIB - 1, MIB, 3 * MIB + 7, 9 * MIB, 10 * MIB + 1, content.len()];
             for range in ends.windows(2).map(|pair| pair[0]..pair[1]) {
-                let read = fresh.store.get_range(&path(name), range.start as u64..range.end as u64).await.unwrap();
+                let part = async || fresh.store.get_range(&path(name), range.start as u64..range.end as u64).await.ok();
+                let read = until(&format!("{range:?} of {name} can be read {when}"), LIMIT, part).await;
                 assert!(read == content[range.clone()], "{name}, {range:?} {when}");
             }
         }

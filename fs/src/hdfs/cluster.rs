@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hdfs_native::client::{FileStatus, ListStatusIterator};
 use hdfs_native::{Client, HdfsError};
@@ -84,7 +84,7 @@ impl Cluster {
 
     /// Nothing came within `limit`: of a server, or of the KDC that it takes to speak to one.
     fn late(&self, limit: Duration) -> Failure {
-        match self.clients.polls().and_then(|polls| polls.handshake()) {
+        match self.clients.polls().and_then(|polls| polls.handshake(Instant::now())) {
             Some(waiting) => Failure::Refused(silent_kdc(self.kerberos.as_ref(), waiting)),
             None => Failure::Silent(limit),
         }

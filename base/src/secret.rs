@@ -57,6 +57,7 @@ pub fn is_sensitive_key(key: &str) -> bool {
         "accesskey",
         "azure.sas",
         "account.key",
+        "account-key",
         "apikey",
         "auth-params",
         "service-key",

@@ -75,6 +75,8 @@ const IO_IMPL: OptionDecl = OptionDecl::new("io-impl", ValueType::String, "Accep
 const HADOOP_CONF_DIR: OptionDecl =
     OptionDecl::new("hadoop-conf-dir", ValueType::String, "Local folder with `core-site.xml` and `hdfs-site.xml` for this catalog's files.");
 const S3: OptionDecl = OptionDecl::new("s3.*", ValueType::String, "Settings of S3 for this catalog's files.");
+const GCS: OptionDecl = OptionDecl::new("gcs.*", ValueType::String, "Settings of Google Cloud Storage for this catalog's files.");
+const ADLS: OptionDecl = OptionDecl::new("adls.*", ValueType::String, "Settings of Azure storage for this catalog's files.");
 const FS: OptionDecl = OptionDecl::new("fs.*", ValueType::String, "Settings of file systems and aliases for this catalog's files.");
 
 /// Every option of CREATE CATALOG … WITH ('type' = 'iceberg').
@@ -101,6 +103,8 @@ pub const OPTIONS: &[OptionDecl] = &[
     IO_IMPL,
     HADOOP_CONF_DIR,
     S3,
+    GCS,
+    ADLS,
     FS,
 ];
 
@@ -157,7 +161,7 @@ impl Pulled {
             bag.warn("OPT-008", IO_IMPL.key, "'io-impl' has no effect: files are read and written by Weir's own file systems.");
         }
         let mut storage = BTreeMap::new();
-        for prefix in ["s3.", "fs."] {
+        for prefix in ["s3.", "gcs.", "adls.", "fs."] {
             storage.extend(bag.prefixed(prefix).into_iter().map(|(key, value)| (format!("{prefix}{key}"), value)));
         }
         if let Some(folder) = bag.string(&HADOOP_CONF_DIR) {

@@ -14,6 +14,7 @@ mod first_put;
 mod pacing;
 mod upload;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,21 +22,23 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, BackoffConfig, Certificate, ClientOptions, CopyOptions, Error, Extensions, GetOptions, GetResult, ListResult,
-    MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, RetryConfig,
+    Attribute, Attributes, BackoffConfig, Certificate, ClientOptions, CopyMode, CopyOptions, Error, Extensions, GetOptions, GetResult, ListResult,
+    MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, RetryConfig,
 };
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 use weir_base::ErrorKind;
 
+pub(crate) use first_put::KEY as FIRST_PUT_KEY;
 pub use first_put::{FirstPut, is_not_refusing};
-pub(crate) use first_put::{IfUnable, KEY as FIRST_PUT_KEY};
 pub(crate) use pacing::Pace;
 
 use crate::deadline::{Limits, PutId};
 use crate::error::{FsError, is_not_found};
+use first_put::IfUnable;
 use upload::CloudUpload;
 
 /// The user metadata that names the put of an object. A name that Azure takes too has no hyphen.
@@ -51,13 +54,20 @@ pub(crate) struct Client {
     pub(crate) retry: RetryConfig,
 }
 
-/// How a store is talked to within `limits`.
+/// How a store is talked to, whichever it is.
 #[derive(Debug)]
-pub(crate) struct Clients {
+pub(crate) struct Manner<'a> {
+    pub(crate) limits: &'a Limits,
+    pub(crate) pace: Pace,
+}
+
+/// The two clients of a store.
+#[derive(Debug)]
+struct Clients {
     /// For requests that whoever asks repeats too.
-    pub(crate) requests: Client,
+    requests: Client,
     /// For uploads in parts, which nobody can repeat from outside: a part has its place.
-    pub(crate) uploads: Client,
+    uploads: Client,
 }
 
 impl Clients {
@@ -65,7 +75,7 @@ impl Clients {
     ///
     /// # Errors
     /// A file that cannot be read or holds no certificates.
-    pub(crate) fn try_new(limits: &Limits, ca_file: Option<&str>) -> std::result::Result<Self, FsError> {
+    fn try_new(limits: &Limits, ca_file: Option<&str>) -> std::result::Result<Self, FsError> {
         let mut options = ClientOptions::new()
             .with_allow_http(true)
             .with_connect_timeout(limits.timeout.min(std::time::Duration::from_secs(5)))
@@ -104,6 +114,8 @@ pub(crate) struct Cloud {
     uploads: Arc<dyn ObjectStore>,
     if_unable: IfUnable,
     refuses_the_second: Arc<OnceCell<bool>>,
+    /// Whether the client takes the two modes of a copy for each other.
+    swaps_copies: bool,
 }
 
 /// Without the clients, which would show keys and tokens.
@@ -138,9 +150,30 @@ fn for_a_moment(location: &Path, refused: Error) -> Error {
 }
 
 impl Cloud {
-    /// The store behind two clients of one place, made with [`Clients`].
-    pub(crate) fn new(requests: impl ObjectStore, uploads: impl ObjectStore, if_unable: IfUnable) -> Self {
-        Self { requests: Arc::new(requests), uploads: Arc::new(uploads), if_unable, refuses_the_second: Arc::default() }
+    /// The store whose clients `make` makes, in the way that `properties` ask for.
+    ///
+    /// # Errors
+    /// What `make` says, a property with a value that it cannot have, and certificates in `ca_file` that cannot be read.
+    pub(crate) fn try_new<S: ObjectStore>(
+        manner: &Manner<'_>,
+        properties: &BTreeMap<String, String>,
+        ca_file: Option<&str>,
+        make: impl Fn(Client) -> std::result::Result<S, FsError>,
+    ) -> std::result::Result<Self, FsError> {
+        let Clients { requests, uploads } = Clients::try_new(manner.limits, ca_file)?;
+        let if_unable = IfUnable::parse(properties.get(FIRST_PUT_KEY).map(String::as_str))?;
+        Ok(Self {
+            requests: Arc::new(make(requests)?),
+            uploads: Arc::new(make(uploads)?),
+            if_unable,
+            refuses_the_second: Arc::default(),
+            swaps_copies: false,
+        })
+    }
+
+    /// The same with a client that takes the two modes of a copy for each other.
+    pub(crate) fn with_swapped_copies(self) -> Self {
+        Self { swaps_copies: true, ..self }
     }
 
     /// The metadata of the object at `location` if it was written by put `id`.
@@ -236,19 +269,22 @@ impl ObjectStore for Cloud {
         self.requests.list(prefix)
     }
 
+    /// Some servers of Azure's protocol begin at the beginning whatever they are asked.
     fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.requests.list_with_offset(prefix, offset)
+        let (listed, offset) = (self.requests.list_with_offset(prefix, offset), offset.clone());
+        listed.try_filter(move |found| std::future::ready(found.location > offset)).boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         self.requests.list_with_delimiter(prefix).await
     }
 
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+    async fn copy_opts(&self, from: &Path, to: &Path, mut options: CopyOptions) -> Result<()> {
+        options.mode = match options.mode {
+            CopyMode::Create if self.swaps_copies => CopyMode::Overwrite,
+            CopyMode::Overwrite if self.swaps_copies => CopyMode::Create,
+            mode => mode,
+        };
         self.requests.copy_opts(from, to, options).await
-    }
-
-    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        self.requests.rename_opts(from, to, options).await
     }
 }

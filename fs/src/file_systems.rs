@@ -36,7 +36,11 @@ use crate::uri;
 /// | `fs.default-scheme` | scheme or alias, with an authority perhaps, of paths without scheme | `file` |
 /// | `fs.alias.<name>.*` | names of one's own, see [`aliases`](crate::aliases) | |
 /// | `s3.endpoint`, `s3.access-key-id`, `s3.secret-access-key`, `s3.session-token`, `s3.region`, `client.region`, `s3.path-style-access` | as in Iceberg | `AWS_*` |
-/// | `fs.s3a.*`, `fs.oss.*`, `fs.cosn.*`, `fs.obs.*` | the same as in Hadoop; the former win | |
+/// | `s3.ca-file`, `s3.profile`, `s3.profile-file`, `s3.web-identity-token-file`, `s3.role-arn`, `s3.role-session-name`, `s3.sts-endpoint`, `s3.anonymous` | certificates that are believed, and who it is | `AWS_*` |
+/// | `gcs.service.host`, `gcs.credentials-file`, `gcs.oauth2.token`, `gcs.no-auth`, `gcs.ca-file` | Google Cloud Storage | `GOOGLE_*` |
+/// | `adls.account-name`, `adls.account-key`, `adls.sas-token`, `adls.token`, `adls.tenant-id`, `adls.client-id`, `adls.client-secret`, `adls.endpoint`, `adls.ca-file` | Azure | `AZURE_*` |
+/// | `fs.s3a.*`, `fs.oss.*`, `fs.cosn.*`, `fs.obs.*`, `fs.gs.*`, `fs.azure.*` | the same as in Hadoop; the former win | |
+/// | `fs.request.put-if-absent` | what is done where a store lets a second writer replace what must stay, see [`FirstPut`](crate::FirstPut) | `require` |
 /// | `hadoop-conf-dir` | folder of `core-site.xml` and `hdfs-site.xml` | `HADOOP_CONF_DIR` |
 /// | `hadoop.user.name` | user of an unsecured HDFS | `HADOOP_USER_NAME`, else the system's user |
 /// | `hadoop.kerberos.principal`, `hadoop.kerberos.keytab`, `hadoop.kerberos.ticket-cache` | who it is in a secured HDFS | tickets of the process |

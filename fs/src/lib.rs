@@ -7,6 +7,7 @@
 //! takes the same road through [`FileSystems::file_io`]. A scheme is a built-in one or a name of one's own, an [`aliases`] entry.
 
 pub mod aliases;
+mod azure;
 mod cloud;
 pub mod conformance;
 pub mod counting;
@@ -17,6 +18,7 @@ mod error;
 pub mod fault;
 mod file_systems;
 mod folders;
+mod gcs;
 pub mod hadoop_xml;
 mod hdfs;
 mod iceberg_storage;

@@ -11,11 +11,14 @@ use weir_base::options::closest;
 
 use crate::aliases::Alias;
 use crate::error::FsError;
+use crate::object_store_keys;
 
 /// A kind of store; its name is the label of metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum StoreKind {
+    Azure,
     File,
+    Gcs,
     Hdfs,
     Memory,
     S3,
@@ -24,7 +27,9 @@ pub(crate) enum StoreKind {
 impl StoreKind {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
+            Self::Azure => "abfs",
             Self::File => "file",
+            Self::Gcs => "gs",
             Self::Hdfs => "hdfs",
             Self::Memory => "memory",
             Self::S3 => "s3",
@@ -41,7 +46,16 @@ impl StoreKind {
             Self::File => key.starts_with("fs.file."),
             Self::Memory => false,
             Self::Hdfs => matches!(key, "hadoop-conf-dir" | "fs.defaultFS") || begins(&["dfs.", "hadoop.", "fs.viewfs."]),
-            Self::S3 => key == "client.region" || begins(&["s3.", "fs.s3a.", "fs.oss.", "fs.cosn.", "fs.obs."]),
+            Self::Azure | Self::Gcs | Self::S3 => object_store_keys::of(self).is_some_and(|keys| keys.may_read(key)),
+        }
+    }
+
+    /// What the part of a URI is called that says which store of this kind it is; nothing for kinds that need none.
+    pub(crate) fn authority(self) -> Option<&'static str> {
+        match self {
+            Self::S3 | Self::Gcs => Some("bucket"),
+            Self::Azure => Some("container"),
+            Self::File | Self::Hdfs | Self::Memory => None,
         }
     }
 
@@ -64,7 +78,7 @@ const fn scheme(name: &'static str, kind: StoreKind, family: &'static str) -> Sc
     Scheme { name, kind, family }
 }
 
-static SCHEMES: [Scheme; 11] = [
+static SCHEMES: [Scheme; 14] = [
     scheme("file", StoreKind::File, "file"),
     scheme("hdfs", StoreKind::Hdfs, "hdfs"),
     scheme("viewfs", StoreKind::Hdfs, "viewfs"),
@@ -76,10 +90,13 @@ static SCHEMES: [Scheme; 11] = [
     scheme("cosn", StoreKind::S3, "cosn"),
     scheme("cos", StoreKind::S3, "cosn"),
     scheme("obs", StoreKind::S3, "obs"),
+    scheme("gs", StoreKind::Gcs, "gs"),
+    scheme("abfs", StoreKind::Azure, "abfs"),
+    scheme("abfss", StoreKind::Azure, "abfs"),
 ];
 
 /// Schemes that other engines know. They are no names for aliases, and say clearly that they are not served.
-const NOT_SERVED: [&str; 7] = ["gs", "abfs", "abfss", "wasb", "wasbs", "webhdfs", "swebhdfs"];
+const NOT_SERVED: [&str; 4] = ["wasb", "wasbs", "webhdfs", "swebhdfs"];
 
 /// The built-in scheme of a name.
 pub(crate) fn built_in(name: &str) -> Option<&'static Scheme> {
@@ -147,7 +164,7 @@ mod tests {
         let text = unknown_scheme("hdsf", &["aahdfs"]);
         assert!(text.contains("file, hdfs, viewfs, memory, s3") && text.ends_with("Did you mean 'hdfs'?"), "{text}");
         assert!(unknown_scheme("aahdf", &["aahdfs"]).ends_with("Did you mean 'aahdfs'?"));
-        assert!(unknown_scheme("abfs", &[]).contains("not supported yet"));
+        assert!(unknown_scheme("wasb", &[]).contains("not supported yet"));
     }
 
     #[test]

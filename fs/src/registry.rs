@@ -11,13 +11,15 @@ use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 
 use crate::aliases::UsedAlias;
-use crate::cloud::Pace;
+use crate::azure;
+use crate::cloud::{Manner, Pace};
 use crate::counting::{Counting, IoCounts};
 use crate::deadline::{Deadline, Limits};
 use crate::environment::Environment;
 use crate::error::FsError;
 use crate::fault::{FaultPlan, Faulty};
 use crate::folders::Folders;
+use crate::gcs;
 use crate::hdfs;
 use crate::local::{self, LocalFolders};
 use crate::mounts::{Binding, StoreKind, built_in};
@@ -39,11 +41,11 @@ impl StoreKey {
     /// An authority that the kind of store needs and `uri` lacks, or has and cannot use.
     pub(crate) fn try_new(binding: Binding, authority: &str, uri: &str) -> Result<Self, FsError> {
         let name = binding.name();
+        if let (Some(what), "") = (binding.scheme.kind.authority(), authority) {
+            let setting = binding.alias.as_ref().map(|alias| format!(" or set 'fs.alias.{}.authority'", alias.name)).unwrap_or_default();
+            return Err(binding.refuse(format!("`{uri}` names no {what}; write `{name}://{what}/path`{setting}.")));
+        }
         let authority = match (binding.scheme.kind, authority) {
-            (StoreKind::S3, "") => {
-                let setting = binding.alias.as_ref().map(|alias| format!(" or set 'fs.alias.{}.authority'", alias.name)).unwrap_or_default();
-                return Err(binding.refuse(format!("`{uri}` names no bucket; write `{name}://bucket/path`{setting}.")));
-            }
             (StoreKind::File, "" | "localhost") => "",
             (StoreKind::File, _) => {
                 let what = format!("`{uri}` names a host, but local files have none; write `{name}:///path` with three slashes.");
@@ -159,7 +161,7 @@ fn bare(key: &StoreKey, environment: &Environment, limits: &Limits) -> Result<Wi
     Ok(match key.binding.scheme.kind {
         StoreKind::File => (local::build(&key.binding.properties)?, Some(Arc::new(LocalFolders::default()))),
         StoreKind::Memory => (memory(&key.authority), None),
-        StoreKind::S3 => (object_store(key, environment, limits)?, None),
+        StoreKind::Azure | StoreKind::Gcs | StoreKind::S3 => (object_store(key, environment, limits)?, None),
         StoreKind::Hdfs => {
             let hdfs = hdfs::build(key, environment, limits)?;
             (Arc::<hdfs::Hdfs>::clone(&hdfs), Some(hdfs))
@@ -184,9 +186,10 @@ pub(crate) fn object_store_settings(key: &StoreKey, environment: &Environment) -
         Some(alias) => (alias.load(environment)?, Environment::default()),
         None => ((*key.binding.properties).clone(), environment.clone()),
     };
-    object_store_keys::warn_of_ignored(&given, key.binding.name());
-    let properties = object_store_keys::ours(&given, &key.authority);
-    if scheme.family != "s3" && !properties.contains_key("s3.endpoint") {
+    let keys = object_store_keys::of(scheme.kind).ok_or_else(|| key.binding.refuse(format!("`{}` is no object store.", key.base_uri())))?;
+    keys.warn_of_ignored(&given, key.binding.name());
+    let properties = keys.ours(&given, &key.authority);
+    if scheme.kind == StoreKind::S3 && scheme.family != "s3" && !properties.contains_key("s3.endpoint") {
         let what =
             format!("`{}` needs an endpoint that speaks the protocol of S3: give 's3.endpoint' or 'fs.{}.endpoint'.", key.base_uri(), scheme.family);
         return Err(key.binding.refuse(what));
@@ -197,7 +200,12 @@ pub(crate) fn object_store_settings(key: &StoreKey, environment: &Environment) -
 fn object_store(key: &StoreKey, environment: &Environment, limits: &Limits) -> Result<Arc<dyn ObjectStore>, FsError> {
     let (properties, fallback) = object_store_settings(key, environment)?;
     let (kind, alias) = key.label();
-    let built = s3::build(&key.authority, &properties, &fallback, (limits, &Pace::new(kind.as_str(), alias, limits)));
+    let manner = Manner { limits, pace: Pace::new(kind.as_str(), alias, limits) };
+    let built = match kind {
+        StoreKind::Azure => azure::build(&key.authority, &properties, &fallback, &manner),
+        StoreKind::Gcs => gcs::build(&key.authority, &properties, (&fallback, alias.is_empty()), &manner),
+        _ => s3::build(&key.authority, &properties, &fallback, &manner),
+    };
     let named = |error: FsError| match &key.binding.alias {
         Some(alias) => alias.refuse(format!("{error}.")).with_source(error),
         None => error,

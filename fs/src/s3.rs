@@ -11,12 +11,11 @@ mod profile;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut, S3CopyIfNotExists};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut, S3CopyIfNotExists};
 use weir_base::ErrorKind;
 use weir_base::options::parse_boolean;
 
-use crate::cloud::{Clients, Cloud, IfUnable, Pace};
-use crate::deadline::Limits;
+use crate::cloud::{Cloud, Manner};
 use crate::environment::Environment;
 use crate::error::FsError;
 
@@ -29,21 +28,13 @@ const VIRTUAL_HOSTS: [&str; 4] = ["amazonaws.com", "aliyuncs.com", "myqcloud.com
 ///
 /// # Errors
 /// A property with a value that cannot be used, or credentials that cannot be; the message names them.
-pub(crate) fn build(
-    bucket: &str,
-    properties: &BTreeMap<String, String>,
-    environment: &Environment,
-    (limits, pace): (&Limits, &Pace),
-) -> Result<Cloud, FsError> {
-    let property = |name: &str| properties.get(name).map(String::as_str);
-    let clients = Clients::try_new(limits, property("s3.ca-file").or_else(|| environment.get("AWS_CA_BUNDLE")))?;
-    let if_unable = IfUnable::parse(property(crate::cloud::FIRST_PUT_KEY))?;
-    let builder = configured(bucket, properties, environment)?.with_http_connector(pace.clone());
-    let make = |client: crate::cloud::Client| {
-        let made: object_store::Result<AmazonS3> = builder.clone().with_client_options(client.options).with_retry(client.retry).build();
+pub(crate) fn build(bucket: &str, properties: &BTreeMap<String, String>, environment: &Environment, manner: &Manner<'_>) -> Result<Cloud, FsError> {
+    let ca_file = properties.get("s3.ca-file").map(String::as_str).or_else(|| environment.get("AWS_CA_BUNDLE"));
+    let builder = configured(bucket, properties, environment)?.with_http_connector(manner.pace.clone());
+    Cloud::try_new(manner, properties, ca_file, |client| {
+        let made = builder.clone().with_client_options(client.options).with_retry(client.retry).build();
         made.map_err(|error| FsError::new(ErrorKind::User, format!("bucket `{bucket}`: {error}")).with_source(error))
-    };
-    Ok(Cloud::new(make(clients.requests)?, make(clients.uploads)?, if_unable))
+    })
 }
 
 /// Everything about the store but how its clients behave.
@@ -118,11 +109,12 @@ fn address(endpoint: &str, bucket: &str, path_style: bool, ssl: bool) -> String 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::object_store_keys::ours;
+    use crate::mounts::StoreKind;
+    use crate::object_store_keys;
 
     fn built(properties: &[(&str, &str)], environment: &[(&str, &str)]) -> Result<String, String> {
         let owned = |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<Vec<_>>();
-        let properties = ours(&BTreeMap::from_iter(owned(properties)), "b");
+        let properties = object_store_keys::of(StoreKind::S3).expect("an object store").ours(&BTreeMap::from_iter(owned(properties)), "b");
         let environment = Environment::new(owned(environment));
         let store = configured("b", &properties, &environment).map_err(|error| error.to_string())?.build();
         store.map(|store| format!("{store:?}")).map_err(|error| error.to_string())

@@ -11,6 +11,7 @@ import sys
 import tempfile
 
 from . import cache, lifecycle
+from .azurite import Azurite
 from .hdfs import Hdfs, Hdfs3, HdfsB
 from .hdfs_ha import HdfsHa
 from .hdfs_kerberos import HdfsKerberos, HdfsKerberosB, HdfsKerberosHa, HdfsKerberosIntegrity, HdfsKerberosPrivacy
@@ -26,7 +27,7 @@ from .s3 import S3
 
 OF_HDFS = (Hdfs(), HdfsB(), Hdfs3(), HdfsHa(), Kms(), HdfsZones())
 SECURED = (Kdc(), KdcB(), HdfsKerberos(), HdfsKerberosIntegrity(), HdfsKerberosPrivacy(), HdfsKerberosB(), HdfsKerberosHa())
-KNOWN = {server.name: server for server in (Kafka(), *OF_HDFS, *SECURED, S3(), Postgres(), Rest(), RestOnS3(), RestOnHdfs(), Hive())}
+KNOWN = {server.name: server for server in (Kafka(), *OF_HDFS, *SECURED, S3(), Azurite(), Postgres(), Rest(), RestOnS3(), RestOnHdfs(), Hive())}
 SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "servers"
 
 
@@ -61,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
         return one
 
     command(fetch, "download and build what servers need", "servers (default: all)", folder=False)
-    usual = "servers (default: all but special kinds of HDFS); what they need is started too"
+    usual = "servers (default: all but special ones); what they need is started too"
     begin = command(start, "start servers, wait until they are ready, and print their addresses", usual)
     begin.add_argument("--json", type=pathlib.Path, help="also write the addresses of all servers of the run to this file")
     begin.add_argument("--parent", type=int, metavar="PID", help="end the servers when this process has ended")

@@ -115,7 +115,7 @@ impl Settings {
 
     /// Settings of file systems.
     pub(crate) fn file_system_properties(&self) -> BTreeMap<String, String> {
-        let spaces = ["fs.", "s3.", "dfs.", "hadoop."];
+        let spaces = ["fs.", "s3.", "gcs.", "adls.", "dfs.", "hadoop."];
         let wanted = |key: &str| matches!(key, "hadoop-conf-dir" | "client.region") || spaces.iter().any(|space| key.starts_with(space));
         self.all().into_iter().filter(|(key, _)| wanted(key)).map(|(key, value)| (key.to_owned(), value.text.clone())).collect()
     }

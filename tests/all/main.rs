@@ -8,6 +8,8 @@ mod aliases;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod clouds;
+#[cfg(test)]
 mod commits;
 #[cfg(test)]
 mod exactly_once;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::Method;
-use axum::routing::{get, put};
+use axum::routing::{get, post, put};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{Error, ObjectStore, ObjectStoreExt};
@@ -16,7 +16,7 @@ use weir_base::task::Task;
 use weir_fs::{Environment, FileSystems, FirstPut, Location, is_not_refusing, kind_of};
 
 use crate::orders::{LIMIT, Setting, holds_exactly, run, send, sqlite, table_on_disk};
-use crate::support::{CarelessS3, Fault, Proxy, S3, Servers, Table, Workdir};
+use crate::support::{Fault, Proxy, S3, Servers, SmallStore, Table, TlsFront, Workdir};
 
 const PART: usize = 5 * 1024 * 1024;
 
@@ -67,8 +67,8 @@ async fn a_store_that_refuses_the_second_writer_is_tried_out_once_and_nothing_is
 
 #[tokio::test]
 async fn what_a_careless_store_would_replace_is_never_written_there() {
-    let careless = CarelessS3::start().await;
-    let at = file_systems(&careless.properties(), &[]).resolve("s3://bucket/checkpoints").unwrap();
+    let careless = SmallStore::start().await;
+    let at = file_systems(&careless.as_s3(), &[]).resolve("s3://bucket/checkpoints").unwrap();
     for _ in 0..2 {
         let error = claim(&at, "claim", "mine").await.unwrap_err();
         assert!(is_not_refusing(&error) && kind_of(&error) == ErrorKind::User, "{error}");
@@ -81,10 +81,10 @@ async fn what_a_careless_store_would_replace_is_never_written_there() {
 
 #[tokio::test]
 async fn names_are_looked_at_first_where_that_is_allowed() {
-    let careless = CarelessS3::start().await;
+    let careless = SmallStore::start().await;
     let proxy = Proxy::before(careless.uri()).await;
     let endpoint = ("s3.endpoint", proxy.uri());
-    let properties = [&careless.properties()[1..], &[endpoint, ("fs.request.put-if-absent", "look-first")]].concat();
+    let properties = [&careless.as_s3()[1..], &[endpoint, ("fs.request.put-if-absent", "look-first")]].concat();
     let at = file_systems(&properties, &[]).resolve("s3://bucket/checkpoints").unwrap();
     claim(&at, "claim", "mine").await.unwrap();
     assert!(matches!(claim(&at, "claim", "other").await, Err(Error::AlreadyExists { .. })));
@@ -101,9 +101,9 @@ async fn a_job_keeps_its_checkpoints_on_a_careless_store_only_when_told_to() {
     let brokers = Servers::shared().kafka();
     let Setting { folder, topic, mut job } = Setting::on_disk(&brokers, 2).await;
     let sent = send(&topic, 2, 0..500).await;
-    let careless = CarelessS3::start().await;
+    let careless = SmallStore::start().await;
     job.checkpoints = "s3://bucket/checkpoints".to_owned();
-    job.settings = careless.properties().iter().map(|(key, value)| format!("SET '{key}' = '{value}';\n")).collect();
+    job.settings = careless.as_s3().iter().map(|(key, value)| format!("SET '{key}' = '{value}';\n")).collect();
     let refused = folder.weir(run(&job.write(&folder))).output(LIMIT).await.failed_with(3);
     let part = "lets a second writer replace an object, so two processes could not be kept apart there";
     assert!(refused.stderr.contains(part) && refused.stderr.contains("'fs.request.put-if-absent' = 'look-first'"), "{}", refused.stderr);
@@ -223,6 +223,61 @@ async fn serve(router: Router) -> (String, Task<()>) {
 async fn writes_and_reads(at: &Location) {
     at.store.put(&at.path.clone().join("object"), "content".into()).await.unwrap();
     assert_eq!(content(at, "object").await, "content");
+}
+
+#[tokio::test]
+async fn a_server_with_a_certificate_of_ones_own_is_believed_when_its_authority_is_named() {
+    let s3 = Servers::shared().s3();
+    let front = TlsFront::before(&s3.endpoint).await;
+    let authority = front.authority().display().to_string();
+    writes_and_reads(&s3_at(front.uri(), &[("s3.ca-file", &authority)])).await;
+    let of_process = [("AWS_CA_BUNDLE", authority.as_str())];
+    let properties = [&keys(&s3)[..], &[("s3.endpoint", front.uri())]].concat();
+    writes_and_reads(&folder_in(&file_systems(&properties, &of_process), "s3")).await;
+    let stranger = s3_at(front.uri(), &[("fs.request.deadline", "2 s"), ("fs.request.timeout", "1 s")]);
+    let error = stranger.store.put(&stranger.path, "x".into()).await.unwrap_err().to_string();
+    assert!(error.contains("certificate"), "{error}");
+    let missing = file_systems(&[("s3.ca-file", "/nowhere.pem")], &[]).resolve("s3://bucket/x").unwrap_err().to_string();
+    assert!(missing.contains("certificates of '/nowhere.pem' cannot be read"), "{missing}");
+}
+
+#[tokio::test]
+async fn a_web_identity_is_turned_into_keys_by_the_token_service() {
+    let s3 = Servers::shared().s3();
+    let (id, secret) = (s3.access_key.clone(), s3.secret_key.clone());
+    let service = move |uri: axum::http::Uri| async move {
+        let asked = uri.query().unwrap_or_default();
+        assert!(
+            asked.contains("RoleArn=arn%3Arole") && asked.contains("WebIdentityToken=who-i-am") && asked.contains("RoleSessionName=job"),
+            "{asked}"
+        );
+        format!(
+            "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials><SessionToken></SessionToken><SecretAccessKey>{secret}\
+             </SecretAccessKey><AccessKeyId>{id}</AccessKeyId><Expiration>2100-01-01T00:00:00Z</Expiration></Credentials>\
+             </AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
+        )
+    };
+    let (uri, _service) = serve(Router::new().fallback(post(service))).await;
+    let front = TlsFront::before(&uri).await;
+    let folder = Workdir::new();
+    let token = folder.write("token", "who-i-am").display().to_string();
+    let authority = front.authority().display().to_string();
+    let place = [("s3.endpoint", s3.endpoint.as_str()), ("s3.ca-file", &authority)];
+    let own = [
+        ("s3.web-identity-token-file", token.as_str()),
+        ("s3.role-arn", "arn:role"),
+        ("s3.role-session-name", "job"),
+        ("s3.sts-endpoint", front.uri()),
+    ];
+    let wrong = [("AWS_ACCESS_KEY_ID", "wrong"), ("AWS_SECRET_ACCESS_KEY", "wrong")];
+    writes_and_reads(&folder_in(&file_systems(&[&place[..], &own].concat(), &wrong), "s3")).await;
+    let of_process = [
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", token.as_str()),
+        ("AWS_ROLE_ARN", "arn:role"),
+        ("AWS_ROLE_SESSION_NAME", "job"),
+        ("AWS_ENDPOINT_URL_STS", front.uri()),
+    ];
+    writes_and_reads(&folder_in(&file_systems(&place, &of_process), "s3")).await;
 }
 
 #[tokio::test]

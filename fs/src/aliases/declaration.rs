@@ -18,7 +18,7 @@ pub const ALIAS_OPTIONS: &[OptionDecl] = &[
     OptionDecl::new(
         "fs.alias.#.scheme",
         ValueType::String,
-        "What `<name>://` is bound to: `file`, `hdfs`, `viewfs`, `s3`, `s3a`, `oss`, `cosn`, `obs`.",
+        "What `<name>://` is bound to: `file`, `hdfs`, `viewfs`, `s3`, `s3a`, `oss`, `cosn`, `obs`, `gs`, `abfs`, `abfss`.",
     ),
     OptionDecl::new(
         "fs.alias.#.conf-dir",
@@ -214,8 +214,10 @@ fn unknown_option(name: &str, kind: StoreKind, key: &str) -> Option<Problem> {
         StoreKind::Hdfs => return None,
         StoreKind::File => vec!["fs.file.sync"],
         StoreKind::Memory => Vec::new(),
-        StoreKind::S3 if object_store_keys::is_known(key) => return None,
-        StoreKind::S3 => object_store_keys::OURS.to_vec(),
+        StoreKind::Azure | StoreKind::Gcs | StoreKind::S3 => match object_store_keys::of(kind) {
+            Some(keys) if !keys.is_known(key) => keys.ours.to_vec(),
+            _ => return None,
+        },
     };
     if known.contains(&key) || LIMITS.contains(&key) {
         return None;
@@ -246,7 +248,7 @@ mod tests {
             ("fs.alias.1x.scheme", "hdfs", "'1x' is no name for an alias"),
             ("fs.alias.a_b.scheme", "hdfs", "'a_b' is no name for an alias"),
             ("fs.alias.a.scheme", "hdsf", "Did you mean 'hdfs'?"),
-            ("fs.alias.a.scheme", "gs", "not supported yet"),
+            ("fs.alias.a.scheme", "wasb", "not supported yet"),
             ("fs.alias.a.scheme", "other", "'other', which is an alias itself.\n  Hint: Bind it to 'hdfs'"),
             ("fs.alias.a.conf-dri", "/x", "unknown key 'fs.alias.a.conf-dri'.\n  Did you mean 'fs.alias.a.conf-dir'?"),
             ("fs.alias.a.option.", "/x", "unknown key 'fs.alias.a.option.'"),

@@ -6,8 +6,10 @@ use weir_base::error::chain;
 use weir_base::secret::shown;
 
 use super::{Finding, Tell};
+use crate::azure;
 use crate::environment::Environment;
 use crate::file_systems::FileSystems;
+use crate::gcs;
 use crate::hadoop_xml::system_user;
 use crate::hdfs;
 use crate::mounts::StoreKind;
@@ -61,6 +63,8 @@ pub(super) fn find(file_systems: &FileSystems, uri: &str, tell: Tell<'_>) -> Opt
     let route = match key.binding.scheme.kind {
         StoreKind::File | StoreKind::Memory => Ok(local()),
         StoreKind::Hdfs => of_hdfs(&key, environment),
+        StoreKind::Azure => of_azure(&key, environment),
+        StoreKind::Gcs => of_gcs(&key, environment),
         StoreKind::S3 => of_s3(&key, environment),
     };
     match route {
@@ -113,12 +117,17 @@ fn sources(key: &StoreKey, environment: &Environment) -> String {
             (None, Some(folder)) => format!("HADOOP_CONF_DIR: {}", files(folder, &hadoop)),
             (None, None) => "no files: neither 'hadoop-conf-dir' nor HADOOP_CONF_DIR is set".to_owned(),
         },
-        (None, StoreKind::S3) => {
-            let names: Vec<&str> = environment.with_prefix("AWS_").map(|(name, _)| name).collect();
-            if names.is_empty() { "settings; no AWS_* is set".to_owned() } else { format!("settings, and behind them {}", names.join(", ")) }
-        }
+        (None, StoreKind::S3) => behind(environment, "AWS_"),
+        (None, StoreKind::Azure) => behind(environment, "AZURE_"),
+        (None, StoreKind::Gcs) => behind(environment, "GOOGLE_"),
         (None, StoreKind::File | StoreKind::Memory) => "none is needed".to_owned(),
     }
+}
+
+/// Settings, and the variables of the process behind them.
+fn behind(environment: &Environment, prefix: &str) -> String {
+    let names: Vec<&str> = environment.with_prefix(prefix).map(|(name, _)| name).collect();
+    if names.is_empty() { format!("settings; no {prefix}* is set") } else { format!("settings, and behind them {}", names.join(", ")) }
 }
 
 /// The settings that count for the store, secrets masked.
@@ -161,8 +170,6 @@ fn of_s3(key: &StoreKey, environment: &Environment) -> Result<Route, crate::FsEr
     let of_profile = |key: &str| profile.as_ref().and_then(|profile| profile.get(key));
     let region = region.or_else(|| of_profile("region")).unwrap_or(s3::NO_REGION);
     let url = endpoint.or_else(|| of_profile("endpoint_url")).map_or_else(|| format!("https://s3.{region}.amazonaws.com"), str::to_owned);
-    let (scheme, rest) = url.split_once("://").unwrap_or(("https", &url));
-    let (host, port) = host_and_port(rest.split('/').next().unwrap_or(rest), if scheme == "http" { 80 } else { 443 });
     let identity = match identity {
         // The id is no secret, but nobody needs all of it.
         s3::Identity::Keys(keys) => format!("the owner of access key `{}…`, region {region}", keys.id.chars().take(4).collect::<String>()),
@@ -171,14 +178,42 @@ fn of_s3(key: &StoreKey, environment: &Environment) -> Result<Route, crate::FsEr
         s3::Identity::Anonymous => format!("nobody: requests are not signed, region {region}"),
         s3::Identity::Machine => format!("whoever this machine is to the cloud (no access key is set), region {region}"),
     };
-    Ok(Route {
+    let hint = "check 's3.access-key-id', 's3.secret-access-key' and 's3.region', and the clock of this machine";
+    Ok(to_endpoint(&url, identity, hint, "check 's3.endpoint', 's3.path-style-access' and the name of the bucket"))
+}
+
+fn of_gcs(key: &StoreKey, environment: &Environment) -> Result<Route, crate::FsError> {
+    let (properties, fallback) = object_store_settings(key, environment)?;
+    let identity = match gcs::identity(&properties, (&fallback, key.binding.alias.is_none()))? {
+        gcs::Identity::Anonymous => "nobody".to_owned(),
+        gcs::Identity::Token(_) => "the owner of the token in 'gcs.oauth2.token'".to_owned(),
+        gcs::Identity::File(file) => format!("the account in {file}"),
+        gcs::Identity::Process => "the user that gcloud has logged in here, or else whoever this machine is to the cloud".to_owned(),
+    };
+    let url = properties.get("gcs.service.host").map_or(gcs::ENDPOINT, String::as_str);
+    let hint = "check 'gcs.credentials-file' or GOOGLE_APPLICATION_CREDENTIALS, and the clock of this machine";
+    Ok(to_endpoint(url, identity, hint, "check 'gcs.service.host' and the name of the bucket"))
+}
+
+fn of_azure(key: &StoreKey, environment: &Environment) -> Result<Route, crate::FsError> {
+    let (properties, fallback) = object_store_settings(key, environment)?;
+    let azure::Target { account, endpoint, .. } = azure::target(&key.authority, &properties, &fallback)?;
+    let identity = format!("{} to account `{account}`", azure::identity(&properties, &fallback)?);
+    let hint = "check 'adls.account-key' or what else says who it is, and the clock of this machine";
+    Ok(to_endpoint(&endpoint, identity, hint, "check 'adls.account-name', 'adls.endpoint' and the name of the container"))
+}
+
+fn to_endpoint(url: &str, identity: String, credentials_hint: &'static str, answer_hint: &'static str) -> Route {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
+    let (host, port) = host_and_port(rest.split('/').next().unwrap_or(rest), if scheme == "http" { 80 } else { 443 });
+    Route {
         servers: vec![Server { name: "endpoint".to_owned(), host, port }],
         listening: "the server of the endpoint",
         may_be_behind_proxy: true,
         identity,
-        credentials_hint: "check 's3.access-key-id', 's3.secret-access-key' and 's3.region', and the clock of this machine",
-        answer_hint: "check 's3.endpoint', 's3.path-style-access' and the name of the bucket",
-    })
+        credentials_hint,
+        answer_hint,
+    }
 }
 
 fn host_and_port(address: &str, default: u16) -> (String, u16) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::process::Workdir;
-use super::servers::{Hdfs, S3};
+use super::servers::{Azure, Hdfs, S3};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/reader");
 /// Generous: the first call of a fresh machine makes the reader's environment.
@@ -47,6 +47,17 @@ impl Table {
             .property("s3.access-key-id", &s3.access_key)
             .property("s3.secret-access-key", &s3.secret_key)
             .property("s3.region", &s3.region)
+    }
+
+    /// The same, with its files in Azure's blob storage.
+    pub(crate) fn on_azure(self, azure: &Azure) -> Self {
+        // PyIceberg's other way to Azure asks for a package that the reader has not.
+        let table = self
+            .property("py-io-impl", "pyiceberg.io.pyarrow.PyArrowFileIO")
+            .property("adls.account-name", &azure.account)
+            .property("adls.account-key", &azure.key);
+        let of_blobs = table.property("adls.blob-storage-authority", &azure.host).property("adls.blob-storage-scheme", "http");
+        of_blobs.property("adls.dfs-storage-authority", &azure.host).property("adls.dfs-storage-scheme", "http")
     }
 
     /// The same, with its files on HDFS.

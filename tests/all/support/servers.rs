@@ -73,6 +73,17 @@ pub(crate) struct S3 {
     pub(crate) server: String,
 }
 
+/// Azure's blob storage with one account and one container.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Azure {
+    /// `host:port`.
+    pub(crate) host: String,
+    pub(crate) endpoint: String,
+    pub(crate) account: String,
+    pub(crate) key: String,
+    pub(crate) container: String,
+}
+
 /// An Iceberg REST catalog.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Rest {
@@ -177,6 +188,11 @@ impl Servers {
     /// The S3 server.
     pub(crate) fn s3(&self) -> S3 {
         self.address("s3")
+    }
+
+    /// Azure's blob storage.
+    pub(crate) fn azure(&self) -> Azure {
+        self.address("azurite")
     }
 
     /// The REST catalog whose tables are kept there.

@@ -171,6 +171,14 @@ impl Tries {
         Ok(stored.bytes().await? == Bytes::from(payload.clone()))
     }
 
+    async fn is_there(&self, path: &Path) -> Result<bool> {
+        match self.inner.head(path).await {
+            Ok(_) => Ok(true),
+            Err(error) if is_not_found(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn delete_all(&self, paths: Vec<Path>) -> Vec<Result<Path>> {
         let Some(first) = paths.first() else { return Vec::new() };
         let request = Request { operation: "delete", path: first, bytes: 0 };
@@ -309,20 +317,19 @@ impl ObjectStore for Deadline {
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        let inner = &self.tries.inner;
+        let tries = &self.tries;
         let request = Request { operation: "rename", path: to, bytes: 0 };
         let options = &options;
         let attempt = |again: bool| async move {
-            match inner.rename_opts(from, to, options.clone()).await {
+            match tries.inner.rename_opts(from, to, options.clone()).await {
                 // An earlier try has moved it and its answer was lost: the source is gone and the target is there.
                 Err(error) if again && (is_not_found(&error) || kind_of(&error) == ErrorKind::Conflict) => {
-                    let gone = inner.head(from).await.is_err_and(|error| is_not_found(&error));
-                    if gone && inner.head(to).await.is_ok() { Ok(()) } else { Err(error) }
+                    if !tries.is_there(from).await? && tries.is_there(to).await? { Ok(()) } else { Err(error) }
                 }
                 result => result,
             }
         };
-        self.tries.run(request, attempt).await
+        tries.run(request, attempt).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! Stores that fail on command, for tests.
 
 mod folders;
+mod order;
 mod plan;
 mod store;
 

@@ -19,6 +19,7 @@ use crate::aliases::{Alias, Aliases, UsedAlias};
 use crate::counting::IoCounts;
 use crate::environment::Environment;
 use crate::error::FsError;
+use crate::fault::FaultPlan;
 use crate::folders::Folders;
 use crate::iceberg_storage;
 use crate::mounts::{Binding, StoreKind, built_in, unknown_scheme};
@@ -97,6 +98,12 @@ impl FileSystems {
         let mut merged = (*self.properties).clone();
         merged.extend(properties.clone());
         Self { aliases: Arc::new(Aliases::of(&merged)), properties: Arc::new(merged), ..self.clone() }
+    }
+
+    /// The same with stores of its own, in which requests fail as `plan` says: for tests.
+    #[must_use]
+    pub fn with_faults(&self, plan: FaultPlan) -> Self {
+        Self { stores: Arc::new(StoreRegistry::with_faults(plan)), ..self.clone() }
     }
 
     /// The store and path of `uri`. Makes no request; the first URI of an alias or of an HDFS reads its configuration files.

@@ -1,7 +1,7 @@
 //! Schemes to object stores: one function resolves every URI, one place builds stores.
 //!
 //! [`FileSystems::resolve`] turns a URI into a [`Location`]: a store and a path in it. Every store is wrapped in the same layers, from the
-//! inside out: the root of an alias, faults on command (only in builds with debug assertions, [`fault`]), counters ([`counting`]), deadlines
+//! inside out: the root of an alias, faults on command ([`fault`]; from the environment in builds with debug assertions only), counters ([`counting`]), deadlines
 //! and retries ([`deadline`]). [`transfer`] walks, copies, moves and removes whole trees, on and between any of them, and [`doctor`] says why a place cannot be
 //! reached. Iceberg's metadata
 //! takes the same road through [`FileSystems::file_io`]. A scheme is a built-in one or a name of one's own, an [`aliases`] entry.

@@ -79,9 +79,16 @@ struct Built {
 #[derive(Default)]
 pub(crate) struct StoreRegistry {
     stores: Mutex<HashMap<StoreKey, Built>>,
+    /// In the place of the plan of the process.
+    faults: Option<FaultPlan>,
 }
 
 impl StoreRegistry {
+    /// A registry whose stores fail as `faults` say.
+    pub(crate) fn with_faults(faults: FaultPlan) -> Self {
+        Self { faults: Some(faults), ..Self::default() }
+    }
+
     /// The store of `key`, and its folders if it has any.
     ///
     /// # Errors
@@ -91,7 +98,8 @@ impl StoreRegistry {
         if let Some(built) = stores.get(&key) {
             return Ok((Arc::clone(&built.store), built.folders.clone()));
         }
-        let built = build(&key, environment)?;
+        let faults = self.faults.clone().map_or_else(FaultPlan::of_process, |faults| Ok(Some(faults)))?;
+        let built = build(&key, environment, faults)?;
         let found = (Arc::clone(&built.store), built.folders.clone());
         stores.insert(key, built);
         Ok(found)
@@ -126,7 +134,7 @@ impl fmt::Debug for StoreRegistry {
 }
 
 /// The store itself, then the root of its alias, then faults (in tests), then counters, then deadlines and retries: each retry is counted.
-fn build(key: &StoreKey, environment: &Environment) -> Result<Built, FsError> {
+fn build(key: &StoreKey, environment: &Environment, faults: Option<FaultPlan>) -> Result<Built, FsError> {
     let alias = key.binding.alias.as_deref();
     let limits = Limits::from_properties(&key.binding.properties)?;
     let bare = bare(key, environment, &limits)?;
@@ -137,7 +145,7 @@ fn build(key: &StoreKey, environment: &Environment) -> Result<Built, FsError> {
             below(bare, root)
         }
     };
-    let (faulty, folders): (Arc<dyn ObjectStore>, _) = match FaultPlan::of_process()? {
+    let (faulty, folders): (Arc<dyn ObjectStore>, _) = match faults {
         Some(plan) => {
             let faulty = Faulty::new(rooted, plan);
             let folders = folders.map(|folders| faulty.folders(folders));

@@ -26,9 +26,9 @@ impl Faulty {
 
     /// A listing of `path` that may break off.
     pub(super) fn listing<T: Send + 'static>(&self, path: Path, items: BoxStream<'static, Result<T>>) -> BoxStream<'static, Result<T>> {
-        let action = self.plan.visit("list", path.as_ref());
+        let visit = self.plan.visit("list", path.as_ref());
         async move {
-            match before(action, "list", &path).await? {
+            match before(&visit, "list", &path).await? {
                 Fault::None => Ok::<_, Error>(items),
                 Fault::LoseAnswer | Fault::Truncate => {
                     let broken = failure(io::ErrorKind::ConnectionReset, format!("fault: listing `{path}` breaks off"));

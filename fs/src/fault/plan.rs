@@ -7,19 +7,20 @@
 //! | operation | `put` (a file written, whole or in parts), `part`, `complete`, `get`, `head`, `list`, `delete`, `copy`, `rename`, `mkdir`, or `*` |
 //! | pattern | `*` stands for any characters, `/` included; it may match the path from any `/` on |
 //! | when | `3`: the third request that fits; `3+`: that and all later ones; `10%`: one in ten, by the seed; without it: all |
-//! | action | `fail` (before it is done), `lose-answer` (after it is done), `truncate` (half of it is done), `enospc` (disk full), `delay:<ms>` |
+//! | action | `fail` (before it is done), `lose-answer` (after it is done), `truncate` (half of it is done), `enospc` (disk full), `delay:<ms>`, `reorder` (done after a request that came later; after 250 ms if none is done before) |
 //! | flag | the rule holds only while this file exists |
 //!
 //! `seed=42` as a rule sets the seed. Example: `put:data/*.parquet@3=enospc;put:*.metadata.json@2=lose-answer`.
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use weir_base::ErrorKind;
 
+use super::order::{Order, Turn};
 use crate::error::FsError;
 
 /// What a rule does to a request.
@@ -30,6 +31,14 @@ pub(super) enum Action {
     Truncate,
     NoSpace,
     Delay(Duration),
+    Reorder,
+}
+
+/// What happens to a request, which is answered when this is dropped.
+#[derive(Debug)]
+pub(super) struct Visit {
+    pub(super) action: Option<Action>,
+    pub(super) turn: Turn,
 }
 
 /// To which requests a rule applies, counted among those that fit it.
@@ -43,12 +52,14 @@ enum When {
 
 #[derive(Debug)]
 struct Rule {
+    text: String,
     operation: String,
     pattern: String,
     when: When,
     action: Action,
     flag: Option<PathBuf>,
     seen: AtomicU64,
+    acted: AtomicBool,
 }
 
 /// Rules about which requests fail and how; clones count together.
@@ -56,6 +67,7 @@ struct Rule {
 pub struct FaultPlan {
     rules: Arc<Vec<Rule>>,
     seed: u64,
+    order: Arc<Order>,
 }
 
 impl FaultPlan {
@@ -72,7 +84,7 @@ impl FaultPlan {
                 _ => rules.push(rule(part).ok_or_else(|| FsError::new(ErrorKind::User, format!("`{part}` is no rule of a fault plan")))?),
             }
         }
-        Ok(Self { rules: Arc::new(rules), seed })
+        Ok(Self { rules: Arc::new(rules), seed, order: Arc::default() })
     }
 
     /// The plan in the environment variable `WEIR_FS_FAULTS`, in builds with debug assertions.
@@ -91,9 +103,15 @@ impl FaultPlan {
         Ok(Some(PARSED.get_or_init(|| plan).clone()))
     }
 
-    /// What happens to this request.
-    pub(super) fn visit(&self, operation: &str, path: &str) -> Option<Action> {
-        self.rules.iter().find_map(|rule| rule.visit(operation, path, self.seed))
+    /// The rules that have done nothing to any request yet.
+    #[must_use]
+    pub fn idle(&self) -> Vec<&str> {
+        self.rules.iter().filter(|rule| !rule.acted.load(Ordering::Relaxed)).map(|rule| rule.text.as_str()).collect()
+    }
+
+    /// What happens to this request: what the first rule says that acts on it.
+    pub(super) fn visit(&self, operation: &str, path: &str) -> Visit {
+        Visit { action: self.rules.iter().find_map(|rule| rule.visit(operation, path, self.seed)), turn: self.order.arrive() }
     }
 }
 
@@ -116,6 +134,7 @@ impl Rule {
             When::From(nth) => count >= nth,
             When::Percent(share) => mixed(seed, count) % 100 < share,
         };
+        self.acted.fetch_or(acts, Ordering::Relaxed);
         acts.then_some(self.action)
     }
 }
@@ -131,6 +150,7 @@ fn rule(text: &str) -> Option<Rule> {
         "lose-answer" => Action::LoseAnswer,
         "truncate" => Action::Truncate,
         "enospc" => Action::NoSpace,
+        "reorder" => Action::Reorder,
         other => Action::Delay(Duration::from_millis(other.strip_prefix("delay:")?.parse().ok()?)),
     };
     let (place, when) = match place.rsplit_once('@') {
@@ -140,12 +160,14 @@ fn rule(text: &str) -> Option<Rule> {
     let (operation, pattern) = place.split_once(':').unwrap_or((place, "*"));
     let known = ["put", "part", "complete", "get", "head", "list", "delete", "copy", "rename", "mkdir", "*"];
     known.contains(&operation).then(|| Rule {
+        text: text.to_owned(),
         operation: operation.to_owned(),
         pattern: pattern.to_owned(),
         when,
         action,
         flag,
         seen: AtomicU64::new(0),
+        acted: AtomicBool::new(false),
     })
 }
 
@@ -202,28 +224,43 @@ mod tests {
     #[test]
     fn a_rule_acts_on_the_requests_that_fit_it() {
         let plan = FaultPlan::parse("put:data/*.parquet@2=enospc; get@2+=fail;list=delay:5").expect("parses");
-        assert_eq!(plan.visit("put", "w/data/a/b.parquet"), None);
-        assert_eq!(plan.visit("put", "w/data/a/b.json"), None);
-        assert_eq!(plan.visit("put", "data/c.parquet"), Some(Action::NoSpace));
-        assert_eq!(plan.visit("put", "data/c.parquet"), None);
-        assert_eq!([plan.visit("get", "x"), plan.visit("get", "x"), plan.visit("get", "y")], [None, Some(Action::Fail), Some(Action::Fail)]);
-        assert_eq!(plan.visit("list", ""), Some(Action::Delay(Duration::from_millis(5))));
+        let action = |operation: &str, path: &str| plan.visit(operation, path).action;
+        assert_eq!(action("put", "w/data/a/b.parquet"), None);
+        assert_eq!(action("put", "w/data/a/b.json"), None);
+        assert_eq!(plan.idle(), ["put:data/*.parquet@2=enospc", "get@2+=fail", "list=delay:5"]);
+        assert_eq!(action("put", "data/c.parquet"), Some(Action::NoSpace));
+        assert_eq!(action("put", "data/c.parquet"), None);
+        assert_eq!([action("get", "x"), action("get", "x"), action("get", "y")], [None, Some(Action::Fail), Some(Action::Fail)]);
+        assert_eq!(plan.idle(), ["list=delay:5"]);
+        assert_eq!(action("list", ""), Some(Action::Delay(Duration::from_millis(5))));
+    }
+
+    #[tokio::test]
+    async fn a_reordered_request_waits_for_one_that_came_later_and_goes_on_when_none_comes() {
+        let plan = FaultPlan::default();
+        let [earlier, first, later] = [(); 3].map(|()| plan.visit("put", "x"));
+        let mut waiting = std::pin::pin!(first.turn.overtaken());
+        drop(earlier);
+        assert!(futures::poll!(&mut waiting).is_pending());
+        drop(later);
+        assert!(futures::poll!(&mut waiting).is_ready());
+        plan.visit("put", "x").turn.overtaken().await;
     }
 
     #[test]
     fn a_flag_ends_a_fault() {
         let flag = tempfile::NamedTempFile::new().expect("file");
         let plan = FaultPlan::parse(&format!("put=fail?{}", flag.path().display())).expect("parses");
-        assert_eq!(plan.visit("put", "x"), Some(Action::Fail));
+        assert_eq!(plan.visit("put", "x").action, Some(Action::Fail));
         drop(flag);
-        assert_eq!(plan.visit("put", "x"), None);
+        assert_eq!(plan.visit("put", "x").action, None);
     }
 
     #[test]
     fn the_same_seed_fails_the_same_requests() {
         let run = |text: &str| {
             let plan = FaultPlan::parse(text).expect("parses");
-            (0..1000).map(|_| plan.visit("get", "x").is_some()).collect::<Vec<_>>()
+            (0..1000).map(|_| plan.visit("get", "x").action.is_some()).collect::<Vec<_>>()
         };
         assert_eq!(run("seed=7;get@10%=fail"), run("seed=7;get@10%=fail"));
         assert_ne!(run("seed=7;get@10%=fail"), run("seed=8;get@10%=fail"));

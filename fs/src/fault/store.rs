@@ -15,7 +15,7 @@ use object_store::{
     PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
 };
 
-use super::plan::{Action, FaultPlan};
+use super::plan::{Action, FaultPlan, Visit};
 
 /// A store in which requests fail as a [`FaultPlan`] says. Without rules it is the store inside.
 #[derive(Debug, Clone)]
@@ -36,9 +36,9 @@ pub(super) enum Fault {
     Truncate,
 }
 
-/// Waits or fails if `action` says so, and gives what it says about the rest of the request.
-pub(super) async fn before(action: Option<Action>, operation: &str, path: &Path) -> Result<Fault> {
-    match action {
+/// Waits or fails if the action of `visit` says so, and gives what it says about the rest of the request.
+pub(super) async fn before(visit: &Visit, operation: &str, path: &Path) -> Result<Fault> {
+    match visit.action {
         None => Ok(Fault::None),
         Some(Action::Fail) => Err(failure(io::ErrorKind::ConnectionReset, format!("fault: {operation} of `{path}` fails"))),
         Some(Action::NoSpace) => Err(no_space(operation, path)),
@@ -46,6 +46,10 @@ pub(super) async fn before(action: Option<Action>, operation: &str, path: &Path)
         Some(Action::Truncate) => Ok(Fault::Truncate),
         Some(Action::Delay(time)) => {
             tokio::time::sleep(time).await;
+            Ok(Fault::None)
+        }
+        Some(Action::Reorder) => {
+            visit.turn.overtaken().await;
             Ok(Fault::None)
         }
     }
@@ -73,7 +77,8 @@ impl Faulty {
     }
 
     pub(super) async fn around<T>(&self, operation: &str, path: &Path, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let fault = before(self.plan.visit(operation, path.as_ref()), operation, path).await?;
+        let visit = self.plan.visit(operation, path.as_ref());
+        let fault = before(&visit, operation, path).await?;
         after(fault, operation, path, work.await)
     }
 }
@@ -92,7 +97,8 @@ impl fmt::Display for Faulty {
 #[async_trait]
 impl ObjectStore for Faulty {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        let fault = before(self.plan.visit("put", location.as_ref()), "put", location).await?;
+        let visit = self.plan.visit("put", location.as_ref());
+        let fault = before(&visit, "put", location).await?;
         if fault == Fault::Truncate {
             self.inner.put_opts(location, half(&payload), options).await?;
             return Err(failure(io::ErrorKind::ConnectionReset, format!("fault: put of `{location}` stops half-way")));
@@ -101,20 +107,21 @@ impl ObjectStore for Faulty {
     }
 
     async fn put_multipart_opts(&self, location: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        let action = self.plan.visit("put", location.as_ref());
+        let visit = self.plan.visit("put", location.as_ref());
         // A disk fills while a file is written, not when it is begun; an answer is lost when it is closed.
-        let later = matches!(action, Some(Action::NoSpace | Action::LoseAnswer | Action::Truncate));
+        let later = matches!(visit.action, Some(Action::NoSpace | Action::LoseAnswer | Action::Truncate));
         if !later {
-            before(action, "put", location).await?;
+            before(&visit, "put", location).await?;
         }
         let upload = self.inner.put_multipart_opts(location, options).await?;
-        let action = action.filter(|_| later);
-        Ok(Box::new(FaultyUpload { upload, location: location.clone(), plan: self.plan.clone(), action }))
+        let visit = later.then_some(visit);
+        Ok(Box::new(FaultyUpload { upload, location: location.clone(), plan: self.plan.clone(), visit }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let operation = if options.head { "head" } else { "get" };
-        let fault = before(self.plan.visit(operation, location.as_ref()), operation, location).await?;
+        let visit = self.plan.visit(operation, location.as_ref());
+        let fault = before(&visit, operation, location).await?;
         let result = after(fault, operation, location, self.inner.get_opts(location, options).await)?;
         if fault != Fault::Truncate || operation == "head" {
             return Ok(result);
@@ -127,7 +134,8 @@ impl ObjectStore for Faulty {
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let fault = before(self.plan.visit("get", location.as_ref()), "get", location).await?;
+        let visit = self.plan.visit("get", location.as_ref());
+        let fault = before(&visit, "get", location).await?;
         let fault = if fault == Fault::Truncate { Fault::LoseAnswer } else { fault };
         after(fault, "get", location, self.inner.get_ranges(location, ranges).await)
     }
@@ -173,28 +181,28 @@ struct FaultyUpload {
     location: Path,
     plan: FaultPlan,
     /// What a rule for `put` says about the rest of this upload.
-    action: Option<Action>,
+    visit: Option<Visit>,
 }
 
 #[async_trait]
 impl MultipartUpload for FaultyUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         let location = self.location.clone();
-        if matches!(self.action, Some(Action::NoSpace | Action::Truncate)) {
+        if matches!(self.visit, Some(Visit { action: Some(Action::NoSpace | Action::Truncate), .. })) {
             return async move { Err(no_space("put", &location)) }.boxed();
         }
-        let action = self.plan.visit("part", location.as_ref());
+        let visit = self.plan.visit("part", location.as_ref());
         let part = self.upload.put_part(data);
         async move {
-            let fault = before(action, "part", &location).await?;
+            let fault = before(&visit, "part", &location).await?;
             after(fault, "part", &location, part.await)
         }
         .boxed()
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        let action = self.action.take().or_else(|| self.plan.visit("complete", self.location.as_ref()));
-        let fault = before(action, "complete", &self.location).await?;
+        let visit = self.visit.take().unwrap_or_else(|| self.plan.visit("complete", self.location.as_ref()));
+        let fault = before(&visit, "complete", &self.location).await?;
         after(fault, "complete", &self.location, self.upload.complete().await)
     }
 
@@ -266,8 +274,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_rename_whose_answer_was_lost_is_done() {
-        let (memory, store) = with_retries("rename@1=lose-answer");
+    async fn a_rename_whose_answer_was_lost_is_done_also_if_the_looks_that_tell_so_fail() {
+        let (memory, store) = with_retries("rename@1=lose-answer;head@1=fail;head@3=fail");
         memory.put(&Path::from("a"), "x".into()).await.expect("put");
         store.rename(&Path::from("a"), &Path::from("b")).await.expect("renamed");
         assert!(store.rename(&Path::from("a"), &Path::from("b")).await.is_err());

@@ -23,11 +23,12 @@ from .kms import Kms
 from .postgres import Postgres
 from .rest import Rest, RestOnHdfs, RestOnS3
 from .run import Run
-from .s3 import S3
+from .s3 import S3, S3B
 
 OF_HDFS = (Hdfs(), HdfsB(), Hdfs3(), HdfsHa(), Kms(), HdfsZones())
 SECURED = (Kdc(), KdcB(), HdfsKerberos(), HdfsKerberosIntegrity(), HdfsKerberosPrivacy(), HdfsKerberosB(), HdfsKerberosHa())
-KNOWN = {server.name: server for server in (Kafka(), *OF_HDFS, *SECURED, S3(), Azurite(), Postgres(), Rest(), RestOnS3(), RestOnHdfs(), Hive())}
+OBJECT_STORES = (S3(), S3B(), Azurite())
+KNOWN = {server.name: server for server in (Kafka(), *OF_HDFS, *SECURED, *OBJECT_STORES, Postgres(), Rest(), RestOnS3(), RestOnHdfs(), Hive())}
 SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "servers"
 
 

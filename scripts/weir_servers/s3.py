@@ -1,6 +1,6 @@
-"""An S3 server: versitygw on a folder; moto, which keeps everything in memory, where Go is too old to build versitygw.
+"""S3 servers: versitygw on a folder; moto, which keeps everything in memory, where Go is too old to build versitygw. There can be two.
 
-`WEIR_S3_SERVER` set to `versitygw` or `moto` decides it instead.
+versitygw refuses requests that are not signed with its own keys; moto takes any. `WEIR_S3_SERVER` set to `versitygw` or `moto` decides it instead.
 """
 
 import datetime
@@ -22,13 +22,14 @@ from .server import Server, Site
 PACKAGE = "github.com/versity/versitygw/cmd/versitygw"
 VERSION = "v1.8.0"
 NEEDS_GO = (1, 25)  # what its go.mod asks for
-ACCESS_KEY, SECRET_KEY, REGION, BUCKET = "test", "testsecret", "us-east-1", "warehouse"
+REGION, BUCKET = "us-east-1", "warehouse"
 
 
 class S3(Server):
     """One endpoint with one pair of keys and the bucket `warehouse`."""
 
     name = "s3"
+    access_key, secret_key = "test", "testsecret"
 
     def fetch(self) -> None:
         if kind() == "versitygw":
@@ -48,19 +49,47 @@ class S3(Server):
         # ETags are kept in files beside the data: not every file system has extended attributes.
         command = [versitygw(), "--port", f"127.0.0.1:{port}", "--region", REGION, "--quiet", "posix"]
         command += ["--sidecar", site.folder / "attributes", site.folder / "data"]
-        return [Program("versitygw", command, env={"ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY})]
+        return [Program("versitygw", command, env={"ROOT_ACCESS_KEY": self.access_key, "ROOT_SECRET_KEY": self.secret_key})]
 
     def ready(self, site: Site) -> bool:
-        return request(site, "GET", "/") == 200
+        return self.request(site, "GET", "/") == 200
 
     def settle(self, site: Site) -> None:
-        if request(site, "HEAD", f"/{BUCKET}") == 404 and (status := request(site, "PUT", f"/{BUCKET}")) != 200:
-            raise cache.Failed(f"s3: the bucket `{BUCKET}` was not made: status {status}")
+        if self.request(site, "HEAD", f"/{BUCKET}") == 404 and (status := self.request(site, "PUT", f"/{BUCKET}")) != 200:
+            raise cache.Failed(f"{self.name}: the bucket `{BUCKET}` was not made: status {status}")
 
     def addresses(self, site: Site) -> dict[str, str]:
-        return {
-            "endpoint": endpoint(site), "access_key": ACCESS_KEY, "secret_key": SECRET_KEY, "region": REGION, "bucket": BUCKET, "server": kind(),
-        }
+        keys = {"access_key": self.access_key, "secret_key": self.secret_key}
+        return {"endpoint": endpoint(site), **keys, "region": REGION, "bucket": BUCKET, "server": kind()}
+
+    def request(self, site: Site, method: str, path: str) -> int:
+        """The status of a request without a body, signed as AWS Signature Version 4 says."""
+        now = datetime.datetime.now(datetime.timezone.utc)
+        stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
+        empty = hashlib.sha256(b"").hexdigest()
+        headers = {"host": f"127.0.0.1:{site.ports['port']}", "x-amz-content-sha256": empty, "x-amz-date": stamp}
+        names = ";".join(headers)
+        canonical = "\n".join([method, path, "", *(f"{key}:{value}" for key, value in headers.items()), "", names, empty])
+        scope = f"{day}/{REGION}/s3/aws4_request"
+        text = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
+        key = f"AWS4{self.secret_key}".encode()
+        for part in scope.split("/"):
+            key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+        signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+        headers["authorization"] = f"AWS4-HMAC-SHA256 Credential={self.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
+        try:
+            with urllib.request.urlopen(urllib.request.Request(endpoint(site) + path, method=method, headers=headers), timeout=5) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+
+class S3B(S3):
+    """Another endpoint, with other keys and a bucket of the same name."""
+
+    name = "s3-b"
+    special = True
+    access_key, secret_key = "test-b", "testsecret-b"
 
 
 @functools.cache
@@ -101,25 +130,3 @@ def versitygw() -> pathlib.Path:
 def endpoint(site: Site) -> str:
     """The server's address."""
     return f"http://127.0.0.1:{site.ports['port']}"
-
-
-def request(site: Site, method: str, path: str) -> int:
-    """The status of a request without a body, signed as AWS Signature Version 4 says."""
-    now = datetime.datetime.now(datetime.timezone.utc)
-    stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
-    empty = hashlib.sha256(b"").hexdigest()
-    headers = {"host": f"127.0.0.1:{site.ports['port']}", "x-amz-content-sha256": empty, "x-amz-date": stamp}
-    names = ";".join(headers)
-    canonical = "\n".join([method, path, "", *(f"{key}:{value}" for key, value in headers.items()), "", names, empty])
-    scope = f"{day}/{REGION}/s3/aws4_request"
-    text = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
-    key = f"AWS4{SECRET_KEY}".encode()
-    for part in scope.split("/"):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-    signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
-    headers["authorization"] = f"AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/{scope}, SignedHeaders={names}, Signature={signature}"
-    try:
-        with urllib.request.urlopen(urllib.request.Request(endpoint(site) + path, method=method, headers=headers), timeout=5) as answer:
-            return answer.status
-    except urllib.error.HTTPError as error:
-        return error.code

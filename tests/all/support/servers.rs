@@ -62,14 +62,14 @@ pub(crate) struct Kms {
 }
 
 /// An S3 server with one bucket.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(crate) struct S3 {
     pub(crate) endpoint: String,
     pub(crate) access_key: String,
     pub(crate) secret_key: String,
     pub(crate) region: String,
     pub(crate) bucket: String,
-    /// The program that serves.
+    /// Which program it is: `versitygw`, or `moto`, which takes any key.
     pub(crate) server: String,
 }
 
@@ -188,6 +188,11 @@ impl Servers {
     /// The S3 server.
     pub(crate) fn s3(&self) -> S3 {
         self.address("s3")
+    }
+
+    /// Another S3 server, with other keys and a bucket of the same name.
+    pub(crate) fn s3_b(&self) -> S3 {
+        self.address("s3-b")
     }
 
     /// Azure's blob storage.

@@ -1,44 +1,47 @@
 //! Scheme aliases in whole jobs: two HDFS clusters of one name in one job, and an alias that moved.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use object_store::ObjectStoreExt;
 use serde_json::Value;
-use weir_fs::FileSystems;
+use weir_fs::{FileSystems, Location};
 
-use crate::orders::{COLUMNS, LIMIT, committed, endpoint, holds_exactly, run, send};
-use crate::support::{Hdfs, Servers, Table, Topic, Workdir};
+use crate::orders::{COLUMNS, LIMIT, committed, holds_exactly, run, send};
+use crate::orphans::{no_orphans, unused_metadata};
+use crate::support::{Hdfs, Launch, S3, Servers, Table, Topic, Workdir};
 
-const PARTITIONS: u64 = 3;
+pub(crate) const PARTITIONS: u64 = 3;
 /// Places in the names of orders' events: `click` and `buy`.
 const CLICK: u64 = 1;
 const BUY: u64 = 3;
 
-/// The job of two clusters; everything of it on either cluster is below `/<place>`.
-struct Job<'a> {
-    folder: &'a Workdir,
-    place: &'a str,
-    topic: &'a Topic,
-    bounded: bool,
-    /// `root` of the second alias, and its warehouse.
-    second: (&'a str, &'a str),
-    settings: &'a str,
+/// A job that writes clicks to one place and buys to another.
+pub(crate) struct Job<'a> {
+    pub(crate) folder: &'a Workdir,
+    pub(crate) topic: &'a Topic,
+    pub(crate) bounded: bool,
+    pub(crate) checkpoints: &'a str,
+    /// Those of the catalogs `a` and `b`, each with an alias.
+    pub(crate) warehouses: [&'a str; 2],
+    /// More SET statements.
+    pub(crate) settings: &'a str,
+    /// What the environment of the process says, which counts for nothing.
+    pub(crate) environment: &'a [(&'a str, &'a str)],
 }
 
 impl Job<'_> {
-    fn write(&self) -> std::path::PathBuf {
-        let Self { folder, place, topic, settings, second: (root, warehouse), .. } = self;
+    fn write(&self) -> PathBuf {
+        let Self { folder, topic, checkpoints, warehouses: [warehouse_a, warehouse_b], settings, .. } = self;
         let bounded = if self.bounded { ", 'scan.bounded.mode' = 'latest-offset'" } else { "" };
         let (brokers, topic) = (Servers::shared().kafka(), topic.name());
         let (a, b) = (folder.path("a.db").display().to_string(), folder.path("b.db").display().to_string());
         let text = format!(
-            "SET 'fs.alias.bbhdfs.root' = '{root}';
-{settings}
-SET 'pipeline.name' = 'two-clusters';
+            "{settings}
+SET 'pipeline.name' = 'two-places';
 SET 'execution.checkpointing.interval' = '1 s';
-SET 'execution.checkpointing.dir' = 'aahdfs://ns1/{place}/checkpoints';
-CREATE CATALOG a WITH ('type' = 'iceberg', 'catalog-type' = 'sql', 'uri' = 'sqlite:{a}', 'warehouse' = 'aahdfs://ns1/{place}/warehouse');
-CREATE CATALOG b WITH ('type' = 'iceberg', 'catalog-type' = 'sql', 'uri' = 'sqlite:{b}', 'warehouse' = '{warehouse}');
+SET 'execution.checkpointing.dir' = '{checkpoints}';
+CREATE CATALOG a WITH ('type' = 'iceberg', 'catalog-type' = 'sql', 'uri' = 'sqlite:{a}', 'warehouse' = '{warehouse_a}');
+CREATE CATALOG b WITH ('type' = 'iceberg', 'catalog-type' = 'sql', 'uri' = 'sqlite:{b}', 'warehouse' = '{warehouse_b}');
 CREATE TABLE orders (
   id BIGINT, user_id BIGINT, item_id BIGINT, category STRING, event_type STRING, amount DECIMAL(10, 2), ts TIMESTAMP(3),
   props ROW<ip STRING, ua STRING, ref ROW<site STRING, pos INT>>,
@@ -57,17 +60,72 @@ END;
         );
         folder.write("job.sql", &text)
     }
+
+    /// The next start of the job as it is now.
+    pub(crate) fn launch(&self) -> Launch {
+        let launch = self.folder.weir(run(&self.write()));
+        self.environment.iter().fold(launch, |launch, (key, value)| launch.env(key, value))
+    }
+
+    /// Runs the job, kills it in the middle of its first commit, and again while it commits what comes; then lets it end. `checkpoints` are
+    /// those of the job by their real name. Gives the positions of clicks and of buys.
+    pub(crate) async fn through_two_kills(&mut self, checkpoints: &Location) -> [Vec<(i32, i64)>; 2] {
+        self.bounded = true;
+        let mut sent = send(self.topic, PARTITIONS, 0..4_000).await;
+        self.launch().env("WEIR_FAIL", "commit-metadata-written=kill").output(LIMIT).await.killed();
+        let pending = newest(checkpoints).await;
+        for (sink, warehouse) in ["clicks", "buys"].into_iter().zip(self.warehouses) {
+            let path = pending["sinks"][sink]["commit"]["committables"][0]["payload"]["path"].as_str().unwrap();
+            assert!(path.starts_with(&format!("{warehouse}/shop/{sink}/data/")), "{pending}");
+        }
+
+        sent.extend(send(self.topic, PARTITIONS, 4_000..8_000).await);
+        self.bounded = false;
+        let mut running = self.launch().start();
+        let http = running.address(LIMIT).await;
+        committed(&http, 2_000).await;
+        let metrics = reqwest::get(format!("{http}/metrics")).await.unwrap().text().await.unwrap();
+        for warehouse in self.warehouses {
+            let label = format!("alias=\"{}\"", warehouse.split_once(':').unwrap().0);
+            let counted = metrics.lines().any(|line| line.starts_with("weir_fs_requests_total{") && line.contains(&label));
+            assert!(counted, "nothing with {label}:\n{metrics}");
+        }
+        running.kill().await;
+        self.bounded = true;
+        self.launch().output(LIMIT).await.succeeded();
+        [CLICK, BUY].map(|event| (0..).zip(&sent).filter(|(id, _)| id % 4 == event).map(|(_, at)| *at).collect())
+    }
+
+    /// Fails the test unless the table of catalog `a` or `b` holds exactly these positions in files below its `location`, and nothing else is in
+    /// its warehouse. `real` and `table` know the place by its real name.
+    pub(crate) async fn left_exactly(&self, sent: &[(i32, i64)], real: &FileSystems, table: &Table, name: &str, warehouse: &str) {
+        let found = holds_exactly(table, sent).await;
+        let location = format!("{warehouse}/{}", name.split_once('.').unwrap().1.replace('.', "/"));
+        assert_eq!(found["location"], *location);
+        let files = found["files"].as_array().unwrap();
+        assert!(!files.is_empty() && files.iter().all(|file| file["path"].as_str().unwrap().starts_with(&location)), "{files:?}");
+        no_orphans(real, warehouse, &found).await;
+        assert_eq!(unused_metadata(real, table).await, Vec::<String>::new());
+        let job = self.folder.path("job.sql").display().to_string();
+        self.folder.weir(["verify", "--init", &job, name]).output(LIMIT).await.succeeded();
+    }
 }
 
-/// The configuration file of both aliases: each has the folder of a cluster that calls itself `ns1`.
-fn configure(folder: &Workdir, a: &Hdfs, b: &Hdfs) {
-    let of = |name: &str, hdfs: &Hdfs| format!("[fs.alias.{name}]\nscheme = \"hdfs\"\nconf-dir = \"{}\"\n", hdfs.conf_ns1.display());
-    folder.write("weir.toml", &(of("aahdfs", a) + &of("bbhdfs", b)));
+/// An alias of a cluster that calls itself `ns1`, for a configuration file.
+pub(crate) fn of_hdfs(name: &str, hdfs: &Hdfs) -> String {
+    format!("[fs.alias.{name}]\nscheme = \"hdfs\"\nconf-dir = \"{}\"\n", hdfs.conf_ns1.display())
 }
 
-/// Positions of the orders of one event, of those that were sent from order 0 on.
-fn of_event(sent: &[(i32, i64)], event: u64) -> Vec<(i32, i64)> {
-    (0..).zip(sent).filter(|(id, _)| id % 4 == event).map(|(_, at)| *at).collect()
+/// An alias of an S3 server, which is reached at `endpoint`, for a configuration file.
+pub(crate) fn of_s3(name: &str, s3: &S3, endpoint: &str) -> String {
+    let S3 { access_key, secret_key, .. } = s3;
+    let keys = format!("option.s3.access-key-id = \"{access_key}\"\noption.s3.secret-access-key = \"{secret_key}\"\n");
+    format!("[fs.alias.{name}]\nscheme = \"s3\"\noption.s3.endpoint = \"{endpoint}\"\n{keys}")
+}
+
+/// A cluster by its real name.
+pub(crate) fn real_hdfs(hdfs: &Hdfs) -> FileSystems {
+    FileSystems::new([("hadoop-conf-dir".to_owned(), hdfs.conf_ns1.display().to_string())].into())
 }
 
 /// The lines of a NameNode's audit log that name something of this test.
@@ -76,10 +134,8 @@ fn audited(hdfs: &Hdfs, place: &str) -> Vec<String> {
     log.lines().filter(|line| line.contains(place)).map(str::to_owned).collect()
 }
 
-/// The newest checkpoint of the job.
-async fn newest_checkpoint(a: &Hdfs, place: &str) -> Value {
-    let plain = FileSystems::new([("hadoop-conf-dir".to_owned(), a.conf_ns1.display().to_string())].into());
-    let folder = plain.resolve(&format!("hdfs://ns1/{place}/checkpoints/two-clusters")).unwrap();
+/// The newest checkpoint in a folder of them.
+async fn newest(folder: &Location) -> Value {
     let listed = folder.store.list_with_delimiter(Some(&folder.path)).await.unwrap().objects;
     let mut newest = Value::Null;
     for object in listed {
@@ -97,50 +153,28 @@ async fn one_job_writes_to_two_clusters_that_have_the_same_name() {
     let servers = Servers::shared();
     let (a, b) = (servers.hdfs(), servers.hdfs_b());
     let folder = Workdir::new();
-    configure(&folder, &a, &b);
+    folder.write("weir.toml", &(of_hdfs("aahdfs", &a) + &of_hdfs("bbhdfs", &b)));
     let place = format!("two-{}", uuid::Uuid::new_v4().simple());
     let topic = Topic::create(&servers.kafka(), "orders", i32::try_from(PARTITIONS).unwrap(), &[]).await;
-    let (root, below) = (format!("/{place}"), "bbhdfs://ns1/warehouse");
-    let mut job = Job { folder: &folder, place: &place, topic: &topic, bounded: true, second: (&root, below), settings: "" };
-
-    // The environment of the process names the wrong cluster and the wrong user.
-    let launch = |file: &Path| folder.weir(run(file)).env("HADOOP_CONF_DIR", "/nowhere").env("HADOOP_USER_NAME", "nobody-of-ours");
-    let mut sent = send(&topic, PARTITIONS, 0..4_000).await;
-    let killed = launch(&job.write()).env("WEIR_FAIL", "checkpoint-after-put=kill").output(LIMIT).await;
-    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&killed.status), Some(9), "the checkpoint was not reached\n{}", killed.stderr);
-    let pending = newest_checkpoint(&a, &place).await;
-    let path = |sink: &str| pending["sinks"][sink]["commit"]["committables"][0]["payload"]["path"].as_str().unwrap().to_owned();
-    assert!(path("clicks").starts_with(&format!("aahdfs://ns1/{place}/warehouse/shop/clicks/data/")), "{pending}");
-    assert!(path("buys").starts_with("bbhdfs://ns1/warehouse/shop/buys/data/"), "{pending}");
-
-    sent.extend(send(&topic, PARTITIONS, 4_000..8_000).await);
-    job.bounded = false;
-    let running = launch(&job.write()).start();
-    let http = endpoint(&folder, 1).await;
-    committed(&http, 2_000).await;
-    let metrics = reqwest::get(format!("{http}/metrics")).await.unwrap().text().await.unwrap();
-    for alias in ["aahdfs", "bbhdfs"] {
-        let counted = metrics.lines().any(|line| line.starts_with("weir_fs_requests_total{") && line.contains(&format!("alias=\"{alias}\"")));
-        assert!(counted, "no counters of {alias}:\n{metrics}");
-    }
-    running.kill().await;
-    job.bounded = true;
-    launch(&job.write()).output(LIMIT).await.succeeded();
+    let mut job = Job {
+        folder: &folder,
+        topic: &topic,
+        bounded: true,
+        checkpoints: &format!("aahdfs://ns1/{place}/checkpoints"),
+        warehouses: [&format!("aahdfs://ns1/{place}/warehouse"), "bbhdfs://ns1/warehouse"],
+        settings: &format!("SET 'fs.alias.bbhdfs.root' = '/{place}';"),
+        // The wrong cluster and the wrong user.
+        environment: &[("HADOOP_CONF_DIR", "/nowhere"), ("HADOOP_USER_NAME", "nobody-of-ours")],
+    };
+    let [clicks, buys] = job.through_two_kills(&real_hdfs(&a).resolve(&format!("hdfs://ns1/{place}/checkpoints/two-places")).unwrap()).await;
 
     // The readers know one cluster each, by its own name.
+    let warehouse = format!("hdfs://ns1/{place}/warehouse");
     let table = |name: &str, catalog: &str, hdfs: &Hdfs| {
-        let uri = format!("sqlite:{}", folder.path(&format!("{catalog}.db")).display());
-        Table::of_sql(name, catalog, &uri, &format!("hdfs://ns1/{place}/warehouse")).on_hdfs(hdfs)
+        Table::of_sql(name, catalog, &format!("sqlite:{}", folder.path(&format!("{catalog}.db")).display()), &warehouse).on_hdfs(hdfs)
     };
-    for (name, catalog, hdfs, event) in [("shop.clicks", "a", &a, CLICK), ("shop.buys", "b", &b, BUY)] {
-        let found = holds_exactly(&table(name, catalog, hdfs), &of_event(&sent, event)).await;
-        let location = format!("hdfs://ns1/{place}/warehouse/{}", name.replace('.', "/"));
-        assert_eq!(found["location"], *location);
-        let files = found["files"].as_array().unwrap();
-        assert!(!files.is_empty() && files.iter().all(|file| file["path"].as_str().unwrap().starts_with(&location)), "{files:?}");
-        let (job, name) = (folder.path("job.sql").display().to_string(), format!("{catalog}.{name}"));
-        folder.weir(["verify", "--init", &job, &name]).output(LIMIT).await.succeeded();
-    }
+    job.left_exactly(&clicks, &real_hdfs(&a), &table("shop.clicks", "a", &a), "a.shop.clicks", &warehouse).await;
+    job.left_exactly(&buys, &real_hdfs(&b), &table("shop.buys", "b", &b), "b.shop.buys", &warehouse).await;
     let (on_a, on_b) = (audited(&a, &place), audited(&b, &place));
     assert!(on_a.iter().any(|line| line.contains("/warehouse/shop/clicks")) && on_b.iter().any(|line| line.contains("/warehouse/shop/buys")));
     assert!(on_a.iter().all(|line| !line.contains("shop/buys")), "a path of B was seen by A");
@@ -149,16 +183,16 @@ async fn one_job_writes_to_two_clusters_that_have_the_same_name() {
 
     // The same place under another root: a checkpoint does not go on with it by itself.
     let rooted = format!("bbhdfs://ns1/{place}/warehouse");
-    let moved = Job { second: ("/", &rooted), ..job };
-    let refused = launch(&moved.write()).output(LIMIT).await.failed_with(3);
+    let moved = Job { warehouses: [job.warehouses[0], &rooted], settings: "", ..job };
+    let refused = moved.launch().output(LIMIT).await.failed_with(3);
     assert!(refused.stderr.contains("[FS-001] Alias 'bbhdfs'") && refused.stderr.contains("'fs.alias.bbhdfs.root' was"), "{}", refused.stderr);
     let allowed = Job { settings: "SET 'fs.alias.bbhdfs.allow-rebind' = 'true';", ..moved };
-    launch(&allowed.write()).output(LIMIT).await.succeeded();
-    holds_exactly(&table("shop.buys", "b", &b), &of_event(&sent, BUY)).await;
+    allowed.launch().output(LIMIT).await.succeeded();
+    holds_exactly(&table("shop.buys", "b", &b), &buys).await;
 }
 
 /// A job that needs no server but that of its checkpoints.
-fn small_job(folder: &Workdir, checkpoints: &str) -> std::path::PathBuf {
+fn small_job(folder: &Workdir, checkpoints: &str) -> PathBuf {
     let text = format!(
         "SET 'pipeline.name' = 'small';
 SET 'restart-strategy.type' = 'none';

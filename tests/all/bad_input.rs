@@ -355,7 +355,7 @@ async fn a_full_disk_commits_nothing_and_the_job_goes_on_when_there_is_space() {
     std::fs::remove_file(&full).unwrap();
     waiting.wait(LIMIT).await.succeeded();
     let found = holds_exactly(&table_on_disk(&folder), &sent).await;
-    no_orphans(&folder, &found);
+    no_orphans(&folder, &found).await;
     verified(&folder, &file).await;
 }
 
@@ -374,7 +374,7 @@ async fn no_space_for_a_checkpoint_commits_nothing_and_its_files_are_deleted_by_
     std::fs::remove_file(&full).unwrap();
     folder.weir(run(&file)).output(LIMIT).await.succeeded();
     let found = holds_exactly(&table_on_disk(&folder), &sent).await;
-    no_orphans(&folder, &found);
+    no_orphans(&folder, &found).await;
 }
 
 /// What `weir explain` prints about SQL that it refuses.

@@ -4,8 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
+use weir_fs::FileSystems;
 
 use crate::orders::{LIMIT, OrdersJob, Setting, holds_exactly, order, run, send, table_on_disk, verified};
+use crate::orphans;
 use crate::support::{Ending, Row, Servers, Topic, Workdir, until};
 
 const PARTITIONS: u64 = 4;
@@ -14,42 +16,13 @@ async fn setting() -> Setting {
     Setting::on_disk(&Servers::shared().kafka(), PARTITIONS).await
 }
 
-/// Parquet files below the warehouse, relative to nothing: their full paths.
-fn data_files(folder: &Path, found: &mut Vec<String>) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            data_files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "parquet") {
-            found.push(path.display().to_string());
-        }
-    }
+/// Every Parquet file in the folder's warehouse is in the table, and the other way round.
+pub(crate) async fn no_orphans(folder: &Workdir, checked: &Value) {
+    orphans::no_orphans(&FileSystems::default(), &folder.uri("warehouse"), checked).await;
 }
 
-/// Every Parquet file on disk is in the table, and the other way round.
-pub(crate) fn no_orphans(folder: &Workdir, checked: &Value) {
-    let mut on_disk = Vec::new();
-    data_files(&folder.path("warehouse"), &mut on_disk);
-    let mut live: Vec<String> =
-        checked["files"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap().trim_start_matches("file://").to_owned()).collect();
-    on_disk.sort();
-    live.sort();
-    assert_eq!(on_disk, live);
-}
-
-/// Names of manifests, manifest lists and metadata files that lie in the table's metadata folder and are not in use, as PyIceberg sees it.
-/// Metadata files of a time that the table's log no longer tells do not count.
 async fn unused_metadata(folder: &Workdir) -> Vec<String> {
-    let name = |path: &str| path.rsplit('/').next().unwrap().to_owned();
-    let found = table_on_disk(folder).check(&["--metadata"]).await["metadata"].clone();
-    let of = |key: &str| found[key].as_array().unwrap().iter().map(|path| name(path.as_str().unwrap())).collect::<Vec<_>>();
-    let (files, lists, manifests) = (of("files"), of("lists"), of("manifests"));
-    let used: Vec<&String> = files.iter().chain(&lists).chain(&manifests).collect();
-    let entries = std::fs::read_dir(folder.path("warehouse/shop/orders/metadata")).unwrap();
-    let mut unused: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).filter(|name| !used.contains(&name)).collect();
-    unused.retain(|name| name.ends_with(".avro") || (name.ends_with(".metadata.json") && name.as_str() >= &files[0][..5]));
-    unused
+    orphans::unused_metadata(&FileSystems::default(), &table_on_disk(folder)).await
 }
 
 async fn killed_at(place: &str) {
@@ -60,7 +33,7 @@ async fn killed_at(place: &str) {
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&killed.status), Some(9), "`{place}` was not reached\n{}", killed.stderr);
     folder.weir(run(&file)).output(LIMIT).await.succeeded();
     let checked = holds_exactly(&table_on_disk(&folder), &sent).await;
-    no_orphans(&folder, &checked);
+    no_orphans(&folder, &checked).await;
     assert_eq!(unused_metadata(&folder).await, Vec::<String>::new());
     verified(&folder, &file).await;
 }
@@ -115,7 +88,7 @@ async fn killed_at_random_while_orders_flow_nothing_is_lost_or_doubled() {
     let file = job.write(&folder);
     folder.weir(run(&file)).output(LIMIT).await.succeeded();
     let checked = holds_exactly(&table_on_disk(&folder), &sent).await;
-    no_orphans(&folder, &checked);
+    no_orphans(&folder, &checked).await;
     // A kill while the table is created may leave the first metadata file of a table that never was.
     let unused: Vec<String> = unused_metadata(&folder).await.into_iter().filter(|name| !name.starts_with("00000-")).collect();
     assert_eq!(unused, Vec::<String>::new());
@@ -165,7 +138,7 @@ async fn the_same_job_started_twice_fences_the_older_and_never_writes_both() {
     let file = job.write(&folder);
     folder.weir(run(&file)).output(LIMIT).await.succeeded();
     let checked = holds_exactly(&table_on_disk(&folder), &sent).await;
-    no_orphans(&folder, &checked);
+    no_orphans(&folder, &checked).await;
 }
 
 #[tokio::test]

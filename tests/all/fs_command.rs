@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::aliases::{of_hdfs, of_s3};
 use crate::support::{NameNodeCalls, Running, Servers, Workdir, until};
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -158,6 +159,41 @@ async fn a_tree_goes_from_disk_to_hdfs_to_s3_to_hdfs_to_disk_and_stays_the_same(
     let sums = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let (one, other) = (sums(&fs.ok(&["du", "-s", &hdfs]).await), sums(&fs.ok(&["du", "-s", &s3]).await));
     assert_eq!((&one[0], &one[2]), (&other[0], &other[1]), "as many bytes and files");
+}
+
+/// Every way between a disk, two clusters and two endpoints that the other tests here leave out, each copy from the one before.
+#[tokio::test]
+async fn a_tree_goes_from_each_cluster_and_endpoint_to_each_other_one_and_stays_the_same() {
+    let fs = Fs::new();
+    let servers = Servers::shared();
+    let (s3_a, s3_b) = (servers.s3(), servers.s3_b());
+    let config = [
+        of_hdfs("aahdfs", &servers.hdfs()),
+        of_hdfs("bbhdfs", &servers.hdfs_b()),
+        of_s3("aas3", &s3_a, &s3_a.endpoint),
+        of_s3("bbs3", &s3_b, &s3_b.endpoint),
+    ];
+    fs.folder.write("weir.toml", &config.concat());
+    plant(&fs.folder.path("tree"));
+    let place = format!("ways-{}", uuid::Uuid::new_v4().simple());
+    let [disk, hdfs_a, hdfs_b, s3_a, s3_b] = [
+        fs.disk("ways"),
+        format!("aahdfs://ns1/{place}"),
+        format!("bbhdfs://ns1/{place}"),
+        format!("aas3://{}/{place}", s3_a.bucket),
+        format!("bbs3://{}/{place}", s3_b.bucket),
+    ];
+    let way = [&hdfs_b, &hdfs_a, &s3_b, &disk, &s3_b, &hdfs_b, &s3_a, &hdfs_b, &s3_b, &s3_a, &s3_b, &hdfs_a];
+    let (mut from, mut sums) = (fs.disk("tree"), None);
+    for (leg, home) in way.into_iter().enumerate() {
+        let to = format!("{home}/leg {leg}");
+        let copied = fs.json(&["cp", "-r", &from, &to]).await;
+        assert_eq!(count(&copied, "copied"), 6, "{from} to {to}");
+        assert_eq!(checksums(&copied), *sums.get_or_insert_with(|| checksums(&copied)), "{from} to {to}");
+        from = to;
+    }
+    fs.ok(&["get", "-r", &from, "back"]).await;
+    assert!(files_below(&fs.folder.path("back")) == files_below(&fs.folder.path("tree")), "the same bytes came back");
 }
 
 #[tokio::test]
@@ -325,10 +361,9 @@ async fn two_clusters_of_one_name_are_two_file_systems() {
     let fs = Fs::new();
     let servers = Servers::shared();
     plant(&fs.folder.path("tree"));
-    let of = |name: &str, conf: &Path| format!("[fs.alias.{name}]\nscheme = \"hdfs\"\nconf-dir = \"{}\"\n", conf.display());
-    let below = format!("[fs.alias.below]\nscheme = \"hdfs\"\nconf-dir = \"{}\"\nroot = \"/clusters\"\n", servers.hdfs_b().conf_ns1.display());
-    let config = [of("aahdfs", &servers.hdfs().conf_ns1), of("bbhdfs", &servers.hdfs_b().conf_ns1), below].concat();
-    fs.folder.write("weir.toml", &config);
+    let (a, b) = (servers.hdfs(), servers.hdfs_b());
+    let config = [of_hdfs("aahdfs", &a), of_hdfs("bbhdfs", &b), of_hdfs("below", &b), "root = \"/clusters\"\n".to_owned()];
+    fs.folder.write("weir.toml", &config.concat());
     fs.ok(&["put", "-r", "tree", "aahdfs://ns1/clusters/one"]).await;
     let copied = fs.json(&["cp", "-r", "aahdfs://ns1/clusters/one", "bbhdfs://ns1/clusters/two"]).await;
     assert_eq!(count(&copied, "copied"), 6);

@@ -1,5 +1,4 @@
-//! The stores of weir-fs on a real HDFS and a real S3 server: the promises every store makes, and what happens when servers are silent,
-//! die, or lose their answers.
+//! The stores of weir-fs on a real HDFS and a real S3 server: what happens when servers are silent, die, or lose their answers.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,7 +10,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 use tokio::net::TcpListener;
 use weir_base::ErrorKind;
-use weir_fs::{FileSystems, Location, conformance, kind_of};
+use weir_fs::{FileSystems, Location, kind_of};
 
 use crate::support::{Fault, NameNodeCalls, Proxy, Servers, Wire, until};
 
@@ -50,51 +49,6 @@ pub(crate) async fn raw_names(base: &str, folder: &Path) -> Vec<String> {
 
 async fn content(at: &Location, path: &Path) -> bytes::Bytes {
     at.store.get(path).await.unwrap().bytes().await.unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn hdfs_keeps_the_promises_of_a_store() {
-    let hdfs = Servers::shared().hdfs();
-    let configured = file_systems(&[("hadoop-conf-dir", &hdfs.conf.display().to_string())]);
-    let nameservice = configured.resolve(&format!("hdfs:///conformance {}/ä%20", uuid::Uuid::new_v4().simple())).unwrap();
-    conformance::check_all(&nameservice).await;
-    until("nothing hidden is left", LIMIT, async || {
-        let names = raw_names(&hdfs.uri, &nameservice.path).await;
-        names.iter().all(|name| !name.ends_with(".tmp")).then_some(())
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn s3_keeps_the_promises_of_a_store() {
-    conformance::check_all(&s3_at(&Servers::shared().s3().endpoint)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn hdfs_and_s3_keep_the_promises_of_a_store_behind_an_alias() {
-    let (hdfs, s3) = (Servers::shared().hdfs(), Servers::shared().s3());
-    let root = format!("/fs-{} ä%20", uuid::Uuid::new_v4().simple());
-    let conf = hdfs.conf_ns1.display().to_string();
-    let aliases = file_systems(&[
-        ("fs.alias.aahdfs.scheme", "hdfs"),
-        ("fs.alias.aahdfs.conf-dir", &conf),
-        ("fs.alias.aahdfs.root", &root),
-        ("fs.alias.myoss.scheme", "oss"),
-        ("fs.alias.myoss.authority", &s3.bucket),
-        ("fs.alias.myoss.root", &root),
-        ("fs.alias.myoss.option.fs.oss.endpoint", &s3.endpoint),
-        ("fs.alias.myoss.option.fs.oss.accessKeyId", &s3.access_key),
-        ("fs.alias.myoss.option.fs.oss.accessKeySecret", &s3.secret_key),
-    ]);
-    conformance::check_all(&aliases.resolve("aahdfs://ns1/conformance").unwrap()).await;
-    conformance::check_all(&aliases.resolve("myoss:///conformance").unwrap()).await;
-    let below = hdfs_at_root(&hdfs.uri);
-    let outside: Vec<_> = below.store.list_with_delimiter(Some(&below.path)).await.unwrap().common_prefixes;
-    assert!(outside.iter().all(|folder| folder.as_ref() != "conformance"), "everything is below the root: {outside:?}");
-}
-
-fn hdfs_at_root(base: &str) -> Location {
-    file_systems(&[]).resolve(base).unwrap()
 }
 
 #[tokio::test]

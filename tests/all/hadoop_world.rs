@@ -23,6 +23,8 @@ struct Lake {
     /// `WITH` of CREATE CATALOG, without `type`.
     options: Vec<(&'static str, String)>,
     database: String,
+    /// The table in it, for PyIceberg.
+    table: Table,
 }
 
 impl Lake {
@@ -30,13 +32,47 @@ impl Lake {
     fn hive(folder: &Workdir) -> Self {
         let uri = format!("thrift://127.0.0.1:1, {}", Servers::shared().hive().uri);
         let options = vec![("catalog-type", "hive".to_owned()), ("uri", uri), ("warehouse", folder.uri("warehouse"))];
-        Self { options, database: format!("shop_{}", Uuid::new_v4().simple()) }
+        let database = format!("shop_{}", Uuid::new_v4().simple());
+        let table = Table::of_hive(&format!("{database}.orders"), &Servers::shared().hive().uri);
+        Self { options, database, table }
     }
 
     /// Folders on the shared HDFS.
     fn hadoop() -> Self {
-        let warehouse = format!("{}/hadoop-{}", Servers::shared().hdfs().uri, Uuid::new_v4().simple());
-        Self { options: vec![("catalog-type", "hadoop".to_owned()), ("warehouse", warehouse)], database: "shop".to_owned() }
+        let hdfs = Servers::shared().hdfs();
+        let warehouse = format!("{}/hadoop-{}", hdfs.uri, Uuid::new_v4().simple());
+        Self::of_folders(&warehouse, &[], Table::of_folder("shop.orders", &warehouse).on_hdfs(&hdfs))
+    }
+
+    /// The same behind an alias that the catalog declares for itself.
+    fn hadoop_behind_an_alias() -> Self {
+        let hdfs = Servers::shared().hdfs();
+        let root = format!("/hadoop-{}", Uuid::new_v4().simple());
+        let conf = hdfs.conf_ns1.display().to_string();
+        let alias = [("fs.alias.own.scheme", "hdfs"), ("fs.alias.own.conf-dir", &conf), ("fs.alias.own.root", &root)];
+        let real = format!("hdfs://ns1{root}/warehouse");
+        Self::of_folders("own://ns1/warehouse", &alias, Table::of_folder("shop.orders", &real).on_hdfs(&hdfs))
+    }
+
+    /// Folders on the shared S3, which has conditional puts, behind an alias that the catalog declares for itself.
+    fn hadoop_on_s3_behind_an_alias() -> Self {
+        let s3 = Servers::shared().s3();
+        let root = format!("/hadoop-{}", Uuid::new_v4().simple());
+        let alias = [
+            ("fs.alias.own.scheme", "s3"),
+            ("fs.alias.own.authority", &*s3.bucket),
+            ("fs.alias.own.root", &root),
+            ("fs.alias.own.option.s3.endpoint", &s3.endpoint),
+            ("fs.alias.own.option.s3.access-key-id", &s3.access_key),
+            ("fs.alias.own.option.s3.secret-access-key", &s3.secret_key),
+        ];
+        let real = format!("s3://{}{root}/warehouse", s3.bucket);
+        Self::of_folders("own:///warehouse", &alias, Table::of_folder("shop.orders", &real).on_s3(&s3))
+    }
+
+    fn of_folders(warehouse: &str, alias: &[(&'static str, &str)], table: Table) -> Self {
+        let options = [("catalog-type", "hadoop"), ("warehouse", warehouse)].into_iter().chain(alias.iter().copied());
+        Self { options: options.map(|(key, value)| (key, value.to_owned())).collect(), database: "shop".to_owned(), table }
     }
 
     /// A catalog object of its own: to the others it is another process.
@@ -65,14 +101,6 @@ impl Lake {
         job.partitioned_by = String::new();
         job.catalog = self.options.iter().map(|(key, value)| format!("'{key}' = '{value}'")).collect::<Vec<_>>().join(", ");
         folder.write("orders.sql", &job.sql().replace("lake.shop", &format!("lake.{}", self.database)))
-    }
-
-    fn table(&self) -> Table {
-        let name = format!("{}.orders", self.database);
-        if self.options[0].1 == "hive" {
-            return Table::of_hive(&name, &Servers::shared().hive().uri);
-        }
-        Table::of_folder(&name, &self.options[1].1).on_hdfs(&Servers::shared().hdfs())
     }
 
     async fn verified(&self, folder: &Workdir, job: &Path) {
@@ -194,10 +222,9 @@ async fn killed_at(place: &str, lake: &Lake, folder: &Workdir) -> Vec<(i32, i64)
     let sent = send(&topic, PARTITIONS, 0..1_000).await;
     let file = lake.job(folder, &topic, &brokers);
     let run = || folder.weir::<&OsStr>(["run".as_ref(), file.as_os_str()]);
-    let killed = run().env("WEIR_FAIL", &format!("{place}=kill")).output(LIMIT).await;
-    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&killed.status), Some(9), "`{place}` was not reached\n{}", killed.stderr);
+    run().env("WEIR_FAIL", &format!("{place}=kill")).output(LIMIT).await.killed();
     run().output(LIMIT).await.succeeded();
-    holds_exactly(&lake.table(), &sent).await;
+    holds_exactly(&lake.table, &sent).await;
     lake.verified(folder, &file).await;
     sent
 }
@@ -210,9 +237,9 @@ async fn killed_between_lock_and_commit_the_next_start_waits_for_the_stale_lock(
     lake.options[1] = ("hive-conf-dir", Servers::shared().hive().conf.display().to_string());
     let mut expected = killed_at("hive-locked", &lake, &folder).await;
     let rows = folder.write("rows", "{\"id\":7,\"p\":99,\"o\":0,\"event_type\":\"view\"}\n");
-    lake.table().append(&rows).await;
+    lake.table.append(&rows).await;
     expected.push((99, 0));
-    holds_exactly(&lake.table(), &expected).await;
+    holds_exactly(&lake.table, &expected).await;
     lake.verified(&folder, &folder.path("orders.sql")).await;
 }
 
@@ -221,4 +248,20 @@ async fn killed_around_the_commit_to_a_folder_of_hdfs_nothing_is_lost_or_doubled
     for place in ["commit-before-swap", "commit-after-swap"] {
         killed_at(place, &Lake::hadoop(), &Workdir::new()).await;
     }
+}
+
+async fn is_a_catalog_like_any_other(lake: impl Fn() -> Lake) {
+    databases_and_tables_come_and_go(&lake()).await;
+    crowd(&lake(), 4, 2).await;
+    killed_at("commit-before-swap", &lake(), &Workdir::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn folders_of_hdfs_behind_an_alias_are_a_catalog_like_any_other() {
+    is_a_catalog_like_any_other(Lake::hadoop_behind_an_alias).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn folders_of_s3_behind_an_alias_are_a_catalog_like_any_other() {
+    is_a_catalog_like_any_other(Lake::hadoop_on_s3_behind_an_alias).await;
 }

@@ -1,8 +1,10 @@
 //! A job that writes to a table with `'connector' = 'iceberg'`: no catalog is created in the file, and everything holds as with one.
 
+use crate::aliases::real_hdfs;
 use crate::exactly_once::no_orphans;
-use crate::orders::{LIMIT, OrdersJob, Setting, holds_exactly, run, send, table_on_disk};
-use crate::support::Servers;
+use crate::orders::{LIMIT, OrdersJob, Setting, holds_exactly, run, send, sqlite, table_on_disk};
+use crate::orphans;
+use crate::support::{Servers, Table};
 
 const PARTITIONS: u64 = 4;
 
@@ -34,13 +36,42 @@ async fn a_linked_table_is_created_by_the_job_alone_and_a_kill_loses_and_doubles
     assert!(!folder.path("warehouse").exists(), "a query created something");
 
     let sent = send(&topic, PARTITIONS, 0..20_000).await;
-    let killed = folder.weir(run(&file)).env("WEIR_FAIL", "commit-after-swap=kill").output(LIMIT).await;
-    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&killed.status), Some(9), "not killed\n{}", killed.stderr);
+    folder.weir(run(&file)).env("WEIR_FAIL", "commit-after-swap=kill").output(LIMIT).await.killed();
     folder.weir(run(&file)).output(LIMIT).await.succeeded();
 
     let found = holds_exactly(&table_on_disk(&folder), &sent).await;
-    no_orphans(&folder, &found);
+    no_orphans(&folder, &found).await;
     folder.weir(with_job("verify", &["sunk"])).output(LIMIT).await.succeeded();
     let counted = folder.weir(with_job("sql", &count)).output(LIMIT).await.succeeded();
     assert_eq!(counted.stdout, "orders\n20000\n");
+}
+
+#[tokio::test]
+async fn an_alias_that_a_linked_table_declares_for_itself_holds_through_a_kill() {
+    let hdfs = Servers::shared().hdfs_b();
+    let Setting { folder, topic, mut job } = Setting::on_disk(&Servers::shared().kafka(), PARTITIONS).await;
+    let place = format!("linked-{}", uuid::Uuid::new_v4().simple());
+    job.catalog = format!(
+        "'catalog-type' = 'sql', 'uri' = '{}', 'warehouse' = 'own://ns1/warehouse',
+          'fs.alias.own.scheme' = 'hdfs', 'fs.alias.own.conf-dir' = '{}', 'fs.alias.own.root' = '/{place}'",
+        sqlite(&folder),
+        hdfs.conf_ns1.display()
+    );
+    let file = folder.write("orders.sql", &linked(&job));
+    let sent = send(&topic, PARTITIONS, 0..5_000).await;
+    folder.weir(run(&file)).env("WEIR_FAIL", "commit-metadata-written=kill").output(LIMIT).await.killed();
+    folder.weir(run(&file)).output(LIMIT).await.succeeded();
+
+    let warehouse = format!("hdfs://ns1/{place}/warehouse");
+    let table = Table::of_sql("shop.orders", "lake", &sqlite(&folder), &warehouse).on_hdfs(&hdfs);
+    let found = holds_exactly(&table, &sent).await;
+    assert_eq!(found["location"], format!("{warehouse}/shop/orders"));
+    orphans::no_orphans(&real_hdfs(&hdfs), &warehouse, &found).await;
+    assert_eq!(orphans::unused_metadata(&real_hdfs(&hdfs), &table).await, Vec::<String>::new());
+    let verify = ["verify", "--init", file.to_str().unwrap(), "sunk"];
+    folder.weir(verify).output(LIMIT).await.succeeded();
+    // Nobody else has it.
+    let outside = ["fs", "ls", "own://ns1/warehouse"];
+    let refused = folder.weir(outside).output(LIMIT).await.failed_with(2);
+    assert!(refused.stderr.contains("no file system has the scheme 'own'"), "{}", refused.stderr);
 }

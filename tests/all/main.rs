@@ -12,6 +12,8 @@ mod clouds;
 #[cfg(test)]
 mod commits;
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod exactly_once;
 #[cfg(test)]
 mod fs_command;
@@ -50,9 +52,13 @@ mod object_stores;
 #[cfg(test)]
 mod orders;
 #[cfg(test)]
+mod orphans;
+#[cfg(test)]
 mod pairs;
 #[cfg(test)]
 mod quickstart;
+#[cfg(test)]
+mod s3_aliases;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

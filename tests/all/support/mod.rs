@@ -3,7 +3,7 @@
 //! - `Servers`: the servers all tests share, or a set of one's own to stop, kill and pause;
 //! - `Workdir`, `Launch`, `Running`: `weir` (or another program) run in a folder of the test, with deadlines everywhere;
 //! - `Topic`: a Kafka topic of the test, with plain and transactional producers;
-//! - `Proxy`: an HTTP server in front of a catalog or store that fails, delays or loses answers on command;
+//! - `Proxy`: an HTTP server in front of a catalog or store that fails, delays or loses answers on command, and remembers what it was asked;
 //! - `SmallStore`: a careless S3 server, or one of Google's, in memory; `TlsFront`: TLS in front of a plain server;
 //! - `Wire`: a connection to a NameNode that breaks or loses answers on command;
 //! - `Table`: what an independent reader finds in an Iceberg table;

@@ -200,6 +200,13 @@ impl Output {
         self
     }
 
+    /// Fails the test unless the program was killed, as by a fail point.
+    pub(crate) fn killed(self) -> Self {
+        let killed = std::os::unix::process::ExitStatusExt::signal(&self.status) == Some(9);
+        assert!(killed, "`{}` was not killed: {}\nstdout:\n{}\nstderr:\n{}", self.name, self.status, self.stdout, self.stderr);
+        self
+    }
+
     /// Fails the test unless the program ended with this status.
     pub(crate) fn failed_with(self, code: i32) -> Self {
         assert_eq!(self.status.code(), Some(code), "`{}`\nstdout:\n{}\nstderr:\n{}", self.name, self.stdout, self.stderr);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING};
+use axum::http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING};
 use axum::http::{Method, Response, StatusCode};
 use bytes::Bytes;
 use futures::stream;
@@ -53,6 +53,8 @@ pub(crate) struct Seen {
     pub(crate) method: Method,
     /// Path and query.
     pub(crate) path: String,
+    /// The header that says who asks.
+    pub(crate) authorization: String,
 }
 
 struct Rule {
@@ -117,6 +119,11 @@ impl Proxy {
         self.seen.lock().unwrap().iter().filter(|seen| seen.method == method && seen.path.contains(part)).cloned().collect()
     }
 
+    /// All requests that have come so far.
+    pub(crate) fn all_seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
     /// How many of the faults that were asked for have not happened yet.
     pub(crate) fn left(&self) -> u32 {
         self.rules.lock().unwrap().iter().map(|rule| rule.left).sum()
@@ -156,7 +163,8 @@ impl Forwarder {
 
 async fn forward(State(forwarder): State<Forwarder>, request: Request) -> Response<Body> {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    forwarder.seen.lock().unwrap().push(Seen { when: Instant::now(), method: request.method().clone(), path: path.clone() });
+    let authorization = request.headers().get(AUTHORIZATION).map_or("", |header| header.to_str().unwrap()).to_owned();
+    forwarder.seen.lock().unwrap().push(Seen { when: Instant::now(), method: request.method().clone(), path: path.clone(), authorization });
     match forwarder.fault_of(request.method(), &path) {
         None => forwarder.pass_on(request, &path).await,
         Some(Fault::Answer(code)) => refuse(request, code).await,

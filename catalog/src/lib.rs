@@ -17,6 +17,7 @@ pub mod open;
 mod pointer_catalog;
 pub mod properties;
 pub mod read;
+pub mod references;
 mod rest;
 mod schema;
 mod sql;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use futures::{StreamExt, TryStreamExt};
-use iceberg::spec::{DataContentType, DataFile, ManifestFile, Snapshot};
+use iceberg::spec::{DataContentType, DataFile, ManifestEntryRef, ManifestFile, Snapshot};
 use weir_base::ErrorKind;
 
 use crate::commit::read_manifest_list;
@@ -95,15 +95,42 @@ async fn live_of(table: &LakeTable, manifests: impl IntoIterator<Item = Manifest
     Ok(all.into_iter().flatten().collect())
 }
 
+/// The manifests of a snapshot, in the order of its list.
+///
+/// # Errors
+/// A manifest list that cannot be read.
+pub async fn manifests(table: &LakeTable, snapshot: &Snapshot) -> Result<Vec<ManifestFile>, CatalogError> {
+    read_manifest_list(table, snapshot).await
+}
+
+/// All entries of a manifest, those of removed files too.
+///
+/// # Errors
+/// A manifest that cannot be read.
+pub async fn entries(table: &LakeTable, manifest: &ManifestFile) -> Result<Vec<ManifestEntryRef>, CatalogError> {
+    let loaded = manifest.load_manifest(&table.file_io).await.map_err(|error| CatalogError::iceberg(unreadable(table, manifest), error))?;
+    Ok(loaded.into_parts().0)
+}
+
+/// The data sequence number of an entry.
+///
+/// # Errors
+/// An entry without one (corrupt).
+pub fn sequence_number(table: &LakeTable, manifest: &ManifestFile, entry: &ManifestEntryRef) -> Result<i64, CatalogError> {
+    let missing = || format!("{}: file `{}` has no sequence number", unreadable(table, manifest), entry.file_path());
+    entry.sequence_number().ok_or_else(|| CatalogError::other(ErrorKind::Corrupt, missing()))
+}
+
+fn unreadable(table: &LakeTable, manifest: &ManifestFile) -> String {
+    format!("cannot read manifest `{}` of table `{}`", manifest.manifest_path, table.id)
+}
+
 /// The live files of one manifest.
 pub(crate) async fn live_in(table: LakeTable, manifest: ManifestFile) -> Result<Vec<LiveFile>, CatalogError> {
-    let what = || format!("cannot read manifest `{}` of table `{}`", manifest.manifest_path, table.id);
-    let loaded = manifest.load_manifest(&table.file_io).await.map_err(|error| CatalogError::iceberg(what(), error))?;
-    let live = loaded.entries().iter().filter(|entry| entry.is_alive());
+    let all = entries(&table, &manifest).await?;
+    let live = all.iter().filter(|entry| entry.is_alive());
     live.map(|entry| {
-        let sequence_number = entry
-            .sequence_number()
-            .ok_or_else(|| CatalogError::other(ErrorKind::Corrupt, format!("{}: file `{}` has no sequence number", what(), entry.file_path())))?;
+        let sequence_number = sequence_number(&table, &manifest, entry)?;
         Ok(LiveFile { file: entry.data_file().clone(), spec_id: manifest.partition_spec_id, sequence_number, snapshot_id: entry.snapshot_id() })
     })
     .collect()

@@ -6,7 +6,7 @@ use weir_base::options::{Position, Problem, Problems, closest};
 use weir_base::{Classified, ErrorKind};
 use weir_catalog::CatalogError;
 use weir_connectors::ConnectorError;
-use weir_connectors::iceberg::StreamError;
+use weir_connectors::iceberg::{MetadataTableError, StreamError};
 
 /// Code of a thing that does not exist.
 pub(crate) const NOT_FOUND: &str = "SQL-002";
@@ -47,6 +47,15 @@ impl From<StreamError> for SqlError {
         match error {
             StreamError::Options(problems) => Self::Problems(problems),
             StreamError::Table(error) => Self::Connector(error),
+        }
+    }
+}
+
+impl From<MetadataTableError> for SqlError {
+    fn from(error: MetadataTableError) -> Self {
+        match error {
+            MetadataTableError::Options(problems) => Self::Problems(problems),
+            MetadataTableError::Table(error) => Self::Connector(error),
         }
     }
 }

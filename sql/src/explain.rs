@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::logical_expr::LogicalPlan;
-use weir_base::options::Problem;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use weir_base::options::{Position, Problem};
 use weir_base::secret::shown;
 use weir_connectors::sink::Distribution;
 
+use crate::error::{SqlError, plan_error};
 use crate::parse::ast::Insert;
 use crate::plan::{JobSettings, PlannedInsert};
 use crate::planner::Planned;
@@ -25,6 +26,12 @@ pub(crate) fn query(planning: &Planning<'_>, planned: &Planned, optimised: &Logi
     }
     push_warnings(&mut text, &planning.warnings);
     text
+}
+
+/// A plan that runs `query` and gives its operators with what they did.
+pub(crate) fn analyzed(query: LogicalPlan, at: Position) -> Result<LogicalPlan, SqlError> {
+    let plan = LogicalPlanBuilder::from(query).explain(false, true).and_then(LogicalPlanBuilder::build);
+    plan.map_err(|error| plan_error(&error, "Query", at))
 }
 
 /// The explanation of a job.

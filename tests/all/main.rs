@@ -64,4 +64,6 @@ mod secrets;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod time_travel;
+#[cfg(test)]
 mod types;

@@ -6,10 +6,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
-use iceberg::spec::{MAIN_BRANCH, ManifestFile, Operation, SnapshotRef, TableMetadata};
+use iceberg::spec::{MAIN_BRANCH, ManifestFile, Operation, SnapshotRef, SnapshotReference, SnapshotRetention, TableMetadata};
 use iceberg::{TableRequirement, TableUpdate};
-use serde_json::Value;
-use weir_base::ErrorKind;
 
 use super::stage::read_manifest_list;
 use crate::error::CatalogError;
@@ -18,6 +16,7 @@ use crate::marker::stored;
 use crate::metadata_file::delete_files;
 use crate::properties::value_or;
 use crate::read::{LiveFile, live_in};
+use crate::references::references;
 
 /// Files read at the same time while looking for what is still reachable.
 const READS_AT_ONCE: usize = 16;
@@ -101,23 +100,17 @@ pub(crate) fn ancestors(metadata: &TableMetadata, from: i64) -> impl Iterator<It
     })
 }
 
-/// Branches and tags, which the crate shows only in the metadata's JSON form.
+/// The heads of branches and tags.
 pub(crate) fn heads(metadata: &TableMetadata) -> Result<Vec<Head>, CatalogError> {
-    let unreadable = |what: &str| CatalogError::other(ErrorKind::Internal, format!("references of the table cannot be read: {what}"));
-    let json = serde_json::to_value(metadata).map_err(|error| unreadable(&error.to_string()))?;
-    let Some(refs) = json.get("refs").and_then(Value::as_object) else {
-        let main = metadata.current_snapshot_id();
-        return Ok(main.into_iter().map(|snapshot_id| Head { snapshot_id, is_branch: true, min_to_keep: None, max_age_ms: None }).collect());
+    let head = |reference: SnapshotReference| {
+        let (min_to_keep, max_age_ms) = match reference.retention {
+            SnapshotRetention::Branch { min_snapshots_to_keep, max_snapshot_age_ms, .. } => (min_snapshots_to_keep, max_snapshot_age_ms),
+            SnapshotRetention::Tag { .. } => (None, None),
+        };
+        let min_to_keep = min_to_keep.and_then(|count| usize::try_from(count).ok());
+        Head { snapshot_id: reference.snapshot_id, is_branch: reference.is_branch(), min_to_keep, max_age_ms }
     };
-    refs.values()
-        .map(|reference| {
-            let snapshot_id = reference.get("snapshot-id").and_then(Value::as_i64).ok_or_else(|| unreadable("no snapshot id"))?;
-            let min_to_keep = reference.get("min-snapshots-to-keep").and_then(Value::as_u64).and_then(|count| usize::try_from(count).ok());
-            let max_age_ms = reference.get("max-snapshot-age-ms").and_then(Value::as_i64);
-            let is_branch = reference.get("type").and_then(Value::as_str) == Some("branch");
-            Ok(Head { snapshot_id, is_branch, min_to_keep, max_age_ms })
-        })
-        .collect()
+    Ok(references(metadata)?.into_values().map(head).collect())
 }
 
 /// Manifest lists of the expired snapshots, manifests that only they referred to, and data files that only those held.

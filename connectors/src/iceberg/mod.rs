@@ -5,6 +5,7 @@
 
 mod committer;
 mod leaves;
+mod metadata_tables;
 mod properties;
 mod read;
 mod stream;
@@ -15,7 +16,8 @@ mod with;
 mod write;
 
 pub use committer::IcebergCommitter;
-pub use read::{IcebergScan, READ_OPTIONS};
+pub use metadata_tables::{MetadataTable, MetadataTableError};
+pub use read::{IcebergScan, NestedPruning, READ_OPTIONS, physical_rules};
 pub use stream::{IcebergStream, STREAM_OPTIONS, StreamError, is_streaming};
 pub use weir_catalog::properties::TABLE_PROPERTIES;
 pub use with::{CONNECTOR_OPTIONS, TableLink, TableWith};

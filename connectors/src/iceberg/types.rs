@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, ListArray, MapArray, RecordBatch, RecordBatchOptions, StructArray, new_null_array};
+use arrow_array::{Array, ArrayRef, ListArray, MapArray, RecordBatch, RecordBatchOptions, StructArray};
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, Field, FieldRef, Fields, Schema as ArrowSchema, SchemaRef};
 use iceberg::spec::Schema;
@@ -49,55 +49,33 @@ pub(super) fn field_id(field: &Field) -> Option<i32> {
     field.metadata().get(PARQUET_FIELD_ID_META_KEY).and_then(|id| id.parse().ok())
 }
 
-/// How children of structs find their place in another type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Matching {
-    /// The first to the first; the numbers must be equal.
-    Position,
-    /// By field id: names do not matter, missing ones are null.
-    Id,
-    /// By name, for files without ids.
-    Name,
-}
-
-impl Matching {
-    /// The child of `fields` that belongs to `target`, which is the child number `index`.
-    pub(super) fn find(self, fields: &Fields, target: &Field, index: usize) -> Option<usize> {
-        match self {
-            Self::Position => (index < fields.len()).then_some(index),
-            Self::Id => field_id(target).and_then(|id| fields.iter().position(|field| field_id(field) == Some(id))),
-            Self::Name => fields.iter().position(|field| field.name() == target.name()),
-        }
-    }
-}
-
-/// `array` as `target`: children in their places, missing ones null, leaves cast.
+/// `array` as `target`: parts in their places, by position, and leaves cast.
 ///
 /// # Errors
 /// A type that cannot be cast, or a null where `target` allows none.
-pub(super) fn conform(array: &ArrayRef, target: &DataType, matching: Matching) -> Result<ArrayRef, ArrowError> {
+pub(super) fn conform(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, ArrowError> {
     if array.data_type() == target {
         return Ok(Arc::clone(array));
     }
     match (array.data_type(), target) {
-        (DataType::Struct(from), DataType::Struct(to)) => {
+        (DataType::Struct(_), DataType::Struct(to)) => {
             let source = array.as_struct();
-            let children = conform_children(source.columns(), from, to, matching, source.len())?;
+            let children = conform_children(source.columns(), to)?;
             Ok(Arc::new(StructArray::try_new_with_length(to.clone(), children, source.nulls().cloned(), source.len())?))
         }
         (DataType::List(_), DataType::List(element)) => {
             let source = array.as_list::<i32>();
-            let values = conform(source.values(), element.data_type(), matching)?;
+            let values = conform(source.values(), element.data_type())?;
             Ok(Arc::new(ListArray::try_new(Arc::clone(element), source.offsets().clone(), values, source.nulls().cloned())?))
         }
         (DataType::LargeList(_), DataType::List(element)) => {
             let source = array.as_list::<i64>();
-            let values = conform(source.values(), element.data_type(), matching)?;
+            let values = conform(source.values(), element.data_type())?;
             let offsets: Result<Vec<i32>, ArrowError> = source.offsets().iter().map(|offset| small_offset(*offset)).collect();
             let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets?));
             Ok(Arc::new(ListArray::try_new(Arc::clone(element), offsets, values, source.nulls().cloned())?))
         }
-        (DataType::Map(_, _), DataType::Map(entries, sorted)) => conform_map(array.as_map(), entries, *sorted, matching),
+        (DataType::Map(_, _), DataType::Map(entries, sorted)) => conform_map(array.as_map(), entries, *sorted),
         _ => arrow_cast::cast(array, target),
     }
 }
@@ -106,80 +84,52 @@ fn small_offset(offset: i64) -> Result<i32, ArrowError> {
     i32::try_from(offset).map_err(|error| ArrowError::CastError(format!("a list of {offset} elements in one batch: {error}")))
 }
 
-/// Keys and values have no names of their own: they match by position, what is in them as `matching` says.
-fn conform_map(source: &MapArray, entries: &FieldRef, sorted: bool, matching: Matching) -> Result<ArrayRef, ArrowError> {
+fn conform_map(source: &MapArray, entries: &FieldRef, sorted: bool) -> Result<ArrayRef, ArrowError> {
     let DataType::Struct(to) = entries.data_type() else {
         return Err(ArrowError::SchemaError("a map without a struct of entries".to_owned()));
     };
     let [key, value] = to.as_ref() else {
         return Err(ArrowError::SchemaError("a map whose entries are not two".to_owned()));
     };
-    let keys = conform(source.keys(), key.data_type(), matching)?;
-    let values = conform(source.values(), value.data_type(), matching)?;
+    let keys = conform(source.keys(), key.data_type())?;
+    let values = conform(source.values(), value.data_type())?;
     let inner = StructArray::try_new(to.clone(), vec![keys, values], None)?;
     let map = MapArray::try_new(Arc::clone(entries), source.offsets().clone(), inner, source.nulls().cloned(), sorted)?;
     Ok(Arc::new(map))
 }
 
-fn conform_children(columns: &[ArrayRef], from: &Fields, to: &Fields, matching: Matching, rows: usize) -> Result<Vec<ArrayRef>, ArrowError> {
-    to.iter()
-        .enumerate()
-        .map(|(index, field)| match matching.find(from, field, index).and_then(|found| columns.get(found)) {
-            Some(column) => conform(column, field.data_type(), matching),
-            None => Ok(new_null_array(field.data_type(), rows)),
-        })
-        .collect()
+fn conform_children(columns: &[ArrayRef], to: &Fields) -> Result<Vec<ArrayRef>, ArrowError> {
+    if columns.len() != to.len() {
+        return Err(ArrowError::SchemaError(format!("expected {} columns, got {}", to.len(), columns.len())));
+    }
+    columns.iter().zip(to).map(|(column, field)| conform(column, field.data_type())).collect()
 }
 
-/// `batch` with the columns of `target`, which may be described by `places` (the same columns with their ids).
+/// `batch` with the columns of `target`, by position.
 ///
 /// # Errors
-/// As [`conform`], and a batch with another number of columns when matching by position.
-pub(super) fn conform_batch(batch: &RecordBatch, places: &ArrowSchema, target: &SchemaRef, matching: Matching) -> Result<RecordBatch, ArrowError> {
-    if matching == Matching::Position && batch.num_columns() != target.fields().len() {
-        let text = format!("expected {} columns, got {}", target.fields().len(), batch.num_columns());
-        return Err(ArrowError::SchemaError(text));
-    }
-    if matching == Matching::Position && batch.schema_ref().fields() == target.fields() {
+/// As [`conform`], and a batch with another number of columns.
+pub(super) fn conform_batch(batch: &RecordBatch, target: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    if batch.schema_ref().fields() == target.fields() {
         return Ok(batch.clone());
     }
-    let columns = conform_children(batch.columns(), batch.schema_ref().fields(), places.fields(), matching, batch.num_rows())?;
-    let columns: Result<Vec<ArrayRef>, ArrowError> =
-        columns.iter().zip(target.fields()).map(|(column, field)| conform(column, field.data_type(), Matching::Position)).collect();
+    let columns = conform_children(batch.columns(), target.fields())?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    RecordBatch::try_new_with_options(Arc::clone(target), columns?, &options)
+    RecordBatch::try_new_with_options(Arc::clone(target), columns, &options)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use arrow_array::builder::{Int32Builder, MapBuilder, StringBuilder};
-    use arrow_array::{Int32Array, Int64Array, LargeListArray, StringArray};
-
-    fn with_id(name: &str, data_type: DataType, id: i32) -> Field {
-        let metadata = HashMap::from([(PARQUET_FIELD_ID_META_KEY.to_owned(), id.to_string())]);
-        Field::new(name, data_type, true).with_metadata(metadata)
-    }
-
-    #[test]
-    fn a_struct_is_matched_by_id_through_rename_reorder_promotion_and_addition() {
-        let old = Fields::from(vec![with_id("a", DataType::Int32, 1), with_id("b", DataType::Utf8, 2)]);
-        let new = Fields::from(vec![with_id("b", DataType::Int64, 1), with_id("added", DataType::Utf8, 3), with_id("a", DataType::Utf8, 2)]);
-        let columns: Vec<ArrayRef> = vec![Arc::new(Int32Array::from(vec![1, 2])), Arc::new(StringArray::from(vec!["x", "y"]))];
-        let source: ArrayRef = Arc::new(StructArray::try_new(old, columns, None).expect("array"));
-        let got = conform(&source, &DataType::Struct(new), Matching::Id).expect("conforms");
-        let got = got.as_struct();
-        assert_eq!(got.column(0).as_ref(), &Int64Array::from(vec![1, 2]));
-        assert_eq!(got.column(1).null_count(), 2);
-        assert_eq!(got.column(2).as_ref(), &StringArray::from(vec!["x", "y"]));
-    }
+    use arrow_array::{Int64Array, LargeListArray};
 
     #[test]
     fn large_lists_and_maps_take_the_names_of_the_target() {
         let list: ArrayRef =
             Arc::new(LargeListArray::from_iter_primitive::<arrow_array::types::Int32Type, _, _>(vec![Some(vec![Some(1), None]), None, Some(vec![])]));
         let element = Arc::new(Field::new("element", DataType::Int64, true));
-        let got = conform(&list, &DataType::List(element), Matching::Position).expect("conforms");
+        let got = conform(&list, &DataType::List(element)).expect("conforms");
         assert_eq!((got.len(), got.null_count(), got.as_list::<i32>().values().len()), (3, 1, 2));
 
         let mut map = MapBuilder::new(None, StringBuilder::new(), Int32Builder::new());
@@ -189,7 +139,7 @@ mod tests {
         let map: ArrayRef = Arc::new(map.finish());
         let entries = Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Int64, true)]);
         let target = DataType::Map(Arc::new(Field::new("key_value", DataType::Struct(entries), false)), false);
-        let got = conform(&map, &target, Matching::Name).expect("conforms");
+        let got = conform(&map, &target).expect("conforms");
         assert_eq!(got.data_type(), &target);
         assert_eq!(got.as_map().values().as_ref(), &Int64Array::from(vec![7]));
     }

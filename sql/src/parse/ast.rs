@@ -1,6 +1,6 @@
 //! Statements as parsed: names are not resolved, options not checked.
 
-use datafusion::sql::sqlparser::ast::Query;
+use datafusion::sql::sqlparser::ast::{Expr, Query};
 use iceberg::spec::Transform;
 use weir_base::options::Position;
 
@@ -16,11 +16,24 @@ pub(crate) struct Statement {
 
 #[derive(Debug, Clone)]
 pub(crate) enum StatementKind {
-    CreateCatalog { name: Name, if_not_exists: bool, options: Vec<WrittenOption> },
-    CreateDatabase { name: Name, if_not_exists: bool, options: Vec<WrittenOption> },
+    CreateCatalog {
+        name: Name,
+        if_not_exists: bool,
+        options: Vec<WrittenOption>,
+    },
+    CreateDatabase {
+        name: Name,
+        if_not_exists: bool,
+        options: Vec<WrittenOption>,
+    },
     CreateTable(Box<CreateTable>),
     CreateView(Box<CreateView>),
-    Drop { object: Object, name: Name, if_exists: bool, temporary: bool },
+    Drop {
+        object: Object,
+        name: Name,
+        if_exists: bool,
+        temporary: bool,
+    },
     UseCatalog(Name),
     UseDatabase(Name),
     Set(WrittenOption),
@@ -29,6 +42,8 @@ pub(crate) enum StatementKind {
     Insert(Box<Insert>),
     StatementSet(Vec<Insert>),
     Query(Box<QueryText>),
+    /// EXPLAIN ANALYZE: the query is run, and what its operators did is shown.
+    Analyze(Box<QueryText>),
     Explain(Box<Statement>),
     Show(Show),
     Describe(Describe),
@@ -144,13 +159,26 @@ pub(crate) struct Insert {
     pub(crate) query: QueryText,
 }
 
-/// A query; tables that carry an OPTIONS hint are named `<name>#hint<n>` in it.
+/// Which version of a table is read.
+#[derive(Debug, Clone)]
+pub(crate) enum AsOf {
+    /// The one that was current at a time.
+    Time(Expr),
+    /// A snapshot.
+    Snapshot(Expr),
+    /// A form that only other systems have.
+    Other,
+}
+
+/// A query; tables that carry an OPTIONS hint are named `<name>#hint<n>` in it, and those of a version `…#as_of<n>`.
 #[derive(Debug, Clone)]
 pub(crate) struct QueryText {
     pub(crate) text: String,
     pub(crate) query: Box<Query>,
     /// Options by the `n` of `#hint<n>`.
     pub(crate) hints: Vec<Vec<WrittenOption>>,
+    /// Versions by the `n` of `#as_of<n>`.
+    pub(crate) versions: Vec<AsOf>,
     /// Types by the `n` of the type name `weir_type_<n>`.
     pub(crate) types: Vec<SqlType>,
     /// Hints that are known and do nothing, for warnings.

@@ -211,6 +211,13 @@ fn describe(cursor: &mut Cursor<'_>) -> Parsed<Describe> {
 
 /// What follows EXPLAIN: variants, then a statement.
 fn explain(cursor: &mut Cursor<'_>) -> Parsed<StatementKind> {
+    if cursor.eat(&["ANALYZE"]) {
+        let inner = parse_statement(cursor)?;
+        return match inner.kind {
+            StatementKind::Query(query) => Ok(StatementKind::Analyze(query)),
+            _ => Err(super::source::syntax("EXPLAIN ANALYZE takes a query.", inner.position).into()),
+        };
+    }
     if !cursor.eat(&["PLAN", "FOR"]) {
         let variants = ["ESTIMATED_COST", "CHANGELOG_MODE", "PLAN_ADVICE", "JSON_EXECUTION_PLAN"];
         while variants.iter().any(|variant| cursor.eat(&[variant])) {

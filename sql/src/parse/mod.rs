@@ -11,6 +11,6 @@ mod source;
 pub(crate) mod types;
 
 pub(crate) use cursor::{Name, WrittenOption, unsupported};
-pub(crate) use query::{TYPE_PLACEHOLDER, parse_expression, split_hint};
+pub(crate) use query::{TYPE_PLACEHOLDER, parse_expression, split_marks};
 pub use script::{Script, is_incomplete};
 pub(crate) use source::position;

@@ -3,12 +3,14 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{AccessExpr, Expr, Ident, ObjectNamePart, Subscript, TableAlias, TableFactor, Value, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{
+    AccessExpr, Expr, Ident, ObjectNamePart, Subscript, TableAlias, TableFactor, TableVersion, Value, VisitMut, VisitorMut,
+};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use weir_base::options::{Position, Problem, Problems, closest};
 
-use super::ast::QueryText;
+use super::ast::{AsOf, QueryText};
 use super::cursor::{Cursor, Parsed, WrittenOption, behind_the_end};
 use super::dialect::WeirDialect;
 use super::source::{HintComment, Source, position, syntax};
@@ -18,6 +20,8 @@ use super::types::{SqlType, parse_type};
 pub(crate) const TYPE_PLACEHOLDER: &str = "weir_type_";
 /// Stands between the name of a table and the number of its hint.
 const HINT_MARK: &str = "#hint";
+/// The same for the version of a table that is read; it stands behind the mark of a hint.
+const VERSION_MARK: &str = "#as_of";
 
 /// Hints of Flink that change plans Weir does not make yet.
 const IDLE_HINTS: &[&str] = &["LOOKUP", "STATE_TTL", "BROADCAST", "SHUFFLE_HASH", "SHUFFLE_MERGE", "NEST_LOOP", "MULTI_JOIN", "EMIT"];
@@ -29,14 +33,14 @@ pub(crate) fn parse_query(cursor: &mut Cursor<'_>) -> Parsed<QueryText> {
     let mut parser = Parser::new(&WeirDialect).with_tokens_with_locations(std::mem::take(&mut rewritten.tokens));
     let mut query = parser.parse_query().map_err(|error| parser_error(&error, cursor.source(), end))?;
     expect_end(&parser)?;
-    let mut names = HintedNames { seen: 0 };
+    let mut names = HintedNames::default();
     // The visitor never breaks off.
     if query.visit(&mut names).is_break() || names.seen != rewritten.hints.len() {
         return Err(syntax("The OPTIONS hint must stand right after the name of a table.", rewritten.first_hint.unwrap_or(at)).into());
     }
     cursor.seek(end);
     let text = cursor.source().slice_with_hints(start, end).to_owned();
-    Ok(QueryText { text, query, hints: rewritten.hints, types: rewritten.types, idle_hints: rewritten.idle, position: at })
+    Ok(QueryText { text, query, hints: rewritten.hints, versions: names.versions, types: rewritten.types, idle_hints: rewritten.idle, position: at })
 }
 
 /// An expression with the types of its casts.
@@ -63,10 +67,14 @@ fn expression_of(source: &Source, start: usize, end: usize) -> Parsed<Expression
     let mut parser = Parser::new(&WeirDialect).with_tokens_with_locations(rewritten.tokens);
     let mut expression = parser.parse_expr().map_err(|error| parser_error(&error, source, end))?;
     expect_end(&parser)?;
-    let mut names = HintedNames { seen: 0 };
-    // The visitor never breaks off, and an expression has no table to carry a hint.
-    if expression.visit(&mut names).is_break() || !rewritten.hints.is_empty() {
-        return Err(syntax("An expression takes no hint.", rewritten.first_hint.unwrap_or(Position { line: 1, column: 1 })).into());
+    let mut names = HintedNames::default();
+    // The visitor never breaks off, and an expression has no table to carry a hint or a version.
+    if expression.visit(&mut names).is_break() || !rewritten.hints.is_empty() || !names.versions.is_empty() {
+        return Err(syntax(
+            "An expression takes no hint and no version of a table.",
+            rewritten.first_hint.unwrap_or(Position { line: 1, column: 1 }),
+        )
+        .into());
     }
     Ok(ExpressionText { expression, types: rewritten.types })
 }
@@ -85,10 +93,16 @@ pub(crate) fn hint_options(cursor: &mut Cursor<'_>) -> Parsed<Option<Vec<Written
     Ok(found)
 }
 
-/// The number of the hint in a marked table name, and the name itself.
-pub(crate) fn split_hint(name: &str) -> (&str, Option<usize>) {
-    match name.rsplit_once(HINT_MARK) {
-        Some((name, number)) => number.parse().map_or((name, None), |number| (name, Some(number))),
+/// A table's name without its marks, and the numbers of its hint and of its version.
+pub(crate) fn split_marks(name: &str) -> (&str, Option<usize>, Option<usize>) {
+    let (name, version) = split_mark(name, VERSION_MARK);
+    let (name, hint) = split_mark(name, HINT_MARK);
+    (name, hint, version)
+}
+
+fn split_mark<'a>(name: &'a str, mark: &str) -> (&'a str, Option<usize>) {
+    match name.rsplit_once(mark) {
+        Some((before, number)) => number.parse().map_or((name, None), |number| (before, Some(number))),
         None => (name, None),
     }
 }
@@ -246,9 +260,12 @@ fn parse_place(place: &str) -> Option<Position> {
     Some(Position { line: line.trim().parse().ok()?, column: column.trim().parse().ok()? })
 }
 
-/// Gives a table with a marked name its own name as alias, so that `t.c` still finds it; writes `a[1].b` as `a[1]['b']`.
+/// Gives a table with a marked name its own name as alias, so that `t.c` still finds it; marks those of which a version is read; writes
+/// `a[1].b` as `a[1]['b']`.
+#[derive(Default)]
 struct HintedNames {
     seen: usize,
+    versions: Vec<AsOf>,
 }
 
 impl VisitorMut for HintedNames {
@@ -267,12 +284,23 @@ impl VisitorMut for HintedNames {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
-        if let TableFactor::Table { name, alias, .. } = factor
-            && let Some(ObjectNamePart::Identifier(last)) = name.0.last()
-            && let (original, Some(_)) = split_hint(&last.value)
+        if let TableFactor::Table { name, alias, version, .. } = factor
+            && let Some(ObjectNamePart::Identifier(last)) = name.0.last_mut()
         {
-            self.seen += 1;
-            if alias.is_none() {
+            let (original, hint, _) = split_marks(&last.value);
+            let original = original.to_owned();
+            self.seen += usize::from(hint.is_some());
+            let is_marked = hint.is_some() || version.is_some();
+            if let Some(version) = version.take() {
+                last.value = format!("{}{VERSION_MARK}{}", last.value, self.versions.len());
+                last.quote_style = Some('`');
+                self.versions.push(match version {
+                    TableVersion::ForSystemTimeAsOf(time) | TableVersion::TimestampAsOf(time) => AsOf::Time(time),
+                    TableVersion::VersionAsOf(snapshot) => AsOf::Snapshot(snapshot),
+                    TableVersion::Function(_) | TableVersion::Changes { .. } => AsOf::Other,
+                });
+            }
+            if is_marked && alias.is_none() {
                 *alias = Some(TableAlias { explicit: true, name: Ident::with_quote('`', original), columns: Vec::new(), at: None });
             }
         }

@@ -4,6 +4,7 @@ mod functions;
 pub(crate) mod implicit_cast;
 pub(crate) mod insert;
 pub(crate) mod logical_tables;
+mod metadata_tables;
 mod names;
 mod places;
 pub(crate) mod resolve;
@@ -11,6 +12,7 @@ pub(crate) mod state;
 mod stream_table;
 mod streaming;
 mod text_casts;
+mod time_travel;
 mod unnest;
 
 use datafusion::execution::session_state::SessionState;

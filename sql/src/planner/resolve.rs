@@ -12,17 +12,17 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuil
 use datafusion::sql::sqlparser::ast::ExprWithAlias;
 use weir_base::options::{OptionBag, Position, Problem};
 use weir_catalog::{CatalogError, LakeCatalog, LakeTable, TableId};
-use weir_connectors::iceberg::{IcebergScan, IcebergStream, is_streaming};
+use weir_connectors::iceberg::{IcebergScan, IcebergStream, MetadataTable, is_streaming};
 use weir_connectors::registry::Role;
 use weir_connectors::source::StreamSource;
 use weir_connectors::table::{ColumnKind, TableDef, TablePath};
 
 use super::state::{StatementTables, statement_state};
 use super::stream_table::StreamProvider;
-use super::{Planned, logical_tables, places, plan_query};
+use super::{Planned, logical_tables, places, plan_query, time_travel};
 use crate::error::{NOT_YET, SqlError, plan_error};
 use crate::parse::ast::QueryText;
-use crate::parse::{WrittenOption, parse_expression, split_hint};
+use crate::parse::{WrittenOption, parse_expression, split_marks};
 use crate::plan::StreamTable;
 use crate::session::SessionParts;
 use crate::session::link::Link;
@@ -83,22 +83,63 @@ impl<'a> Planning<'a> {
     pub(crate) async fn tables(&mut self, references: &[TableReference], query: &QueryText, scope: &Scope) -> Result<StatementTables, SqlError> {
         let mut tables = StatementTables::new();
         for reference in references {
-            let (name, hint) = split_hint(reference.table());
-            let hint = hint.and_then(|number| query.hints.get(number));
+            let (name, hint, version) = split_marks(reference.table());
             let marked = full_path(scope, reference, reference.table());
             let path = full_path(scope, reference, name);
-            let provider = self.provider(&path, hint.map(Vec::as_slice), places::of_table(query, reference)).await?;
+            let at = places::of_table(query, reference);
+            let hint = hint.and_then(|number| query.hints.get(number)).map(Vec::as_slice);
+            let provider = match version.and_then(|number| query.versions.get(number)) {
+                None => self.provider(&path, hint, at).await?,
+                Some(as_of) => {
+                    let version = time_travel::option(&self.base, query, as_of, &path, at)?;
+                    self.version(&path, hint, version, at).await?
+                }
+            };
             tables.insert(marked, provider);
         }
         Ok(tables)
     }
 
+    /// A table as of a version that the query names.
+    async fn version(
+        &mut self,
+        path: &TablePath,
+        hint: Option<&[WrittenOption]>,
+        version: WrittenOption,
+        at: Position,
+    ) -> Result<Arc<dyn TableProvider>, SqlError> {
+        let is_lake = match self.session.objects.entry(path) {
+            Some(Entry::Table(table)) => table.link.is_some(),
+            Some(Entry::View(_)) => false,
+            None => true,
+        };
+        if !is_lake {
+            let what = "AS OF can only follow the name of an Iceberg table.";
+            return Err(Problem::new(NOT_YET, format!("Table '{path}'"), what).at(Some(at)).into());
+        }
+        let options: Vec<WrittenOption> = hint.unwrap_or_default().iter().cloned().chain([version]).collect();
+        self.hints_are_allowed(path, hint)?;
+        self.opened(path, Some(&options), at).await
+    }
+
     async fn provider(&mut self, path: &TablePath, hint: Option<&[WrittenOption]>, at: Position) -> Result<Arc<dyn TableProvider>, SqlError> {
+        self.hints_are_allowed(path, hint)?;
+        self.opened(path, hint, at).await
+    }
+
+    fn hints_are_allowed(&self, path: &TablePath, hint: Option<&[WrittenOption]>) -> Result<(), SqlError> {
         if let Some([first, ..]) = hint
             && !self.session.settings.hints_allowed()
         {
             let what = "OPTIONS hints are switched off by 'table.dynamic-table-options.enabled' = 'false'.";
             return Err(Problem::new(NOT_YET, format!("Table '{path}'"), what).at(Some(first.position)).into());
+        }
+        Ok(())
+    }
+
+    async fn opened(&mut self, path: &TablePath, hint: Option<&[WrittenOption]>, at: Position) -> Result<Arc<dyn TableProvider>, SqlError> {
+        if let Some(metadata) = self.metadata_table(path, hint, at).await? {
+            return Ok(metadata);
         }
         match find(self.session, path, at).await? {
             Found::View(view) => {
@@ -112,7 +153,7 @@ impl<'a> Planning<'a> {
                 Some(link) => self.linked(&table.def, link, hint, at).await,
                 None => self.declared(&table.with_hint(hint), at).await,
             },
-            Found::Lake(lake, table) => self.of_lake(path, &lake.catalog, *table, &hint_bag(path, hint), at).await,
+            Found::Lake(lake, table) => self.of_lake(path, &lake.catalog, *table, &hint_bag(path, hint), at),
         }
     }
 
@@ -179,7 +220,7 @@ impl<'a> Planning<'a> {
     ) -> Result<Arc<dyn TableProvider>, SqlError> {
         let table = link.load(&def.path, at).await?;
         self.warnings.extend(link.differences(&def.path, &table)?);
-        let provider = self.of_lake(&def.path, &link.catalog, table, &link.reading(&def.path, hint), at).await?;
+        let provider = self.of_lake(&def.path, &link.catalog, table, &link.reading(&def.path, hint), at)?;
         let declared = def.columns.iter().map(|column| &column.name);
         if declared.eq(provider.schema().fields().iter().map(|field| field.name())) {
             return Ok(provider);
@@ -189,7 +230,7 @@ impl<'a> Planning<'a> {
     }
 
     /// A table of a lake: as it is now, or, in a job that asks for it, the stream of what its commits add.
-    async fn of_lake(
+    fn of_lake(
         &mut self,
         path: &TablePath,
         catalog: &Arc<dyn LakeCatalog>,
@@ -202,7 +243,7 @@ impl<'a> Planning<'a> {
         }
         let opened = IcebergScan::open(catalog, &table.id, options)?;
         self.warnings.extend(opened.warnings);
-        Ok(opened.value.provider_of(table).await?)
+        Ok(opened.value.provider_of(table)?)
     }
 
     fn lake_stream(
@@ -294,7 +335,8 @@ pub(crate) async fn find(session: &SessionParts, path: &TablePath, at: Position)
 /// That a name stands for no table, with the nearest of `known`.
 pub(crate) fn missing_table<'a>(path: &TablePath, known: impl IntoIterator<Item = &'a str>) -> Problem {
     let problem = missing("Table", &path.table, "it does not exist.", known);
-    Problem { object: format!("Table '{path}'").into(), ..problem }
+    let problem = Problem { object: format!("Table '{path}'").into(), ..problem };
+    if path.table.contains('$') { problem.hint(format!("Metadata tables are ${}.", MetadataTable::names().join(", $"))) } else { problem }
 }
 
 /// The plan of a view's query, its columns renamed; of a logical table, that of the side which is wanted, within the period.

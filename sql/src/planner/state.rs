@@ -32,7 +32,12 @@ pub(crate) fn base_state(parallelism: usize) -> SessionState {
     options.sql_parser.parse_float_as_decimal = true;
     options.sql_parser.collect_spans = true;
     options.execution.parquet.schema_force_view_types = false;
-    let mut state = SessionStateBuilder::new().with_config(config).with_default_features().with_analyzer_rule(Arc::new(TextCasts)).build();
+    let mut state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_default_features()
+        .with_analyzer_rule(Arc::new(TextCasts))
+        .with_physical_optimizer_rules(weir_connectors::iceberg::physical_rules())
+        .build();
     functions::register(&mut state);
     state
 }

@@ -103,7 +103,7 @@ impl Session {
             }
             StatementKind::Show(show) => Some(self.show(show, statement.position).await?),
             StatementKind::Describe(what) => Some(StatementResult::Table(self.describe(what, statement.position).await?)),
-            StatementKind::Query(query) => {
+            kind @ (StatementKind::Query(query) | StatementKind::Analyze(query)) => {
                 let mut planning = Planning::new(&self.parts, Purpose::Batch);
                 let planned = plan_query(&mut planning, query, &self.parts.scope).await?;
                 let plan = optimise(&planned, "Query", query.position)?;
@@ -111,6 +111,7 @@ impl Session {
                 if run.mode == Mode::Explain {
                     Some(StatementResult::Text(explain::query(&planning, &planned, &plan)))
                 } else {
+                    let plan = if matches!(kind, StatementKind::Analyze(_)) { explain::analyzed(plan, query.position)? } else { plan };
                     let schema = std::sync::Arc::new(plan.schema().as_arrow().clone());
                     Some(StatementResult::Query(Box::new(QueryPlan { plan, schema, state: planned.state })))
                 }

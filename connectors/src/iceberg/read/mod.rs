@@ -1,10 +1,37 @@
-//! Reading a snapshot in batch queries.
+//! Reading tables in batch queries: one snapshot, whatever the history of the table.
+//!
+//! [`IcebergScan`] gives DataFusion a provider. Planning a query goes from [`snapshot`] (which one) over [`planning`] (which files, by
+//! manifests, partition values and metrics) to [`splits`] (who reads what). [`scan_exec`] is the one leaf of the plan; [`open`] reads a split:
+//! [`files`] finds columns by field id and reads leaves, [`deletes`] takes rows away, [`condition`] says what need not be read at all.
+//! [`NestedPruning`] tells the leaf which parts of its columns the plan looks at.
 
+mod columns;
+mod condition;
+mod condition_of;
+mod deletes;
+mod facts;
+mod file_rows;
 mod files;
+mod need;
 mod open;
+mod options;
+mod planning;
 mod provider;
+mod pruning_rule;
 mod scan_exec;
+mod snapshot;
+mod splits;
+mod statistics;
+#[cfg(test)]
+mod tests;
+mod transforms;
+mod values;
+mod want;
 
-pub(in crate::iceberg) use files::FileToRead;
-pub(in crate::iceberg) use open::{Wanted, open};
-pub use provider::{IcebergScan, READ_OPTIONS};
+pub(in crate::iceberg) use columns::TableColumns;
+pub(in crate::iceberg) use file_rows::{FileToRead, Wanted, open};
+pub use options::READ_OPTIONS;
+pub(in crate::iceberg) use options::read_options;
+pub use provider::IcebergScan;
+pub use pruning_rule::{NestedPruning, physical_rules};
+pub(in crate::iceberg) use snapshot::Chosen;

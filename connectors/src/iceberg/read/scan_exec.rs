@@ -3,71 +3,91 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow_schema::SchemaRef;
+use arrow_array::RecordBatch;
 use datafusion::common::Statistics;
-use datafusion::common::stats::Precision;
+use datafusion::common::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::EquivalenceProperties;
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::filter_pushdown::{ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet, RecordOutput};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use futures::{StreamExt, TryStreamExt, stream};
-use weir_fs::FileSystems;
 
-use super::files::FileToRead;
-use super::open::{Wanted, open};
+use super::need::{Need, paths};
+use super::open::{Counts, Reading};
+use super::planning::Pruned;
+use super::splits::Split;
+use super::statistics;
 
-/// What a scan reads.
+/// Reads data files; each partition reads some splits one after another.
+///
+/// It gives whole columns of the table, in their full types, but reads of them only the leaves that the plan above looks at
+/// ([`super::NestedPruning`] tells it which). Filters are hints to it: rows that do not pass may come, so a filter node stays above.
 #[derive(Debug, Clone)]
-pub(super) struct ScanSpec {
-    pub(super) table: String,
-    pub(super) snapshot: Option<i64>,
-    pub(super) file_systems: FileSystems,
-    /// The columns to give, and the same with field ids.
-    pub(super) schema: SchemaRef,
-    pub(super) with_ids: SchemaRef,
-    pub(super) limit: Option<usize>,
-}
-
-/// Reads data files; each partition reads some of them one after another.
-#[derive(Debug)]
 pub(super) struct IcebergScanExec {
-    spec: ScanSpec,
-    parts: Vec<Arc<[FileToRead]>>,
+    snapshot: Option<i64>,
+    reading: Arc<Reading>,
+    parts: Arc<[Vec<Split>]>,
+    pruned: Pruned,
+    limit: Option<usize>,
     properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
 }
 
 impl IcebergScanExec {
-    pub(super) fn new(spec: ScanSpec, parts: Vec<Vec<FileToRead>>) -> Self {
+    pub(super) fn new(snapshot: Option<i64>, reading: Reading, parts: Vec<Vec<Split>>, pruned: Pruned, limit: Option<usize>) -> Self {
         let properties = PlanProperties::new(
-            EquivalenceProperties::new(Arc::clone(&spec.schema)),
+            EquivalenceProperties::new(Arc::clone(&reading.columns.schema)),
             Partitioning::UnknownPartitioning(parts.len()),
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Self { spec, parts: parts.into_iter().map(Arc::from).collect(), properties: Arc::new(properties) }
+        let metrics = ExecutionPlanMetricsSet::new();
+        Self { snapshot, reading: Arc::new(reading), parts: parts.into(), pruned, limit, properties: Arc::new(properties), metrics }
     }
 
-    fn rows(&self, part: Option<usize>) -> usize {
-        let parts: &[Arc<[FileToRead]>] = match part {
-            Some(part) => self.parts.get(part).map(std::slice::from_ref).unwrap_or_default(),
-            None => &self.parts,
-        };
-        let rows = parts.iter().flat_map(|part| part.iter()).map(|file| file.rows).sum::<u64>();
-        usize::try_from(rows).unwrap_or(usize::MAX)
+    /// The same scan that reads only what `needs` says of each column.
+    pub(super) fn with_needs(&self, needs: Vec<Need>) -> Self {
+        Self { reading: Arc::new(Reading { needs, ..self.reading.as_ref().clone() }), ..self.clone() }
+    }
+
+    /// Registers what the scan counts with the node's metrics.
+    fn counts(&self, partition: usize) -> Counts {
+        let counter = |name: &'static str| MetricBuilder::new(&self.metrics).counter(name, partition);
+        if partition == 0 {
+            counter("manifests_pruned").add(self.pruned.manifests);
+            counter("files_pruned").add(self.pruned.files);
+        }
+        Counts {
+            late_files: counter("files_pruned_late"),
+            row_groups: counter("row_groups_pruned"),
+            page_rows: counter("page_rows_pruned"),
+            deleted_rows: counter("rows_deleted"),
+            bytes: counter("bytes_scanned"),
+        }
     }
 }
 
 impl DisplayAs for IcebergScanExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let files: usize = self.parts.iter().map(|part| part.len()).sum();
-        let columns: Vec<&str> = self.spec.schema.fields().iter().map(|field| field.name().as_str()).collect();
-        write!(f, "IcebergScanExec: table={}, files={files}, columns=[{}]", self.spec.table, columns.join(", "))?;
-        if let Some(snapshot) = self.spec.snapshot {
+        let tasks: std::collections::HashSet<&str> = self.parts.iter().flatten().map(|split| split.task.file().file_path()).collect();
+        let columns = self.reading.columns.schema.fields().iter().zip(&self.reading.needs);
+        let leaves: Vec<String> = columns.flat_map(|(field, need)| paths(field.name(), field.data_type(), need)).collect();
+        write!(f, "IcebergScanExec: table={}, files={}, leaves=[{}]", self.reading.files.table, tasks.len(), leaves.join(", "))?;
+        if let Some(snapshot) = self.snapshot {
             write!(f, ", snapshot={snapshot}")?;
         }
-        match self.spec.limit {
+        if self.pruned != Pruned::default() {
+            write!(f, ", pruned={} manifests, {} files", self.pruned.manifests, self.pruned.files)?;
+        }
+        if !self.reading.filters.is_empty() {
+            let filters: Vec<String> = self.reading.filters.iter().map(ToString::to_string).collect();
+            write!(f, ", filters=[{}]", filters.join(", "))?;
+        }
+        match self.limit {
             Some(limit) => write!(f, ", limit={limit}"),
             None => Ok(()),
         }
@@ -92,25 +112,59 @@ impl ExecutionPlan for IcebergScanExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let part = self.parts.get(partition).ok_or_else(|| DataFusionError::Internal(format!("a scan has no partition {partition}")))?;
-        let wanted = Arc::new(Wanted {
-            schema: Arc::clone(&self.spec.schema),
-            with_ids: Arc::clone(&self.spec.with_ids),
-            batch_rows: context.session_config().batch_size(),
-            limit: self.spec.limit,
+        let missing = || DataFusionError::Internal(format!("a scan has no partition {partition}"));
+        let splits = self.parts.get(partition).ok_or_else(missing)?.clone();
+        let counts = self.counts(partition);
+        let files = self.reading.files.counting(&counts.bytes);
+        let batch_rows = context.session_config().batch_size();
+        let reading = Arc::new(Reading { counts, files, batch_rows, ..self.reading.as_ref().clone() });
+        let batches = stream::iter(splits).then(move |split| Arc::clone(&reading).open(split)).try_flatten();
+        let baseline = BaselineMetrics::new(&self.metrics, partition);
+        let mut left = self.limit.unwrap_or(usize::MAX);
+        let rows = batches.map(move |batch| Ok(batch?.record_output(&baseline))).try_take_while(move |_| std::future::ready(Ok(left > 0)));
+        let rows = rows.map_ok(move |batch: RecordBatch| {
+            let taken = batch.slice(0, batch.num_rows().min(left));
+            left -= taken.num_rows();
+            taken
         });
-        let file_systems = self.spec.file_systems.clone();
-        let files = stream::iter(part.to_vec());
-        let batches = files.then(move |file| open(file_systems.clone(), file, Arc::clone(&wanted))).try_flatten();
-        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.spec.schema), batches)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.reading.columns.schema), rows)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
     }
 
     fn partition_statistics(&self, partition: Option<usize>) -> Result<Arc<Statistics>> {
-        let rows = self.rows(partition);
-        let rows = match self.spec.limit {
-            Some(limit) if limit < rows => Precision::Inexact(limit),
-            _ => Precision::Exact(rows),
+        let splits: Vec<&Split> = match partition {
+            Some(partition) => self.parts.get(partition).into_iter().flatten().collect(),
+            None => self.parts.iter().flatten().collect(),
         };
-        Ok(Arc::new(Statistics::new_unknown(&self.spec.schema).with_num_rows(rows)))
+        let whole = partition.is_none() && self.reading.filters.is_empty() && self.limit.is_none();
+        Ok(Arc::new(statistics::of(&splits, &self.reading, whole, self.limit)))
+    }
+
+    fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
+        Some(Arc::new(Self { limit, ..self.clone() }))
+    }
+
+    fn fetch(&self) -> Option<usize> {
+        self.limit
+    }
+
+    /// Takes filters that will know more while the query runs. The others came when the scan was planned.
+    fn handle_child_pushdown_result(
+        &self,
+        phase: FilterPushdownPhase,
+        filters: ChildPushdownResult,
+        _: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        let found: Vec<Arc<dyn PhysicalExpr>> = filters.parent_filters.into_iter().map(|filter| filter.filter).collect();
+        let answer = FilterPushdownPropagation::with_parent_pushdown_result(vec![PushedDown::No; found.len()]);
+        if phase == FilterPushdownPhase::Pre || found.is_empty() {
+            return Ok(answer);
+        }
+        let filters = self.reading.filters.iter().cloned().chain(found).collect();
+        let reading = Arc::new(Reading { filters, ..self.reading.as_ref().clone() });
+        Ok(answer.with_updated_node(Arc::new(Self { reading, ..self.clone() })))
     }
 }

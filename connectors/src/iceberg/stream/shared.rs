@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow_schema::SchemaRef;
 use weir_catalog::lake::{LakeCatalog, LakeTable, TableId};
 
 use super::options::StreamOptions;
@@ -11,6 +10,7 @@ use super::place::Place;
 use super::planned::Planned;
 use crate::error::ConnectorError;
 use crate::iceberg::committer::catalog_error;
+use crate::iceberg::read::TableColumns;
 
 /// What the enumerator and the readers of a stream share.
 #[derive(Debug)]
@@ -21,9 +21,7 @@ pub(super) struct Shared {
     pub(super) name: String,
     pub(super) uuid: String,
     pub(super) options: StreamOptions,
-    pub(super) schema: SchemaRef,
-    /// The same with field ids.
-    pub(super) with_ids: SchemaRef,
+    pub(super) columns: TableColumns,
     pub(super) plans: Mutex<BTreeMap<i64, Arc<Planned>>>,
 }
 

@@ -14,8 +14,7 @@ use super::options::StreamOptions;
 use super::reader::LakeReader;
 use super::shared::Shared;
 use crate::error::ConnectorError;
-use crate::iceberg::read::Wanted;
-use crate::iceberg::types::{file_schema, plain_schema};
+use crate::iceberg::read::{TableColumns, Wanted};
 use crate::registry::Opened;
 use crate::source::{Cut, SplitEnumerator, SplitId, SplitPosition, SplitReader, StreamSource};
 
@@ -40,15 +39,14 @@ impl IcebergStream {
             let what = "a table of format version 1 cannot be read as a stream, because its snapshots have no sequence numbers";
             return Err(ConnectorError::user(format!("table {name}: {what}. Set its property 'format-version' to '2', with any engine.")).into());
         }
-        let with_ids = file_schema(table.metadata.current_schema())?;
+        let columns = TableColumns::of(&name, &table.metadata, table.metadata.current_schema())?;
         let shared = Shared {
             catalog: Arc::clone(catalog),
             id: table.id.clone(),
             name,
             uuid: table.metadata.uuid().to_string(),
             options,
-            schema: plain_schema(&with_ids),
-            with_ids,
+            columns,
             plans: Mutex::default(),
         };
         Ok(Opened { value: Self { shared: Arc::new(shared) }, warnings })
@@ -69,7 +67,7 @@ pub enum StreamError {
 #[async_trait]
 impl StreamSource for IcebergStream {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.shared.schema)
+        Arc::clone(&self.shared.columns.schema)
     }
 
     fn is_bounded(&self) -> bool {
@@ -102,11 +100,10 @@ impl StreamSource for IcebergStream {
     ) -> Result<Box<dyn SplitReader>, ConnectorError> {
         let shared = Arc::clone(&self.shared);
         let number = split.0.parse().map_err(|error| ConnectorError::internal(format!("split '{split}' is no number")).with_source(error))?;
-        let project = |schema: &SchemaRef| match schema.project(projection) {
-            Ok(schema) => Ok(Arc::new(schema)),
-            Err(error) => Err(ConnectorError::internal(format!("table {}: columns cannot be chosen", self.shared.name)).with_source(error)),
-        };
-        let wanted = Wanted { schema: project(&shared.schema)?, with_ids: project(&shared.with_ids)?, batch_rows: BATCH_ROWS, limit: None };
+        let columns = shared.columns.project(projection);
+        let columns =
+            columns.map_err(|error| ConnectorError::internal(format!("table {}: columns cannot be chosen", shared.name)).with_source(error))?;
+        let wanted = Wanted { table: shared.name.clone(), columns, batch_rows: BATCH_ROWS };
         Ok(Box::new(LakeReader::new(shared, number, from.offset, Arc::new(wanted))))
     }
 }

@@ -14,7 +14,7 @@ use super::plan::WritePlan;
 use super::whole::WholeWriter;
 use super::written::WrittenFile;
 use crate::error::ConnectorError;
-use crate::iceberg::types::{Matching, conform_batch};
+use crate::iceberg::types::conform_batch;
 use crate::sink::{Committable, SinkWriter, WriterContext};
 
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl SinkWriter for IcebergWriter {
             return Ok(());
         }
         let plan = &self.plan;
-        let batch = conform_batch(&batch, &plan.schema, &plan.schema, Matching::Position)
+        let batch = conform_batch(&batch, &plan.schema)
             .map_err(|error| ConnectorError::user(format!("rows do not fit table {}: {error}", plan.table)).with_source(error))?;
         match &mut self.body {
             Body::Whole(writer) => writer.write(batch, &mut self.files).await,

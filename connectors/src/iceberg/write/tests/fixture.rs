@@ -14,7 +14,7 @@ use weir_catalog::lake::{LakeTable, TableId};
 use weir_fs::FileSystems;
 
 use crate::error::ConnectorError;
-use crate::iceberg::types::{Matching, conform_batch};
+use crate::iceberg::types::conform_batch;
 use crate::iceberg::write::options::WriteOptions;
 use crate::iceberg::write::plan::WritePlan;
 use crate::iceberg::write::writer::IcebergWriter;
@@ -112,14 +112,11 @@ impl Fixture {
         committables.into_iter().map(|committable| serde_json::from_value(committable.payload).expect("payload")).collect()
     }
 
-    /// The rows of a file in the table's plain schema, as a reader that goes by ids sees them.
+    /// The rows of a file in the table's plain schema.
     pub(super) fn read(&self, file: &WrittenFile) -> RecordBatch {
         let reader = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(local(&file.path)).expect("file")).expect("parquet");
-        let batches: Vec<RecordBatch> = reader
-            .build()
-            .expect("reader")
-            .map(|batch| conform_batch(&batch.expect("batch"), &self.plan.file_schema, &self.plan.schema, Matching::Id).expect("conforms"))
-            .collect();
+        let batches: Vec<RecordBatch> =
+            reader.build().expect("reader").map(|batch| conform_batch(&batch.expect("batch"), &self.plan.schema).expect("conforms")).collect();
         arrow_select::concat::concat_batches(&self.plan.schema, &batches).expect("one batch")
     }
 

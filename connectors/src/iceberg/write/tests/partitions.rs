@@ -43,9 +43,11 @@ fn by_splitter(fixture: &Fixture, batches: &[RecordBatch]) -> BTreeMap<String, V
     let arrow = Arc::new(schema_to_arrow_schema(metadata.current_schema()).expect("arrow"));
     let mut found: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     for batch in batches {
-        let columns = batch.columns().iter().zip(arrow.fields()).map(|(column, field)| {
-            crate::iceberg::types::conform(column, field.data_type(), crate::iceberg::types::Matching::Position).expect("conforms")
-        });
+        let columns = batch
+            .columns()
+            .iter()
+            .zip(arrow.fields())
+            .map(|(column, field)| crate::iceberg::types::conform(column, field.data_type()).expect("conforms"));
         let batch = RecordBatch::try_new(Arc::clone(&arrow), columns.collect()).expect("batch");
         for (key, rows) in splitter.split(&batch).expect("splits") {
             let partition: &Struct = key.data();

@@ -1,0 +1,144 @@
+//! The bytes of a table's files, and errors that name table and file and say what can be done.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datafusion::physical_plan::metrics::Count;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use object_store::ObjectStoreExt;
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
+use weir_base::ErrorKind;
+use weir_fs::{FileSystems, Location};
+
+use super::ranges;
+use crate::error::ConnectorError;
+
+/// Ranges of one file that are asked for at the same time.
+const REQUESTS: usize = 8;
+
+/// Where the files of a table are.
+#[derive(Debug, Clone)]
+pub(in crate::iceberg::read) struct TableFiles {
+    /// The table's name, for messages.
+    pub(in crate::iceberg::read) table: Arc<str>,
+    file_systems: FileSystems,
+    /// Bytes that were read.
+    read: Count,
+}
+
+impl TableFiles {
+    /// The files of the table `name`.
+    pub(in crate::iceberg::read) fn new(name: &str, file_systems: FileSystems) -> Self {
+        Self { table: name.into(), file_systems, read: Count::new() }
+    }
+
+    /// The same files; what is read of them is added to `read`.
+    pub(in crate::iceberg::read) fn counting(&self, read: &Count) -> Self {
+        Self { read: read.clone(), ..self.clone() }
+    }
+
+    /// A reader of one file. Makes no request.
+    pub(in crate::iceberg::read) fn open(&self, path: &str, bytes: u64) -> Result<FileBytes, ConnectorError> {
+        let location = self.file_systems.resolve(path).map_err(|error| self.wrong(path, &error.to_string()).with_source(error))?;
+        Ok(FileBytes { location: Arc::new(location), bytes, read: self.read.clone() })
+    }
+
+    /// That a file cannot be used, with what can be done about it.
+    pub(in crate::iceberg::read) fn unreadable(&self, path: &str, error: ParquetError) -> ConnectorError {
+        let (kind, what) = match store_error(&error) {
+            Some(error) if is_missing(error) => (
+                ErrorKind::Corrupt,
+                "it is missing from the store, though the table's metadata still names it. Restore the file; or read a snapshot without it, \
+                 which '$snapshots' lists; or delete its rows from the table by the engine that lost it"
+                    .to_owned(),
+            ),
+            Some(error) => (ErrorKind::Transient, error.to_string()),
+            None => (
+                ErrorKind::Corrupt,
+                format!(
+                    "it is no Parquet file that can be read ({error}). It was damaged or overwritten after it was committed: restore it from a \
+                     copy, or read a snapshot without it, which '$snapshots' lists"
+                ),
+            ),
+        };
+        ConnectorError::new(kind, format!("Table '{}': file '{path}': {what}.", self.table)).with_source(error)
+    }
+
+    /// That what is stored in a file is not what the table says.
+    pub(in crate::iceberg::read) fn wrong(&self, path: &str, what: &str) -> ConnectorError {
+        ConnectorError::new(ErrorKind::Corrupt, format!("Table '{}': file '{path}': {what}.", self.table))
+    }
+
+    /// That a file is of a kind that is not read.
+    pub(in crate::iceberg::read) fn refused(&self, path: &str, what: &str) -> ConnectorError {
+        ConnectorError::user(format!("Table '{}': file '{path}': {what}.", self.table))
+    }
+}
+
+/// The error of a store that is behind an error of the reader.
+fn store_error(error: &ParquetError) -> Option<&object_store::Error> {
+    match error {
+        ParquetError::External(source) => source.downcast_ref::<object_store::Error>(),
+        _ => None,
+    }
+}
+
+fn is_missing(error: &object_store::Error) -> bool {
+    matches!(error, object_store::Error::NotFound { .. })
+}
+
+/// One file, read by ranges.
+#[derive(Debug, Clone)]
+pub(in crate::iceberg::read) struct FileBytes {
+    location: Arc<Location>,
+    /// Size of the file.
+    pub(in crate::iceberg::read) bytes: u64,
+    read: Count,
+}
+
+impl FileBytes {
+    /// A range of the file.
+    pub(in crate::iceberg::read) async fn range(&self, range: Range<u64>) -> Result<Bytes, ParquetError> {
+        let read = self.location.store.get_range(&self.location.path, range).await.map_err(|error| ParquetError::External(Box::new(error)))?;
+        self.read.add(read.len());
+        Ok(read)
+    }
+
+    async fn ranges(&self, wanted: Vec<Range<u64>>) -> Result<Vec<Bytes>, ParquetError> {
+        let merged = ranges::merge(&wanted);
+        let reads: Vec<_> = merged.iter().cloned().map(|range| self.range(range)).collect();
+        let read: Vec<Bytes> = stream::iter(reads).buffered(REQUESTS).try_collect().await?;
+        let of = |range: &Range<u64>| {
+            if range.is_empty() {
+                return Some(Bytes::new());
+            }
+            let index = merged.partition_point(|whole| whole.end < range.end);
+            let start = usize::try_from(range.start.checked_sub(merged.get(index)?.start)?).ok()?;
+            let length = usize::try_from(range.end - range.start).ok()?;
+            let bytes = read.get(index)?;
+            (bytes.len() >= start + length).then(|| bytes.slice(start..start + length))
+        };
+        let cut_off = |range: &Range<u64>| ParquetError::EOF(format!("bytes {range:?} are not all there"));
+        wanted.iter().map(|range| of(range).ok_or_else(|| cut_off(range))).collect()
+    }
+}
+
+impl AsyncFileReader for FileBytes {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
+        self.range(range).boxed()
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
+        self.ranges(ranges).boxed()
+    }
+
+    fn get_metadata<'a>(&'a mut self, _options: Option<&'a ArrowReaderOptions>) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
+        // Footers are read by `footer::load`, which knows how long they are.
+        async { Err(ParquetError::General("the footer is handed to the reader".to_owned())) }.boxed()
+    }
+}

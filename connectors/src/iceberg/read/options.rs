@@ -1,0 +1,121 @@
+//! Options of reading a table in a batch query. Parsing does no I/O.
+
+use weir_base::options::{OptionBag, OptionDecl, Problem, Problems, ValueType};
+use weir_catalog::lake::LakeTable;
+
+use super::snapshot::{Chosen, Version, choose};
+use crate::error::ConnectorError;
+use crate::iceberg::MetadataTableError;
+use crate::iceberg::WRITE_OPTIONS;
+use crate::iceberg::stream::{STREAM_OPTIONS, pass_over};
+use crate::registry::Opened;
+
+const BRANCH: OptionDecl = OptionDecl::new("branch", ValueType::String, "Branch to read, as it is now.").default("main");
+const TAG: OptionDecl = OptionDecl::new("tag", ValueType::String, "Tag to read.");
+const SNAPSHOT_ID: OptionDecl = OptionDecl::new(
+    "snapshot-id",
+    ValueType::Integer { min: 0, max: i64::MAX },
+    "Snapshot to read, in the columns that the table had then. The metadata table `$snapshots` lists them.",
+);
+const AS_OF_TIMESTAMP: OptionDecl = OptionDecl::new(
+    "as-of-timestamp",
+    ValueType::Integer { min: 0, max: i64::MAX },
+    "Read what was current at this time, in milliseconds since 1970-01-01 00:00 UTC, in the columns of then. \
+     `FOR SYSTEM_TIME AS OF` says the same in SQL.",
+);
+const SPLIT_SIZE: OptionDecl = OptionDecl::new(
+    "split-size",
+    ValueType::MemorySize,
+    "Files beyond this size are read in several parts at the same time. It is less where that keeps all partitions of a query busy.",
+)
+.default("128 mb");
+
+/// Options that a hint may carry when a table is read in a batch query.
+pub const READ_OPTIONS: &[OptionDecl] = &[BRANCH, TAG, SNAPSHOT_ID, AS_OF_TIMESTAMP, SPLIT_SIZE];
+
+/// What the options of a read say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ReadOptions {
+    pub(super) version: Version,
+    /// Largest part of a file that is read as one.
+    pub(super) split_size: u64,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self { version: Version::Branch(None), split_size: 128 << 20 }
+    }
+}
+
+impl ReadOptions {
+    /// The snapshot of a table that they say.
+    pub(super) fn choose(&self, name: &str, table: &LakeTable) -> Result<Chosen, ConnectorError> {
+        choose(&table.metadata, &self.version).map_err(|what| ConnectorError::user(format!("Table '{name}': {what}.")))
+    }
+
+    /// Takes the options apart.
+    ///
+    /// # Errors
+    /// Every problem of them.
+    pub(super) fn parse(hints: &OptionBag) -> Result<Opened<Self>, Problems> {
+        let mut hints = hints.fresh();
+        let versions = [BRANCH, TAG, SNAPSHOT_ID, AS_OF_TIMESTAMP].map(|decl| decl.key);
+        let given: Vec<&str> = versions.into_iter().filter(|key| hints.contains(key)).collect();
+        if let [first, second, ..] = given.as_slice() {
+            let what = format!("Option '{first}' and '{second}' shouldn't be set together.");
+            let problem = Problem::new("OPT-006", hints.object().to_owned(), what).hint("Each of them says which snapshot is read.");
+            hints.report(problem.at(hints.position(second)));
+        }
+        let branch = hints.string(&BRANCH).filter(|branch| branch != iceberg::spec::MAIN_BRANCH);
+        let tag = hints.string(&TAG).map(Version::Tag);
+        let snapshot = hints.integer(&SNAPSHOT_ID).map(Version::Snapshot);
+        let time = hints.integer(&AS_OF_TIMESTAMP).map(Version::Time);
+        let split_size = hints.bytes(&SPLIT_SIZE).filter(|bytes| *bytes > 0);
+        pass_over(&mut hints);
+        let known: Vec<&OptionDecl> = READ_OPTIONS.iter().chain(STREAM_OPTIONS).collect();
+        let warnings = hints.finish("iceberg", &known, &[("iceberg sink", WRITE_OPTIONS)])?;
+        let version = tag.or(snapshot).or(time).unwrap_or(Version::Branch(branch));
+        let split_size = split_size.unwrap_or(Self::default().split_size);
+        Ok(Opened { value: Self { version, split_size }, warnings })
+    }
+}
+
+/// The snapshot that the options of a read of the table `name` say; warnings about them go to `warnings`.
+///
+/// # Errors
+/// Every problem of the options; a snapshot, branch, tag or time that the table does not have.
+pub(in crate::iceberg) fn read_options(
+    name: &str,
+    table: &LakeTable,
+    options: &OptionBag,
+    warnings: &mut Vec<Problem>,
+) -> Result<Chosen, MetadataTableError> {
+    let opened = ReadOptions::parse(options)?;
+    warnings.extend(opened.warnings);
+    Ok(opened.value.choose(name, table)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(options: &[(&str, &str)]) -> Result<Version, String> {
+        let mut bag = OptionBag::new("Table 'c.d.t'");
+        for (key, value) in options {
+            bag.insert(*key, *value, None);
+        }
+        ReadOptions::parse(&bag).map(|opened| opened.value.version).map_err(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn one_option_says_which_snapshot_is_read_and_two_are_refused() {
+        assert_eq!(parse(&[]), Ok(Version::Branch(None)));
+        assert_eq!(parse(&[("branch", "main")]), Ok(Version::Branch(None)));
+        assert_eq!(parse(&[("tag", "v1")]), Ok(Version::Tag("v1".to_owned())));
+        assert_eq!(parse(&[("snapshot-id", "42")]), Ok(Version::Snapshot(42)));
+        assert_eq!(parse(&[("as-of-timestamp", "1700000000000")]), Ok(Version::Time(1_700_000_000_000)));
+        let both = parse(&[("tag", "v1"), ("snapshot-id", "42")]).expect_err("two");
+        assert!(both.contains("OPT-006") && both.contains("'tag' and 'snapshot-id'"), "{both}");
+        assert!(parse(&[("snapshot-id", "yesterday")]).is_err());
+    }
+}

@@ -1,0 +1,11 @@
+//! Tables with a history, made by hand, and what queries over them read and give.
+
+mod bytes;
+mod deletes;
+mod foreign;
+mod history;
+mod model;
+mod property;
+mod pruning;
+mod versions;
+mod wrong;

@@ -1,5 +1,6 @@
 //! Our side: the task of one run, done by a child process.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -37,6 +38,9 @@ pub(crate) enum Task {
 pub(crate) struct Told {
     /// Requests to the store.
     pub(crate) requests: u64,
+    /// Calls to NameNodes as we count them ourselves.
+    #[serde(default)]
+    pub(crate) name_node_calls: BTreeMap<String, u64>,
 }
 
 /// Does the task that stands in `task` as JSON, and prints what it took.
@@ -58,7 +62,8 @@ pub(crate) fn perform(task: &str) -> Outcome<()> {
         }
     })?;
     let requests = file_systems.io_counts().iter().map(|counts| counts.requests).sum();
-    line(&serde_json::to_string(&Told { requests })?);
+    let calls = weir_fs::name_node_calls().into_values().flatten().map(|(call, count)| (call.to_owned(), count));
+    line(&serde_json::to_string(&Told { requests, name_node_calls: calls.collect() })?);
     Ok(())
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct Figures {
     pub(crate) requests: u64,
     /// Calls to the NameNode, as it counts them.
     pub(crate) calls: BTreeMap<String, u64>,
+    /// The same as we count them.
+    pub(crate) counted: BTreeMap<String, u64>,
 }
 
 impl Figures {
@@ -72,6 +74,6 @@ pub(crate) fn ranges(count: usize, runs: &[Figures]) {
         each(&|run| run.requests as f64, 2),
     ));
     if let Some(last) = runs.last().filter(|last| !last.calls.is_empty()) {
-        line(&format!("    calls to the NameNode for all of them: {:?}", last.calls));
+        line(&format!("    calls to the NameNode for all of them: {:?}; by our own count: {:?}", last.calls, last.counted));
     }
 }

@@ -179,7 +179,7 @@ impl Side {
             _ => Default::default(),
         };
         let told: Told = serde_json::from_str(&std::fs::read_to_string(told.path())?).unwrap_or_default();
-        Ok(Figures { bytes, wall, cpu, peak, requests: told.requests, calls })
+        Ok(Figures { bytes, wall, cpu, peak, requests: told.requests, calls, counted: told.name_node_calls })
     }
 
     /// Bytes of the benchmark in the store.

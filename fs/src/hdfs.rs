@@ -9,6 +9,7 @@
 //! | `configuration` | what the client is told, and as whom |
 //! | `clients` | the clients of a user of a cluster, one for each order of its NameNodes, and their threads |
 //! | `cluster` | calls with deadlines |
+//! | `calls` | how many calls there are, by what is called |
 //! | `kerberos` | why a secured cluster lets nobody in |
 //! | `polls` | whether a Kerberos handshake holds a thread |
 //! | `errors` | what the client's errors mean |
@@ -20,6 +21,7 @@
 //! | `folders` | folders as things of their own |
 //! | `store` | the object store made of these |
 
+mod calls;
 mod clients;
 mod cluster;
 mod configuration;
@@ -34,6 +36,7 @@ mod store;
 mod temporary;
 mod writing;
 
+pub use calls::{NameNodeCalls, name_node_calls};
 pub(crate) use configuration::{DEFAULT_PORT, default_authority};
 pub(crate) use facts::{Facts, facts};
 pub(crate) use store::Hdfs;

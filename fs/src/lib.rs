@@ -39,3 +39,4 @@ pub use error::{FsError, is_not_found, kind_of};
 pub use fault::{FaultPlan, Faulty};
 pub use file_systems::{FileSystems, Location};
 pub use folders::{Access, Folders, Kind, Status, Usage};
+pub use hdfs::{NameNodeCalls, name_node_calls};

@@ -111,7 +111,7 @@ impl<'a> Attempt<'a> {
         for sink in recovered.sinks.values_mut().filter(|sink| sink.last_epoch.is_none() && sink.reached.is_empty()) {
             sink.reached.clone_from(&cuts);
         }
-        self.parts.board.durable(&cuts);
+        self.parts.board.begins(&cuts);
         let unread = recovered.start == Start::Fresh || (self.parts.options.one_off && recovered.start != Start::Checkpoint);
         let once = self.parts.plan.sources.is_empty() && unread;
         if self.parts.plan.sources.is_empty() && !once {
@@ -316,7 +316,7 @@ impl<'a> Attempt<'a> {
             }
             tracing::debug!(job, epoch = number, size, "checkpoint written");
             metrics.epoch_durable(job, began.elapsed().as_secs_f64());
-            board.durable(&cuts);
+            board.durable(number, &cuts);
             board.update(|status| {
                 status.checkpoints += 1;
                 status.checkpoint_bytes = size as u64;

@@ -11,6 +11,7 @@ use weir_connectors::source::Cuts;
 
 use crate::epoch::{SplitGauges, SplitKey};
 use crate::monitor::Monitors;
+use crate::name_nodes::{Ledger, NameNodeStatus};
 
 /// Rates are measured over no less than this.
 const RATE_SAMPLE: Duration = Duration::from_secs(1);
@@ -57,6 +58,8 @@ pub struct JobStatus {
     pub sinks: BTreeMap<String, SinkStatus>,
     /// Memory.
     pub memory: MemoryStatus,
+    /// Calls to NameNodes of HDFS.
+    pub name_nodes: NameNodeStatus,
     /// The last error, if the job is waiting or failed, or a commit is being tried again.
     pub last_error: Option<String>,
 }
@@ -128,6 +131,7 @@ struct Live {
     /// Owned by the attempt that runs: they end with it, however it ends.
     monitors: Weak<Monitors>,
     durable: Cuts,
+    ledger: Ledger,
     rates: BTreeMap<String, Rate>,
 }
 
@@ -166,8 +170,18 @@ impl StatusBoard {
         self.live.lock().unwrap_or_else(PoisonError::into_inner).monitors = Arc::downgrade(monitors);
     }
 
-    pub(crate) fn durable(&self, cuts: &Cuts) {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner).durable.clone_from(cuts);
+    /// The job begins, or goes on, at `cuts`.
+    pub(crate) fn begins(&self, cuts: &Cuts) {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.durable.clone_from(cuts);
+        live.ledger.skip(weir_fs::name_node_calls());
+    }
+
+    /// The checkpoint of `epoch`, which ends at `cuts`, is durable.
+    pub(crate) fn durable(&self, epoch: u64, cuts: &Cuts) {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.durable.clone_from(cuts);
+        live.ledger.close(epoch, weir_fs::name_node_calls());
     }
 
     /// The job now.
@@ -191,6 +205,7 @@ impl StatusBoard {
             peak: self.budget.peak(),
             by_use: Use::ALL.into_iter().map(|usage| (usage.as_str(), self.budget.used_for(usage))).collect(),
         };
+        status.name_nodes = live.ledger.tell(weir_fs::name_node_calls());
         status
     }
 }

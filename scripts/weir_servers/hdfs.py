@@ -134,14 +134,17 @@ class Hdfs(Server):
 
 
 class HdfsB(Hdfs):
-    """Another cluster with the same name."""
+    """Another cluster with the same name. Its blocks are small."""
 
     name = "hdfs-b"
     special = True
 
+    def server(self, site: Site) -> dict:
+        return {**super().server(site), "dfs.blocksize": 1 << 20}
+
 
 class Hdfs3(Hdfs):
-    """A cluster of three DataNodes, each of which has all blocks."""
+    """A cluster of three DataNodes, each of which has all blocks. Closing a file does not wait for their reports."""
 
     name = "hdfs-3"
     special = True
@@ -149,7 +152,7 @@ class Hdfs3(Hdfs):
     port_names = ports_of(Hdfs.namenodes, datanodes)
 
     def server(self, site: Site) -> dict:
-        return {**super().server(site), "dfs.replication": 3}
+        return {**super().server(site), "dfs.replication": 3, "dfs.namenode.file.close.num-committed-allowed": 1}
 
 
 def http(site: Site, process: str) -> str:

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use weir_base::ErrorKind;
 use weir_fs::{FileSystems, Location, kind_of};
 
-use crate::support::{Fault, NameNodeCalls, Proxy, Servers, Wire, until};
+use crate::support::{Fault, Proxy, Servers, Wire, until};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -49,29 +49,6 @@ pub(crate) async fn raw_names(base: &str, folder: &Path) -> Vec<String> {
 
 async fn content(at: &Location, path: &Path) -> bytes::Bytes {
     at.store.get(path).await.unwrap().bytes().await.unwrap()
-}
-
-#[tokio::test]
-async fn hdfs_asks_the_name_node_no_more_than_it_must() {
-    let servers = Servers::own();
-    let hdfs = servers.hdfs();
-    let at = hdfs_at(&hdfs.uri, &[]);
-    let path = at.path.clone().join("file");
-    at.store.put(&at.path.clone().join("warm"), "x".into()).await.unwrap();
-
-    let before = NameNodeCalls::read(&hdfs).await;
-    at.store.put(&path, vec![7; 1_000_000].into()).await.unwrap();
-    let mut calls = NameNodeCalls::read(&hdfs).await.since(&before);
-    assert!(matches!(calls.remove("Complete"), Some(1..=3)), "{calls:?}");
-    assert_eq!(calls, [("AddBlock", 1), ("Create", 1), ("Rename2", 1)].map(|(name, count)| (name.to_owned(), count)).into());
-
-    let before = NameNodeCalls::read(&hdfs).await;
-    for start in 0..10 {
-        assert_eq!(at.store.get_range(&path, start * 100_000..start * 100_000 + 10).await.unwrap().as_ref(), [7; 10]);
-    }
-    at.store.get_ranges(&path, &[0..1, 999_999..1_000_000]).await.unwrap();
-    let calls = NameNodeCalls::read(&hdfs).await.since(&before);
-    assert_eq!(calls, [("GetBlockLocations", 1), ("GetFileInfo", 1)].map(|(name, count)| (name.to_owned(), count)).into());
 }
 
 #[tokio::test]

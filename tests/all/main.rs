@@ -16,6 +16,8 @@ mod conformance;
 #[cfg(test)]
 mod exactly_once;
 #[cfg(test)]
+mod frugal;
+#[cfg(test)]
 mod fs_command;
 #[cfg(test)]
 mod fs_doctor;

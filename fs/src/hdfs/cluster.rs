@@ -8,6 +8,7 @@ use hdfs_native::client::{FileStatus, ListStatusIterator};
 use hdfs_native::{Client, HdfsError};
 use weir_base::task::Task;
 
+use super::calls::Tally;
 use super::clients::{Clients, Turn};
 use super::configuration::{Identity, Kerberos};
 use super::errors::Failure;
@@ -18,6 +19,7 @@ use crate::error::FsError;
 /// A cluster as one user sees it.
 pub(super) struct Cluster {
     clients: Arc<Clients>,
+    tally: Arc<Tally>,
     limits: Limits,
     url: String,
     secured: bool,
@@ -37,8 +39,8 @@ impl Cluster {
     /// As [`Clients::of`].
     pub(super) fn of(identity: Identity, limits: Limits) -> Result<Arc<Self>, FsError> {
         let clients = Clients::of(&identity)?;
-        let secured = identity.is_secured();
-        Ok(Arc::new(Self { clients, limits, url: identity.url, secured, kerberos: identity.kerberos }))
+        let (secured, tally) = (identity.is_secured(), Tally::of(identity.alias.as_deref().unwrap_or_default()));
+        Ok(Arc::new(Self { clients, tally, limits, url: identity.url, secured, kerberos: identity.kerberos }))
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -48,6 +50,7 @@ impl Cluster {
     /// Runs `work` on the runtime of HDFS; it ends when the returned task is dropped.
     pub(super) fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Task<T> {
         let _entered = self.clients.runtime().enter();
+        let work = self.tally.count(work);
         match self.clients.polls().map(Arc::clone) {
             Some(polls) => weir_base::task::spawn("hdfs", async move { polls.note(work).await }),
             None => weir_base::task::spawn("hdfs", work),
@@ -56,7 +59,7 @@ impl Cluster {
 
     /// Runs `work` on the runtime of HDFS to its end, with nobody waiting.
     pub(super) fn detach(&self, work: impl Future<Output = ()> + Send + 'static) {
-        drop(self.clients.runtime().spawn(work));
+        drop(self.clients.runtime().spawn(self.tally.count(work)));
     }
 
     /// An iterator over the entries of the folder `path`, and what is passed over when it is silent.

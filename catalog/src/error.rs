@@ -17,6 +17,9 @@ pub enum CatalogError {
     /// The table changed between our read and our swap; nothing of ours was committed.
     #[error("{0}")]
     Conflict(String),
+    /// Others have changed what the commit was made from; nothing of ours was committed, and to try the same again is of no use.
+    #[error("{0}")]
+    Overtaken(String),
     /// The answer of a swap was lost: it may have happened or not.
     #[error("{message}")]
     OutcomeUnknown {
@@ -84,6 +87,7 @@ impl CatalogError {
             Self::NotFound(message) => Self::NotFound(format!("{message} {note}")),
             Self::AlreadyExists(message) => Self::AlreadyExists(format!("{message} {note}")),
             Self::Conflict(message) => Self::Conflict(format!("{message} {note}")),
+            Self::Overtaken(message) => Self::Overtaken(format!("{message} {note}")),
             Self::OutcomeUnknown { message, source } => Self::OutcomeUnknown { message: format!("{message} {note}"), source },
             Self::Other { kind, message, source } => Self::Other { kind, message: format!("{message} {note}"), source },
         }
@@ -115,7 +119,7 @@ impl Classified for CatalogError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound(_) | Self::AlreadyExists(_) => ErrorKind::User,
-            Self::Conflict(_) => ErrorKind::Conflict,
+            Self::Conflict(_) | Self::Overtaken(_) => ErrorKind::Conflict,
             Self::OutcomeUnknown { .. } => ErrorKind::Transient,
             Self::Other { kind, .. } => *kind,
         }

@@ -5,6 +5,7 @@
 
 mod backoff;
 pub mod commit;
+pub mod delete_files;
 pub mod error;
 mod hadoop;
 mod hive;

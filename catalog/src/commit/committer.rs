@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use weir_base::failpoint::{self, Outcome};
 use weir_base::{Classified, ErrorKind};
 
+use super::change::{Change, Replacement};
 use super::decide::{Verdict, decide};
 use super::expire::{self, Expired};
 use super::litter;
@@ -111,14 +112,31 @@ impl TableCommitter {
     /// (conflict); the deadline (transient), where the last lost answer stays an [`CatalogError::OutcomeUnknown`].
     pub async fn append(&self, append: &Append) -> Result<Appended, CatalogError> {
         let mut turn = self.turn.lock().await;
-        let mut stager = Stager::new(append);
+        let (table, appended) = self.change(Change::from(append)).await?;
+        self.expire_if_due(&table, &append.job, &mut turn).await;
+        Ok(appended)
+    }
+
+    /// Commits a replacement of files exactly once. It may be called again with the same argument, as [`Self::append`].
+    ///
+    /// # Errors
+    /// [`CatalogError::Overtaken`] if others have changed what it was made from, as [`Replaced`](super::Replaced) says; those of
+    /// [`Self::append`] but for the marker's.
+    pub async fn replace(&self, replacement: &Replacement) -> Result<Appended, CatalogError> {
+        let _turn = self.turn.lock().await;
+        Ok(self.change(Change::from(replacement)).await?.1)
+    }
+
+    /// Commits a change and cleans up after it; the table as it is then.
+    async fn change(&self, change: Change<'_>) -> Result<(LakeTable, Appended), CatalogError> {
+        let mut stager = Stager::new(change);
         let mut tried = Vec::new();
-        let ended = Box::pin(self.try_append(append, &mut stager, &mut tried)).await;
+        let ended = Box::pin(self.try_change(&change, &mut stager, &mut tried)).await;
         let (table, used, appended) = match ended {
             Ok(ended) => ended,
             Err(error) => {
                 if tried.iter().all(|tried| tried.refused) {
-                    self.discard(&stager.written, append.snapshot_id).await;
+                    self.discard(&stager.written, change.snapshot_id).await;
                 }
                 let tries = if tried.len() > 1 { format!(", {} tries", tried.len()) } else { String::new() };
                 return Err(error.with_note(format_args!("(catalog `{}`, table `{}`{tries})", self.catalog.name(), self.id)));
@@ -128,8 +146,7 @@ impl TableCommitter {
             let lost: Vec<String> = stager.written.into_iter().filter(|path| !used.contains(path)).collect();
             delete_files(&table.file_io, &lost).await;
         }
-        self.expire_if_due(&table, &append.job, &mut turn).await;
-        Ok(appended)
+        Ok((table, appended))
     }
 
     /// Expires snapshots that `job` made itself and that `history.expire.*` no longer keep, and deletes what only they needed.
@@ -153,10 +170,10 @@ impl TableCommitter {
         Box::pin(litter::sweep(&self.catalog, &table, snapshot_ids)).await
     }
 
-    /// The table after the append, the files of this call that it uses (`None` if that is not certain), and the answer.
-    async fn try_append(
+    /// The table after the change, the files of this call that it uses (`None` if that is not certain), and the answer.
+    async fn try_change(
         &self,
-        append: &Append,
+        change: &Change<'_>,
         stager: &mut Stager<'_>,
         tried: &mut Vec<Tried>,
     ) -> Result<(LakeTable, Option<Vec<String>>, Appended), CatalogError> {
@@ -164,14 +181,14 @@ impl TableCommitter {
         let mut pace = Pace::of(&base);
         let mut retries = 0;
         loop {
-            if decide(&base, append)? == Verdict::Already {
-                let used = winner(&base, append.snapshot_id, tried);
+            if decide(&base, change)? == Verdict::Already {
+                let used = winner(&base, change.snapshot_id, tried);
                 let already = used.as_ref().is_some_and(Vec::is_empty);
-                return Ok((base, used, Appended { already, snapshot_id: append.snapshot_id, retries }));
+                return Ok((base, used, Appended { already, snapshot_id: change.snapshot_id, retries }));
             }
-            match self.try_once(&base, append, stager).await {
+            match self.try_once(&base, change, stager).await {
                 Ok((table, staged)) => {
-                    return Ok((table, Some(staged.used), Appended { already: false, snapshot_id: append.snapshot_id, retries }));
+                    return Ok((table, Some(staged.used), Appended { already: false, snapshot_id: change.snapshot_id, retries }));
                 }
                 Err((error, staged)) => {
                     tried.extend(staged.map(|staged| self.failed(&error, staged)));
@@ -179,7 +196,7 @@ impl TableCommitter {
                         return Err(error);
                     }
                     retries += u32::from(matches!(error, CatalogError::Conflict(_)));
-                    tracing::debug!(table = %self.id, %error, retries, "append is tried again");
+                    tracing::debug!(table = %self.id, %error, retries, "change is tried again");
                 }
             }
             base = loop {
@@ -195,7 +212,7 @@ impl TableCommitter {
     async fn try_once(
         &self,
         base: &LakeTable,
-        append: &Append,
+        change: &Change<'_>,
         stager: &mut Stager<'_>,
     ) -> Result<(LakeTable, Staged), (CatalogError, Option<Staged>)> {
         let mut staged = match stager.stage(base, chrono::Utc::now().timestamp_millis()).await {
@@ -216,7 +233,7 @@ impl TableCommitter {
                 Ok((table, staged))
             }
             (Ok(_), Outcome::Fail | Outcome::LoseAnswer) => {
-                let message = format!("the answer to the commit of epoch {} was lost at a fail point", append.epoch);
+                let message = format!("the answer to the commit of snapshot {} was lost at a fail point", change.snapshot_id);
                 Err((CatalogError::OutcomeUnknown { message, source: None }, Some(staged)))
             }
             (Err(error), _) => Err((error, Some(staged))),
@@ -286,7 +303,7 @@ impl Pace {
     /// Whether the error may be followed by another try; waits until then.
     async fn may_go_on(&mut self, error: &CatalogError) -> bool {
         match error.kind() {
-            ErrorKind::Conflict if self.conflicts_left == 0 => false,
+            ErrorKind::Conflict if self.conflicts_left == 0 || matches!(error, CatalogError::Overtaken(_)) => false,
             ErrorKind::Conflict => {
                 self.conflicts_left -= 1;
                 self.failures = Backoff::new(self.min, WAIT_FOR_SERVERS, self.patience);

@@ -1,11 +1,12 @@
-//! May this append be committed to this table? Decided from the refreshed metadata alone.
+//! May this change be committed to this table? Decided from the refreshed metadata alone.
 
+use super::change::Change;
 use super::{Append, marker_of};
 use crate::error::CatalogError;
 use crate::lake::LakeTable;
 use crate::marker::{Marker, stored};
 
-/// What the refreshed table means for an append.
+/// What the refreshed table means for a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// The table holds it; nothing is left to do.
@@ -18,18 +19,19 @@ pub(super) enum Verdict {
 ///
 /// # Errors
 /// Another table under the name; a marker that is not where the checkpoint expects it, with the ways out.
-pub(super) fn decide(table: &LakeTable, append: &Append) -> Result<Verdict, CatalogError> {
+pub(super) fn decide(table: &LakeTable, change: &Change<'_>) -> Result<Verdict, CatalogError> {
     let uuid = table.metadata.uuid().to_string();
-    if !uuid.eq_ignore_ascii_case(&append.table_uuid) {
+    if !uuid.eq_ignore_ascii_case(change.table_uuid) {
         return Err(CatalogError::user(format!(
-            "table `{}` was dropped and created again: it has UUID {uuid}, but the job has written for UUID {}. Nothing was committed and no \
+            "table `{}` was dropped and created again: it has UUID {uuid}, but the files were written for UUID {}. Nothing was committed and no \
              offset was moved. To go on with the new table, start the job under a new name or without its checkpoints.",
-            table.id, append.table_uuid
+            table.id, change.table_uuid
         )));
     }
-    if table.metadata.snapshot_by_id(append.snapshot_id).is_some() {
+    if table.metadata.snapshot_by_id(change.snapshot_id).is_some() {
         return Ok(Verdict::Already);
     }
+    let Some(append) = change.append else { return Ok(Verdict::Proceed) };
     match marker_of(table, &append.job, &append.sink)? {
         // Our snapshot may have been expired by somebody else; the marker stays. Equal cuts say that it is this very epoch and not one
         // of the same number that was made after an older checkpoint had been restored.

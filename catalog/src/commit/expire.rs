@@ -123,7 +123,7 @@ async fn unreachable_files(table: &LakeTable, doomed: &[i64]) -> Result<Vec<Stri
     let mut files: Vec<String> = gone.iter().map(|snapshot| snapshot.manifest_list().to_owned()).collect();
     files.extend(candidates.keys().cloned());
     // Appends remove no files: as long as there is nothing else, every file of an expired snapshot is still in the table.
-    if left.iter().any(|snapshot| snapshot.summary().operation != Operation::Append) {
+    if left.iter().chain(&gone).any(|snapshot| snapshot.summary().operation != Operation::Append) {
         let live = live_files(table, reachable.into_values().collect()).await?;
         let held = live_files(table, candidates.into_values().collect()).await?;
         files.extend(held.into_iter().filter(|path| !live.contains(path)));

@@ -1,13 +1,16 @@
-//! The commit path: appends with their markers, serialised by one committer for each table.
+//! The commit path: appends with their markers and replacements of files, serialised by one committer for each table.
 //!
-//! [`decide`](decide::decide) says what a refreshed table means for an append; [`stage`] writes manifests and the manifest list for one
-//! try; [`committer`] runs the loop of refresh, decide, stage and swap, and cleans up by name.
+//! A [`change`] is what one snapshot is made of. [`decide`](decide::decide) says what a refreshed table means for it; [`stage`] writes
+//! manifests and the manifest list for one try, with [`replace`] for files that leave the table; [`committer`] runs the loop of refresh,
+//! decide, stage and swap, and cleans up by name.
 
+mod change;
 mod committer;
 mod decide;
 mod expire;
 mod litter;
 mod merge;
+mod replace;
 mod stage;
 mod summary;
 
@@ -20,6 +23,7 @@ use crate::error::CatalogError;
 use crate::lake::LakeTable;
 use crate::marker::{Cuts, Gap, Marker, stored};
 
+pub use change::{Appends, Replaced, Replacement};
 pub use committer::TableCommitter;
 pub use expire::Expired;
 
@@ -51,9 +55,11 @@ pub struct Append {
     pub gaps: Vec<Gap>,
     /// The files, all written for this table; none of them in it.
     pub files: Vec<DataFile>,
+    /// What they take the place of; `None`: they come on top of what is there.
+    pub replaced: Option<Replaced>,
 }
 
-/// How an append ended.
+/// How an append or a replacement ended.
 #[derive(Debug, Clone)]
 pub struct Appended {
     /// The snapshot was there already.

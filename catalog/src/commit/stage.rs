@@ -1,9 +1,11 @@
-//! One try of an append: manifests, manifest list, snapshot, and the requirements and updates of the swap.
+//! One try of a change: manifests, manifest list, snapshot, and the requirements and updates of the swap.
 //!
 //! Why `UuidMatch` and `RefSnapshotIdMatch` keep the marker safe, which is a table property: a marker is only ever written together with
 //! a snapshot that moves the branch. Two writers of one marker that start from the same table state therefore move the same branch, and
 //! one of them fails; and should they move two branches, their snapshots carry the same sequence number (the table's next), of which a
 //! catalog takes one only. Catalogs that swap a pointer to a metadata file compare the whole state anyway.
+
+use std::collections::HashMap;
 
 use futures::{StreamExt, TryStreamExt};
 use iceberg::io::FileIO;
@@ -16,9 +18,10 @@ use iceberg::{TableRequirement, TableUpdate};
 use uuid::Uuid;
 use weir_base::ErrorKind;
 
-use super::Append;
+use super::change::Change;
 use super::merge::{Candidate, MergeRules, plan};
-use super::summary::{marker_properties, summary};
+use super::replace::Rewritten;
+use super::summary::summary;
 use crate::error::CatalogError;
 use crate::lake::LakeTable;
 use crate::metadata_file::{metadata_directory, uuid_for};
@@ -41,14 +44,16 @@ pub(super) struct Staged {
     pub(super) updates: Vec<TableUpdate>,
 }
 
-/// Stages tries of one append. Every file is noted in `written` before it is begun.
+/// Stages tries of one change. Every file is noted in `written` before it is begun.
 #[derive(Debug)]
 pub(super) struct Stager<'a> {
-    append: &'a Append,
+    pub(super) change: Change<'a>,
     commit: Uuid,
     counter: u32,
     tries: u32,
     added: Option<Added>,
+    /// By the path of the old one; they fit every try that still has that.
+    pub(super) rewritten: HashMap<String, Rewritten>,
     pub(super) written: Vec<String>,
 }
 
@@ -61,16 +66,17 @@ struct Added {
 }
 
 impl<'a> Stager<'a> {
-    pub(super) fn new(append: &'a Append) -> Self {
-        Self { append, commit: uuid_for(append.snapshot_id), counter: 0, tries: 0, added: None, written: Vec::new() }
+    pub(super) fn new(change: Change<'a>) -> Self {
+        let commit = uuid_for(change.snapshot_id);
+        Self { change, commit, counter: 0, tries: 0, added: None, rewritten: HashMap::new(), written: Vec::new() }
     }
 
-    /// Writes what the append needs on top of `base`. `now_ms` is the time of the snapshot, unless the table is ahead of it.
+    /// Writes what the change needs on top of `base`. `now_ms` is the time of the snapshot, unless the table is ahead of it.
     ///
     /// # Errors
-    /// An unknown branch, files that fit no partition spec of the table, or the store's.
+    /// An unknown branch, files that fit no partition spec of the table, what [`Replaced`](super::Replaced) gives way to, or the store's.
     pub(super) async fn stage(&mut self, base: &LakeTable, now_ms: i64) -> Result<Staged, CatalogError> {
-        let branch = self.append.branch.as_deref().unwrap_or(MAIN_BRANCH);
+        let branch = self.change.branch.unwrap_or(MAIN_BRANCH);
         let parent = base.metadata.snapshot_for_ref(branch);
         if parent.is_none() && branch != MAIN_BRANCH {
             return Err(CatalogError::user(format!(
@@ -79,14 +85,14 @@ impl<'a> Stager<'a> {
             )));
         }
         let (own, merged_in) = self.manifests(base, parent).await?;
-        let manifest_list = self.next_path(base, &format!("snap-{}-{}-{}.avro", self.append.snapshot_id, self.tries, self.commit));
+        let manifest_list = self.next_path(base, &format!("snap-{}-{}-{}.avro", self.change.snapshot_id, self.tries, self.commit));
         self.tries += 1;
         let mut used: Vec<String> = own.iter().map(|manifest| manifest.manifest_path.clone()).filter(|path| self.written.contains(path)).collect();
         used.push(manifest_list.clone());
-        tracing::debug!(table = %base.id, manifests = own.len(), merged_in, "append staged");
+        tracing::debug!(table = %base.id, manifests = own.len(), merged_in, "change staged");
         let row_range = self.write_list(base, parent, &manifest_list, own).await?;
         let snapshot = self.snapshot(base, parent, manifest_list.clone(), row_range, now_ms);
-        let (requirements, updates) = swap_of(base, parent, branch, snapshot, self.append)?;
+        let (requirements, updates) = swap_of(base, parent, branch, snapshot, &self.change)?;
         Ok(Staged { manifest_list, used, requirements, updates })
     }
 
@@ -98,6 +104,11 @@ impl<'a> Stager<'a> {
             None => Vec::new(),
         };
         let old: Vec<ManifestFile> = old.into_iter().filter(|manifest| manifest.has_added_files() || manifest.has_existing_files()).collect();
+        if let Some(replaced) = self.change.replaced {
+            // Merging would drop the entries that say what this snapshot removes; the next append merges.
+            let left = Box::pin(self.without_replaced(base, parent, replaced, old, added.spec_id)).await?;
+            return Ok((added.manifests.into_iter().chain(left).collect(), 0));
+        }
         let metadata = &base.metadata;
         // Format 1 has no sequence numbers to keep, and in format 3 a moved entry would lose its row ids.
         let may_merge = metadata.format_version() == FormatVersion::V2 && value_or(metadata.properties(), "commit.manifest-merge.enabled", true);
@@ -133,20 +144,21 @@ impl<'a> Stager<'a> {
 
     /// Manifests of the new files, written once for all tries unless the table's schema or spec changes in between.
     async fn added(&mut self, base: &LakeTable) -> Result<Added, CatalogError> {
-        let spec = spec_of(base, &self.append.files)?;
+        let spec = spec_of(base, self.change.added)?;
         let schema = base.metadata.current_schema();
         if let Some(added) = &self.added
             && (added.schema_id, added.spec_id) == (schema.schema_id(), spec.spec_id())
         {
             return Ok(added.clone());
         }
-        let append = self.append;
+        let change = self.change;
+        let sequence_number = change.sequence_number.unwrap_or(UNASSIGNED_SEQUENCE_NUMBER);
         let mut manifests = Vec::new();
-        for files in append.files.chunks(FILES_PER_MANIFEST) {
+        for files in change.added.chunks(FILES_PER_MANIFEST) {
             let mut writer = self.manifest_writer(base, &spec, schema)?;
             for file in files {
-                // -1: the sequence number is the one that the commit will get.
-                writer.add_file(file.clone(), UNASSIGNED_SEQUENCE_NUMBER).map_err(|error| cannot_write(base, error))?;
+                // Unassigned: it is the one that the commit will get.
+                writer.add_file(file.clone(), sequence_number).map_err(|error| cannot_write(base, error))?;
             }
             manifests.push(writer.write_manifest_file().await.map_err(|error| cannot_write(base, error))?);
         }
@@ -171,10 +183,7 @@ impl<'a> Stager<'a> {
                 let result = if is_new {
                     writer.add_file(file, UNASSIGNED_SEQUENCE_NUMBER)
                 } else {
-                    let (snapshot, sequence) = origin(entry).map_err(|what| {
-                        let what = format!("manifest `{path}` of table `{}` gives file `{}` {what}", base.id, file.file_path());
-                        CatalogError::other(ErrorKind::Corrupt, what)
-                    })?;
+                    let (snapshot, sequence) = origin_of(base, &path, entry)?;
                     writer.add_existing_file(file, snapshot, sequence, entry.file_sequence_number)
                 };
                 result.map_err(|error| cannot_write(base, error))?;
@@ -184,15 +193,20 @@ impl<'a> Stager<'a> {
     }
 
     fn manifest_writer(&mut self, base: &LakeTable, spec: &PartitionSpecRef, schema: &SchemaRef) -> Result<ManifestWriter, CatalogError> {
-        let path = self.next_path(base, &format!("{}-m{}.avro", self.commit, self.counter));
-        self.counter += 1;
+        let path = self.next_manifest_path(base);
         let output = base.file_io.new_output(path).map_err(|error| cannot_write(base, error))?;
-        let builder = ManifestWriterBuilder::new(output, Some(self.append.snapshot_id), schema.clone(), (**spec).clone());
+        let builder = ManifestWriterBuilder::new(output, Some(self.change.snapshot_id), schema.clone(), (**spec).clone());
         Ok(match base.metadata.format_version() {
             FormatVersion::V1 => builder.build_v1(),
             FormatVersion::V2 => builder.build_v2_data(),
             FormatVersion::V3 => builder.build_v3_data(),
         })
+    }
+
+    pub(super) fn next_manifest_path(&mut self, base: &LakeTable) -> String {
+        let path = self.next_path(base, &format!("{}-m{}.avro", self.commit, self.counter));
+        self.counter += 1;
+        path
     }
 
     fn next_path(&mut self, base: &LakeTable, name: &str) -> String {
@@ -211,7 +225,7 @@ impl<'a> Stager<'a> {
         let metadata = &base.metadata;
         let write = async {
             let writer = base.file_io.new_output(path)?.writer().await?;
-            let (id, parent) = (self.append.snapshot_id, parent.map(|parent| parent.snapshot_id()));
+            let (id, parent) = (self.change.snapshot_id, parent.map(|parent| parent.snapshot_id()));
             let mut list = match metadata.format_version() {
                 FormatVersion::V1 => ManifestListWriter::v1(writer, id, parent),
                 FormatVersion::V2 => ManifestListWriter::v2(writer, id, parent, metadata.next_sequence_number()),
@@ -235,13 +249,13 @@ impl<'a> Stager<'a> {
         now_ms: i64,
     ) -> Snapshot {
         let builder = Snapshot::builder()
-            .with_snapshot_id(self.append.snapshot_id)
+            .with_snapshot_id(self.change.snapshot_id)
             .with_parent_snapshot_id(parent.map(|parent| parent.snapshot_id()))
             .with_sequence_number(base.metadata.next_sequence_number())
             // Clocks differ between machines; the log of a table may not go back.
             .with_timestamp_ms(now_ms.max(base.metadata.last_updated_ms()))
             .with_manifest_list(manifest_list)
-            .with_summary(summary(self.append, parent.map(|parent| parent.summary())))
+            .with_summary(summary(&self.change, parent.map(|parent| parent.summary())))
             .with_schema_id(base.metadata.current_schema_id());
         match row_range {
             Some((first, rows)) => builder.with_row_range(first, rows).build(),
@@ -255,7 +269,7 @@ fn swap_of(
     parent: Option<&SnapshotRef>,
     branch: &str,
     snapshot: Snapshot,
-    append: &Append,
+    change: &Change<'_>,
 ) -> Result<(Vec<TableRequirement>, Vec<TableUpdate>), CatalogError> {
     let requirements = vec![
         TableRequirement::UuidMatch { uuid: base.metadata.uuid() },
@@ -264,7 +278,7 @@ fn swap_of(
     // The builder alone can see a branch's retention settings, which must stay as they are: it makes the updates.
     let marked = TableMetadataBuilder::new_from_metadata((*base.metadata).clone(), None)
         .set_branch_snapshot(snapshot, branch)
-        .and_then(|builder| builder.set_properties(marker_properties(append)))
+        .and_then(|builder| builder.set_properties(change.marker_properties()))
         .and_then(TableMetadataBuilder::build);
     let built = marked.map_err(|error| {
         CatalogError::caused(ErrorKind::Internal, format!("table `{}` cannot take the snapshot: {}", base.id, error.message()), error)
@@ -288,6 +302,14 @@ async fn load_manifest(file_io: FileIO, is_new: bool, manifest: ManifestFile) ->
     Ok((is_new, manifest.manifest_path, loaded))
 }
 
+/// [`origin`], or an error that names the manifest and the file.
+pub(super) fn origin_of(base: &LakeTable, manifest: &str, entry: &ManifestEntry) -> Result<(i64, i64), CatalogError> {
+    origin(entry).map_err(|what| {
+        let what = format!("manifest `{manifest}` of table `{}` gives file `{}` {what}", base.id, entry.file_path());
+        CatalogError::other(ErrorKind::Corrupt, what)
+    })
+}
+
 /// Snapshot and sequence number of an entry that is carried over, what it inherits from its manifest list included. To make up a missing one
 /// would move the file behind deletes that were made after it. `Err` says what is missing.
 fn origin(entry: &ManifestEntry) -> Result<(i64, i64), &'static str> {
@@ -302,7 +324,7 @@ async fn read_file(file_io: &FileIO, path: &str) -> iceberg::Result<bytes::Bytes
     file_io.new_input(path)?.read().await
 }
 
-fn cannot_write(base: &LakeTable, error: iceberg::Error) -> CatalogError {
+pub(super) fn cannot_write(base: &LakeTable, error: iceberg::Error) -> CatalogError {
     CatalogError::iceberg(format!("cannot write manifests of table `{}`", base.id), error)
 }
 

@@ -4,6 +4,7 @@ mod append;
 mod faults;
 mod hadoop;
 mod model;
+mod replace;
 mod rest;
 mod rest_server;
 pub(crate) mod support;

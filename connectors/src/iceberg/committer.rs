@@ -107,6 +107,7 @@ impl SinkCommitter for IcebergCommitter {
             to: commit.to.clone(),
             gaps: commit.gaps.clone(),
             files: self.data_files(commit).await?,
+            replaced: None,
         };
         let done = self.table.append(&append).await.map_err(catalog_error)?;
         tracing::debug!(table = %self.id, epoch, snapshot = done.snapshot_id, files = append.files.len(), already = done.already, "committed");

@@ -11,14 +11,12 @@ mod vector;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use iceberg::spec::{DataContentType, DataFile, DataFileFormat, Datum, ManifestEntryRef, PrimitiveLiteral, Struct};
+use iceberg::spec::{DataContentType, DataFile, ManifestEntryRef, Struct};
 use tokio::sync::OnceCell;
+use weir_catalog::delete_files::{may_name, only_target};
 
 use self::equality::EqualityGroup;
 use self::positions::PositionFile;
-
-/// Field id of the column `file_path` in position deletes.
-const FILE_PATH_ID: i32 = i32::MAX - 101;
 
 /// A live delete file.
 #[derive(Debug, Clone)]
@@ -98,35 +96,6 @@ impl DeleteIndex {
         let equality = groups.filter(|group| group.files.iter().any(|(newer, _)| *newer > sequence)).map(Arc::clone).collect();
         Applying { positions, equality }
     }
-}
-
-/// The data file that all positions of a delete file are about, if its metadata says so.
-fn only_target(file: &DataFile) -> Option<String> {
-    if let Some(path) = file.referenced_data_file() {
-        return Some(path);
-    }
-    // A bound that was cut off differs from the other one: the lower one ends early, the upper one is counted up.
-    let (lower, upper) = path_bounds(file);
-    let (lower, upper) = (lower?, upper?);
-    (lower == upper && file.file_format() == DataFileFormat::Parquet).then(|| lower.to_owned())
-}
-
-/// The least and the greatest path that a delete file names, or texts beyond them.
-fn path_bounds(file: &DataFile) -> (Option<&str>, Option<&str>) {
-    (path_bound(file.lower_bounds()), path_bound(file.upper_bounds()))
-}
-
-fn path_bound(bounds: &HashMap<i32, Datum>) -> Option<&str> {
-    match bounds.get(&FILE_PATH_ID)?.literal() {
-        PrimitiveLiteral::String(text) => Some(text.as_str()),
-        _ => None,
-    }
-}
-
-/// Whether a delete file can be about a data file, as its bounds say.
-fn may_name(delete: &DataFile, path: &str) -> bool {
-    let (lower, upper) = path_bounds(delete);
-    lower.is_none_or(|lower| lower <= path) && upper.is_none_or(|upper| upper >= path)
 }
 
 #[cfg(test)]

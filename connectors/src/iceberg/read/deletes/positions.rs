@@ -11,8 +11,9 @@ use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use roaring::RoaringTreemap;
 use tokio::sync::OnceCell;
+use weir_catalog::delete_files::FILE_PATH_ID;
 
-use super::{FILE_PATH_ID, vector};
+use super::vector;
 use crate::error::ConnectorError;
 use crate::iceberg::read::files::TableFiles;
 use crate::iceberg::read::need::Need;

@@ -1,0 +1,151 @@
+//! What is known of a file, and what the user wants of files.
+
+use std::time::Duration;
+
+/// What a row group costs beside its bytes, in bytes.
+const ROW_GROUP: u64 = 64 << 10;
+
+/// The share of the target size from which a file is large enough, in percent.
+const LARGE_ENOUGH: u64 = 75;
+/// The most that a group fills beyond the target size, in percent of it.
+const MOST: u64 = 150;
+/// What decoding and writing leaves of the bytes of small row groups, in percent.
+const DENSE: u64 = 70;
+/// Files of deletes from which a file is rewritten, whatever they hide.
+const MANY_DELETES: u32 = 10;
+
+/// The deletes that apply to a file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// Files of deletes.
+    pub files: u32,
+    /// Rows that they name, or keys; an upper bound of what they hide of this file.
+    pub rows: u64,
+}
+
+/// A live data file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileFacts {
+    /// Its name in the table.
+    pub path: String,
+    /// Size.
+    pub bytes: u64,
+    /// Rows, those that deletes hide included.
+    pub rows: u64,
+    /// Data sequence number.
+    pub sequence: i64,
+    /// Row groups; 1 if that is not known.
+    pub row_groups: u32,
+    /// Deletes that apply to it.
+    pub deletes: Carried,
+    /// Whether it is the result of a copy: its row groups are those of smaller files.
+    pub is_copy: bool,
+    /// Whether metadata allows to copy it: same format and sort order as the table wants now. Deletes are told by `deletes`.
+    pub can_be_copied: bool,
+    /// Time that it came into the table, since some epoch.
+    pub added: Duration,
+}
+
+/// What is wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Size of files; at least 1. Files below 75 % of it are worth rewriting.
+    pub target_bytes: u64,
+    /// Files that a group has at least; 2 or more.
+    pub min_input_files: usize,
+    /// Bytes that are rewritten at once; `None`: any number.
+    pub max_bytes: Option<u64>,
+    /// A partition to which nothing was added for so long has settled.
+    pub quiet: Duration,
+    /// The share of a file's rows that deletes may hide before it is rewritten.
+    pub deleted_share: f64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { target_bytes: 512 << 20, min_input_files: 5, max_bytes: None, quiet: Duration::from_secs(600), deleted_share: 0.1 }
+    }
+}
+
+impl FileFacts {
+    /// Bytes, and what reading its row groups costs beside them.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        self.bytes.saturating_add(u64::from(self.row_groups.max(1)) * ROW_GROUP)
+    }
+
+    /// The files that it stands for: a copy for those that it was made of.
+    pub(super) fn pieces(&self) -> usize {
+        if self.is_copy { usize::try_from(self.row_groups).unwrap_or(usize::MAX).max(1) } else { 1 }
+    }
+
+    /// About the bytes that decoding and writing makes of it.
+    pub(super) fn dense_bytes(&self) -> u64 {
+        if self.is_copy { percent(self.bytes, DENSE) } else { self.bytes }
+    }
+
+    /// Whether deletes apply to it.
+    #[must_use]
+    pub fn carries_deletes(&self) -> bool {
+        self.deletes.files > 0
+    }
+
+    /// Whether so much of it is deleted that it is rewritten for that alone.
+    pub(super) fn is_worn(&self, options: &Options) -> bool {
+        self.carries_deletes() && (self.deletes.files >= MANY_DELETES || self.deletes.rows as f64 >= self.rows as f64 * options.deleted_share)
+    }
+}
+
+impl Options {
+    /// Bytes from which a file is large enough.
+    #[must_use]
+    pub fn large_enough(&self) -> u64 {
+        percent(self.target_bytes, LARGE_ENOUGH).max(1)
+    }
+
+    /// The most that a group weighs.
+    pub(super) fn most(&self) -> u64 {
+        percent(self.target_bytes, MOST).min(self.max_bytes.unwrap_or(u64::MAX)).max(1)
+    }
+
+    /// The fan-in, and the distance between tiers.
+    pub(super) fn fan_in(&self) -> usize {
+        self.min_input_files.max(2)
+    }
+
+    /// The least weight of a tier; the first begins at nothing.
+    pub(super) fn tier_floor(&self, tier: u32) -> u64 {
+        if tier == 0 { 0 } else { (self.fan_in() as u64).checked_pow(tier).map_or(u64::MAX, |factor| factor.saturating_mul(ROW_GROUP)) }
+    }
+
+    /// The tier of a weight.
+    pub(super) fn tier(&self, weight: u64) -> u32 {
+        (weight / ROW_GROUP).max(1).ilog(self.fan_in() as u64)
+    }
+
+    /// The number of tiers below a file that is large enough: how often a byte is copied at most.
+    #[must_use]
+    pub fn tiers(&self) -> u32 {
+        self.tier(self.large_enough()) + 1
+    }
+}
+
+/// `percent` hundredths of `bytes`.
+fn percent(bytes: u64, percent: u64) -> u64 {
+    u64::try_from(u128::from(bytes) * u128::from(percent) / 100).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiers_are_a_fan_in_apart_and_six_for_the_default_target() {
+        let options = Options::default();
+        assert_eq!(options.tiers(), 6);
+        for tier in 1..8 {
+            let floor = options.tier_floor(tier);
+            assert_eq!((options.tier(floor - 1), options.tier(floor)), (tier - 1, tier));
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Properties of plans over random tables, and what single rules do.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::{Carried, FileFacts, Group, Inventory, Options, Way, Why, decide};
+
+const NOW: Duration = Duration::from_secs(100_000);
+
+fn file(path: &str, bytes: u64) -> FileFacts {
+    FileFacts {
+        path: path.to_owned(),
+        bytes,
+        rows: bytes / 10 + 1,
+        sequence: 1,
+        row_groups: 1,
+        deletes: Carried::default(),
+        is_copy: false,
+        can_be_copied: true,
+        added: NOW,
+    }
+}
+
+fn files(count: usize, bytes: u64) -> Vec<FileFacts> {
+    (0..count).map(|index| file(&format!("f{index:03}"), bytes)).collect()
+}
+
+fn options() -> Options {
+    Options { target_bytes: 100 << 20, ..Options::default() }
+}
+
+fn kinds(groups: &[Group<u8>]) -> Vec<(Way, Why, usize)> {
+    groups.iter().map(|group| (group.way, group.why, group.files.len())).collect()
+}
+
+#[test]
+fn small_files_are_copied_as_soon_as_there_are_enough_of_them() {
+    assert!(decide(&0_u8, &files(4, 1 << 20), &options(), NOW).is_empty());
+    assert_eq!(kinds(&decide(&0_u8, &files(5, 1 << 20), &options(), NOW)), [(Way::Copy, Why::Small, 5)]);
+}
+
+#[test]
+fn two_files_that_fill_a_large_one_need_no_others() {
+    assert_eq!(kinds(&decide(&0_u8, &files(2, 50 << 20), &options(), NOW)), [(Way::Copy, Why::Small, 2)]);
+    assert!(decide(&0_u8, &files(2, 75 << 20), &options(), NOW).is_empty(), "large enough");
+}
+
+#[test]
+fn a_copy_in_a_quiet_partition_is_decoded_once() {
+    let mut copy = file("c", 10 << 20);
+    (copy.is_copy, copy.row_groups) = (true, 7);
+    assert!(decide(&0_u8, &[copy.clone()], &options(), NOW).is_empty(), "busy");
+    let later = NOW + options().quiet;
+    assert_eq!(kinds(&decide(&0_u8, &[copy.clone()], &options(), later)), [(Way::Decode, Why::Settled, 1)]);
+    copy.is_copy = false;
+    assert!(decide(&0_u8, &[copy], &options(), later).is_empty());
+}
+
+#[test]
+fn a_settled_file_comes_in_again_only_if_it_doubles() {
+    let later = NOW + options().quiet;
+    let mut some = files(5, 1 << 20);
+    some.push(file("large", 20 << 20));
+    let groups = decide(&0_u8, &some, &options(), later);
+    assert_eq!(kinds(&groups), [(Way::Decode, Why::Settled, 5)]);
+    assert!(groups[0].files.iter().all(|file| file.path != "large"));
+    some.extend((0..20).map(|index| file(&format!("more{index}"), 1 << 20)));
+    assert_eq!(kinds(&decide(&0_u8, &some, &options(), later)), [(Way::Decode, Why::Settled, 26)]);
+}
+
+#[test]
+fn copies_that_have_grown_are_decoded_while_the_partition_is_busy() {
+    let grown = |name: &str| FileFacts { is_copy: true, row_groups: 80, ..file(name, 80 << 20) };
+    assert!(decide(&0_u8, &[grown("a")], &options(), NOW).is_empty(), "alone it would be small again");
+    assert_eq!(kinds(&decide(&0_u8, &[grown("a"), grown("b")], &options(), NOW)), [(Way::Decode, Why::Settled, 2)]);
+}
+
+#[test]
+fn a_file_is_decoded_alone_when_a_tenth_of_it_is_deleted() {
+    let deleted = |rows: u64| FileFacts { rows: 1_000, deletes: Carried { files: 1, rows }, ..file("d", 200 << 20) };
+    let options = Options { target_bytes: 200 << 20, ..options() };
+    assert!(decide(&0_u8, &[deleted(99)], &options, NOW).is_empty());
+    assert_eq!(kinds(&decide(&0_u8, &[deleted(100)], &options, NOW)), [(Way::Decode, Why::Deletes, 1)]);
+}
+
+#[test]
+fn files_with_deletes_are_never_copied() {
+    let mut some = files(10, 1 << 20);
+    some.iter_mut().take(5).for_each(|file| file.deletes = Carried { files: 1, rows: 1 });
+    let groups = decide(&0_u8, &some, &options(), NOW);
+    assert_eq!(kinds(&groups), [(Way::Copy, Why::Small, 5), (Way::Decode, Why::Small, 5)]);
+    assert!(groups[0].files.iter().all(|file| !file.carries_deletes()));
+}
+
+#[test]
+fn only_partitions_that_were_touched_are_looked_at() {
+    let mut inventory = Inventory::default();
+    files(5, 1 << 20).into_iter().for_each(|file| inventory.add(1_u8, file));
+    let later = NOW + options().quiet;
+    assert_eq!(inventory.plan(&options(), later).len(), 1);
+    for file in files(5, 1 << 20) {
+        assert!(inventory.remove(&file.path).is_some());
+    }
+    inventory.add(1, file("result", 5 << 20));
+    assert!(inventory.plan(&options(), later).is_empty());
+    inventory.add(2, file("other", 1 << 20));
+    files(6, 1 << 20).into_iter().for_each(|file| inventory.add(2, file));
+    let groups = inventory.plan(&options(), later);
+    assert!(groups.iter().all(|group| group.partition == 2) && groups.len() == 1);
+}
+
+/// Any file: sizes over seven orders of magnitude.
+fn any_file() -> impl Strategy<Value = (u8, FileFacts)> {
+    let sizes = (0_u32..28, 0_u64..1_000).prop_map(|(exponent, extra)| (1_u64 << exponent) * (1_000 + extra) / 1_000);
+    (0_u8..3, sizes, 0_i64..50, 1_u32..40, prop::option::weighted(0.2, 1_u64..2_000), any::<[bool; 2]>(), 0_u64..2_000).prop_map(
+        |(partition, bytes, sequence, row_groups, deleted, [is_copy, can_be_copied], age)| {
+            let deletes = deleted.map_or(Carried::default(), |rows| Carried { files: 1, rows });
+            let added = NOW - Duration::from_secs(age);
+            let row_groups = if is_copy { row_groups } else { 1 };
+            (partition, FileFacts { sequence, row_groups, deletes, is_copy, can_be_copied, added, ..file("", bytes) })
+        },
+    )
+}
+
+fn any_table() -> impl Strategy<Value = Inventory<u8>> {
+    prop::collection::vec(any_file(), 0..150).prop_map(|files| {
+        let mut inventory = Inventory::default();
+        for (index, (partition, file)) in files.into_iter().enumerate() {
+            inventory.add(partition, FileFacts { path: format!("f{index:03}"), ..file });
+        }
+        inventory
+    })
+}
+
+fn any_options() -> impl Strategy<Value = Options> {
+    (20_u32..27, 2_usize..8, prop::option::of(16_u32..30)).prop_map(|(target, min_input_files, most)| Options {
+        target_bytes: 1 << target,
+        min_input_files,
+        max_bytes: most.map(|most| 1 << most),
+        ..Options::default()
+    })
+}
+
+/// What a rewrite makes of a group: as many bytes as before from a copy, fewer from decoding.
+fn rewritten(inventory: &mut Inventory<u8>, group: &Group<u8>, options: &Options, name: &mut u32) {
+    for file in &group.files {
+        assert!(inventory.remove(&file.path).is_some());
+    }
+    let added = group.files.iter().map(|file| file.added).max().unwrap_or_default();
+    let row_groups: u32 = group.files.iter().map(|file| file.row_groups).sum();
+    let outputs = group.outputs(options);
+    for _ in 0..outputs {
+        *name += 1;
+        let path = format!("r{name}");
+        let made = match group.way {
+            Way::Copy => FileFacts { is_copy: true, row_groups, added, ..file(&path, group.bytes()) },
+            Way::Decode => FileFacts { added, ..file(&path, group.bytes() * 7 / 10 / outputs) },
+        };
+        inventory.add(group.partition, made);
+    }
+}
+
+proptest! {
+    #[test]
+    fn groups_are_disjoint_large_enough_and_within_bounds(table in any_table(), options in any_options()) {
+        let groups = table.plan_all(&options, NOW);
+        let mut seen = HashSet::new();
+        let mut total = 0;
+        for group in &groups {
+            let of_partition: HashSet<&str> = table
+                .partitions()
+                .filter(|(partition, _)| **partition == group.partition)
+                .flat_map(|(_, files)| files.iter().map(|file| file.path.as_str()))
+                .collect();
+            for file in &group.files {
+                prop_assert!(seen.insert(file.path.clone()), "{} is in two groups", file.path);
+                prop_assert!(of_partition.contains(file.path.as_str()));
+            }
+            let deletes = group.files.iter().any(FileFacts::carries_deletes);
+            let pieces: u32 = group.files.iter().map(|file| if file.is_copy { file.row_groups } else { 1 }).sum();
+            let fills = group.files.len() > 1 && group.files.iter().map(FileFacts::weight).sum::<u64>() >= options.large_enough();
+            let enough = pieces as usize >= options.min_input_files || fills || deletes;
+            prop_assert!(enough, "{:?}", group);
+            if group.way == Way::Copy {
+                prop_assert!(group.files.iter().all(|file| file.can_be_copied && !file.carries_deletes()));
+            }
+            total += group.bytes();
+        }
+        prop_assert!(options.max_bytes.is_none_or(|most| total <= most));
+    }
+
+    #[test]
+    fn carrying_out_plans_ends_with_few_files(table in any_table(), options in any_options()) {
+        let options = Options { max_bytes: None, ..options };
+        let (mut table, mut name) = (table, 0);
+        let before = table.debt(&options).live;
+        for round in 0.. {
+            prop_assert!(round < 60, "it goes on for ever");
+            // The newest are quiet too, after a while.
+            let now = NOW + if round < 10 { Duration::ZERO } else { options.quiet };
+            let groups = table.plan_all(&options, now);
+            if groups.is_empty() && round >= 10 {
+                break;
+            }
+            groups.iter().for_each(|group| rewritten(&mut table, group, &options, &mut name));
+        }
+        let debt = table.debt(&options);
+        prop_assert!(debt.live <= before.max(1));
+        for (_, files) in table.partitions() {
+            let bytes: u64 = files.iter().map(|file| file.bytes).sum();
+            // Large files are three quarters full at least, and of the others each is larger than all smaller ones together, or too few.
+            let small = files.iter().filter(|file| file.bytes < options.large_enough()).count() as u64;
+            let large = files.len() as u64 - small;
+            prop_assert!(large <= bytes.div_ceil(options.large_enough()));
+            let logarithm = u64::from(bytes.max(2).ilog2()) + 1;
+            prop_assert!(small <= logarithm + options.min_input_files as u64 + bytes.div_ceil(options.target_bytes), "{} small of {}", small, files.len());
+            prop_assert!(files.iter().all(|file| !file.is_worn(&options)));
+        }
+    }
+
+    #[test]
+    fn no_byte_is_copied_more_often_than_there_are_tiers(sizes in prop::collection::vec(1_u64..3_000_000, 1..400), min_input_files in 2_usize..8) {
+        let options = Options { target_bytes: 64 << 20, min_input_files, ..Options::default() };
+        let (mut table, mut copies) = (Inventory::default(), std::collections::HashMap::new());
+        for (index, bytes) in sizes.into_iter().enumerate() {
+            let path = format!("f{index}");
+            copies.insert(path.clone(), 0_u32);
+            table.add(0_u8, FileFacts { sequence: index as i64, ..file(&path, bytes) });
+            for (number, group) in table.plan(&options, NOW).into_iter().enumerate().filter(|(_, group)| group.way == Way::Copy) {
+                let most = group.files.iter().map(|file| copies[&file.path]).max().unwrap_or(0) + 1;
+                prop_assert!(most <= options.tiers(), "copied {} times", most);
+                let row_groups = group.files.iter().map(|file| file.row_groups).sum();
+                group.files.iter().for_each(|file| drop(table.remove(&file.path)));
+                let path = format!("c{index}-{number}");
+                copies.insert(path.clone(), most);
+                table.add(0, FileFacts { is_copy: true, row_groups, sequence: index as i64, ..file(&path, group.bytes()) });
+            }
+        }
+        let waiting = table.partitions().flat_map(|(_, files)| files).filter(|file| file.weight() < options.large_enough()).count();
+        prop_assert!(waiting <= options.tiers() as usize * (min_input_files - 1) + 1, "{} files wait", waiting);
+    }
+}

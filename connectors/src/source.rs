@@ -74,6 +74,11 @@ pub trait SplitEnumerator: Send + fmt::Debug {
     /// Transient ones may be retried by calling again.
     async fn frontier(&mut self) -> Result<Frontier, ConnectorError>;
 
+    /// Returns when there is reason to ask for the frontier before the usual time; never, if the source has no way to know. Cancel safe.
+    async fn news(&mut self) {
+        std::future::pending().await
+    }
+
     /// Looks whether the splits of `cut`, which have been read up to it, are still those whose incarnations it names. Asked between the last
     /// row of an epoch and its checkpoint, so that rows of another split of the same name are never committed as the old one's.
     ///

@@ -178,6 +178,7 @@ impl Watch {
                     Some(request) => self.answer(request).await,
                     None => return Ok(()),
                 },
+                () = self.enumerator.news(), if !away => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }

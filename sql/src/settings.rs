@@ -11,11 +11,14 @@ use std::time::Duration;
 
 use weir_base::options::{OptionBag, OptionDecl, Position, Problem, Problems, ValueType, closest};
 use weir_base::secret::shown;
+use weir_connectors::iceberg::{READ_OPTIONS, STREAM_OPTIONS, is_streaming};
 use weir_fs::aliases::{is_alias_key, problem_of_alias_key};
 
 use crate::plan::JobSettings;
 pub use keys::SETTINGS;
-use keys::{DIR, FOREIGN, FROM, HINTS, INTERVAL, NAME, NO_EFFECT, NOT_NULL, OWNED, PARALLELISM, RETAINED, RUNTIME_MODE, TIMEOUT, TO, VALIDATION};
+use keys::{
+    DIR, FOREIGN, FROM, HINTS, INTERVAL, NAME, NO_EFFECT, NOT_NULL, OWNED, PARALLELISM, READING, RETAINED, RUNTIME_MODE, TIMEOUT, TO, VALIDATION,
+};
 
 /// What CREATE TABLE does about wrong options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,6 +144,25 @@ impl Settings {
 
     pub(crate) fn not_null(&self) -> NotNull {
         if self.bag().choice(&NOT_NULL) == Some("DROP") { NotNull::Drop } else { NotNull::Error }
+    }
+
+    /// The options of a read of an Iceberg table, with those that SET gives as defaults behind them: of streams only to a job, which reads
+    /// what is said to be one as a stream.
+    pub(crate) fn reading(&self, options: &OptionBag, job: bool) -> OptionBag {
+        let mut reading = options.clone();
+        let set = self.all();
+        let default = |key: &str| set.get(format!("{READING}{key}").as_str()).map(|value| (value.text.clone(), value.position));
+        let fill = |reading: &mut OptionBag, decls: &[OptionDecl]| {
+            for decl in decls.iter().filter(|decl| !options.contains(decl.key)) {
+                if let Some((value, position)) = default(decl.key) {
+                    reading.insert(decl.key, value, position);
+                }
+            }
+        };
+        fill(&mut reading, READ_OPTIONS);
+        let mut streaming = reading.clone();
+        fill(&mut streaming, STREAM_OPTIONS);
+        if job && is_streaming(&streaming) || is_streaming(options) { streaming } else { reading }
     }
 
     /// The settings of a job, Weir's defaults filled in.
@@ -356,6 +378,31 @@ mod tests {
         for part in ["Configuration file 'weir.toml': unknown key 'pipeline.nam'", "Alias 's3'", "'often' is not a duration"] {
             assert!(problems.contains(part), "{part} not in {problems}");
         }
+    }
+
+    #[test]
+    fn options_of_reads_that_are_set_stand_behind_those_of_a_hint() {
+        let mut settings = Settings::default();
+        for (key, value) in [("streaming", "true"), ("monitor-interval", "1 s"), ("split-size", "1 mb")] {
+            assert_eq!(settings.set(&format!("connector.iceberg.{key}"), value, None), Ok(vec![]));
+        }
+        let told = text(settings.set("connector.iceberg.monitor-intervall", "1 s", None));
+        assert!(told.contains("Did you mean 'connector.iceberg.monitor-interval'?"), "{told}");
+        assert!(text(settings.set("connector.iceberg.streaming", "yes", None)).contains("is not a boolean"));
+        let hint = |pairs: &[(&str, &str)]| {
+            let mut bag = OptionBag::new("Table 't'");
+            pairs.iter().for_each(|(key, value)| bag.insert(*key, *value, None));
+            bag
+        };
+        let read = |pairs: &[(&str, &str)], job| {
+            let options = settings.reading(&hint(pairs), job);
+            let all: BTreeMap<String, String> = options.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+            all.into_iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(read(&[], true), "monitor-interval=1 s split-size=1 mb streaming=true");
+        assert_eq!(read(&[("monitor-interval", "2 s")], true), "monitor-interval=2 s split-size=1 mb streaming=true");
+        assert_eq!(read(&[("streaming", "false")], true), "split-size=1 mb streaming=false");
+        assert_eq!(read(&[], false), "split-size=1 mb", "a query reads a table as it is");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use weir_catalog::lake::{LakeCatalog, LakeTable, TableId};
 use weir_catalog::marker::Marker;
 use weir_fs::FileSystems;
 
+use super::stream::announce;
 use super::write::{WrittenFile, file_system_error, store_error};
 use crate::error::ConnectorError;
 use crate::sink::{Committable, Committed, SinkCommit, SinkCommitter, TargetState};
@@ -110,6 +111,7 @@ impl SinkCommitter for IcebergCommitter {
             replaced: None,
         };
         let done = self.table.append(&append).await.map_err(catalog_error)?;
+        announce(&append.table_uuid);
         tracing::debug!(table = %self.id, epoch, snapshot = done.snapshot_id, files = append.files.len(), already = done.already, "committed");
         Ok(Committed { already: done.already, snapshot: done.snapshot_id.to_string(), retries: done.retries })
     }

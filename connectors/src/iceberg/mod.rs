@@ -17,8 +17,8 @@ mod write;
 
 pub use committer::IcebergCommitter;
 pub use metadata_tables::{MetadataTable, MetadataTableError};
-pub use read::{IcebergScan, NestedPruning, READ_OPTIONS, physical_rules};
-pub use stream::{IcebergStream, STREAM_OPTIONS, StreamError, is_streaming};
+pub use read::{IcebergScan, NestedPruning, READ_OPTIONS, physical_rules, row_limit};
+pub use stream::{IcebergStream, ROW_KIND, STREAM_OPTIONS, StreamError, is_streaming, tells_changes};
 pub use weir_catalog::properties::TABLE_PROPERTIES;
 pub use with::{CONNECTOR_OPTIONS, TableLink, TableWith};
 pub use write::{IcebergSink, WRITE_OPTIONS};

@@ -116,6 +116,24 @@ fn orders(ids: std::ops::Range<i64>) -> RecordBatch {
     RecordBatch::try_new(Arc::new(self::columns()), columns).expect("batch")
 }
 
+/// Rows whose `kind` is 128 letters that no encoding makes much smaller.
+pub(in crate::iceberg) fn noise(ids: std::ops::Range<i64>) -> RecordBatch {
+    let text = |id: i64| {
+        (0..8_u64)
+            .map(|word| {
+                format!(
+                    "{:016x}",
+                    (id.unsigned_abs() * 8 + word + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).wrapping_mul(0xBF58_476D_1CE4_E5B9)
+                )
+            })
+            .collect::<String>()
+    };
+    let rows = orders(ids.clone());
+    let mut columns = rows.columns().to_vec();
+    columns[1] = Arc::new(StringArray::from_iter_values(ids.map(text)));
+    RecordBatch::try_new(rows.schema(), columns).expect("batch")
+}
+
 async fn epoch(sink: &IcebergSink, epoch: u64, batches: &[RecordBatch]) -> Vec<Committable> {
     let context = WriterContext {
         job: "job".to_owned(),
@@ -140,6 +158,13 @@ fn cut(offset: i64) -> BTreeMap<String, Cut> {
 }
 
 pub(in crate::iceberg) async fn commit(sink: &IcebergSink, number: u64, from: i64, to: i64) -> (SinkCommit, Committed) {
+    commit_rows(sink, number, &[orders(from..to)]).await
+}
+
+/// Commits rows whose ids follow each other.
+pub(in crate::iceberg) async fn commit_rows(sink: &IcebergSink, number: u64, batches: &[RecordBatch]) -> (SinkCommit, Committed) {
+    let ids = || batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values());
+    let (from, to) = (ids().min().copied().expect("rows"), ids().max().expect("rows") + 1);
     let committer = sink.committer().expect("committer");
     let commit = SinkCommit {
         incarnation: committer.state("job", "s").await.expect("state").incarnation,
@@ -148,7 +173,7 @@ pub(in crate::iceberg) async fn commit(sink: &IcebergSink, number: u64, from: i6
         from: cut(from),
         to: cut(to),
         gaps: Vec::new(),
-        committables: epoch(sink, number, &[orders(from..to)]).await,
+        committables: epoch(sink, number, batches).await,
     };
     let committed = committer.commit("job", "s", number, &commit).await.expect("commits");
     (commit, committed)

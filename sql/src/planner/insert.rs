@@ -31,19 +31,32 @@ pub(crate) async fn plan_insert(
     before: &[PlannedInsert],
 ) -> Result<(PlannedInsert, Planned), SqlError> {
     let target = scope.table(&insert.target);
-    let Target { sink, suffix, columns } = open_sink(planning, insert, &target).await?;
+    let Target { sink, suffix, columns, uuid } = open_sink(planning, insert, &target).await?;
     let mut planned = plan_query(planning, &insert.query, scope).await?;
     if let Some(what) = streaming::first_unsupported(&planned.plan) {
         let problem = Problem::new(NOT_YET, format!("INSERT INTO '{target}'"), format!("{what} over a stream is not supported yet."));
         let hint = "A streaming INSERT can project, filter, cast, call scalar functions and UNNEST.";
         return Err(problem.hint(hint).at(Some(insert.query.position)).into());
     }
-    if streaming::reads_stream_of(&planned.plan, &target) {
-        let what = "it reads the stream of its own target: every row that it writes would come back to it, for ever.";
-        return Err(Problem::new(PLAN, format!("INSERT INTO '{target}'"), what).at(Some(insert.query.position)).into());
-    }
     planned.plan = fit(planning, planned.plan, insert.query.position, &columns, &target, &sink.schema())?;
     let query = optimise(&planned, &format!("INSERT INTO '{target}'"), insert.query.position)?;
+    if let Some((table, kind)) = streaming::blind_to_changes(&query) {
+        let what = format!("it reads the changes of '{table}' and does not look at '{kind}': rows that were removed would come as new ones.");
+        let hint = format!("Select '{kind}' into a column of the target, or filter by it: WHERE {kind} = '+I'.");
+        return Err(Problem::new(PLAN, format!("INSERT INTO '{target}'"), what).hint(hint).at(Some(insert.query.position)).into());
+    }
+    planning.circles.push((uuid, streaming::tables_followed(&query)));
+    if let Some(number) = streaming::first_in_a_circle(&planning.circles) {
+        let first = before.get(number).map_or(&target, |insert| &insert.target);
+        let what = if *first == target {
+            "it reads the stream of its own target: every row that it writes would come back to it, for ever.".to_owned()
+        } else {
+            format!(
+                "with it the rows of '{first}' come back to '{first}', for ever: the INSERTs of the job read the streams of each other's targets."
+            )
+        };
+        return Err(Problem::new(PLAN, format!("INSERT INTO '{target}'"), what).at(Some(insert.query.position)).into());
+    }
     Ok((PlannedInsert { sink_id: sink_id(&target.table, &suffix, before), target, sink, query }, planned))
 }
 
@@ -62,11 +75,14 @@ struct Target {
     suffix: String,
     /// The columns that the query fills, in its order; empty for all of the sink.
     columns: Vec<(String, Position)>,
+    /// Of a table in a lake.
+    uuid: Option<String>,
 }
 
 async fn open_sink(planning: &mut Planning<'_>, insert: &Insert, target: &TablePath) -> Result<Target, SqlError> {
     let session = planning.session;
     let mut columns = insert.columns.clone();
+    let mut uuid = None;
     let (sink, suffix) = match find(session, target, insert.target.position).await? {
         Found::View(_) => {
             let problem = Problem::new(NOT_YET, format!("View '{target}'"), "a view cannot be the target of an INSERT.");
@@ -79,6 +95,7 @@ async fn open_sink(planning: &mut Planning<'_>, insert: &Insert, target: &TableP
                 if columns.is_empty() {
                     columns = table.def.sink_schema().fields().iter().map(|field| (field.name().clone(), insert.target.position)).collect();
                 }
+                uuid = Some(found.metadata.uuid().to_string());
                 open_iceberg(planning, &link.catalog, &found, &link.writing(target, &insert.hint))?
             }
             None => {
@@ -88,9 +105,12 @@ async fn open_sink(planning: &mut Planning<'_>, insert: &Insert, target: &TableP
                 (value, String::new())
             }
         },
-        Found::Lake(lake, table) => open_iceberg(planning, &lake.catalog, &table, &hint_bag(target, Some(&insert.hint)))?,
+        Found::Lake(lake, table) => {
+            uuid = Some(table.metadata.uuid().to_string());
+            open_iceberg(planning, &lake.catalog, &table, &hint_bag(target, Some(&insert.hint)))?
+        }
     };
-    Ok(Target { sink, suffix, columns })
+    Ok(Target { sink, suffix, columns, uuid })
 }
 
 /// The sink of a table in a lake, and its suffix.

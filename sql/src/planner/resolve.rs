@@ -1,6 +1,6 @@
 //! The tables that a query names: found, opened for what the query is, and made into providers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_schema::Schema;
@@ -12,13 +12,13 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuil
 use datafusion::sql::sqlparser::ast::ExprWithAlias;
 use weir_base::options::{OptionBag, Position, Problem};
 use weir_catalog::{CatalogError, LakeCatalog, LakeTable, TableId};
-use weir_connectors::iceberg::{IcebergScan, IcebergStream, MetadataTable, is_streaming};
+use weir_connectors::iceberg::{IcebergScan, IcebergStream, MetadataTable, ROW_KIND, is_streaming, row_limit, tells_changes};
 use weir_connectors::registry::Role;
 use weir_connectors::source::StreamSource;
 use weir_connectors::table::{ColumnKind, TableDef, TablePath};
 
 use super::state::{StatementTables, statement_state};
-use super::stream_table::StreamProvider;
+use super::stream_table::{LakeStream, StreamProvider};
 use super::{Planned, logical_tables, places, plan_query, time_travel};
 use crate::error::{NOT_YET, SqlError, plan_error};
 use crate::parse::ast::QueryText;
@@ -47,6 +47,8 @@ pub(crate) struct Planning<'a> {
     pub(crate) warnings: Vec<Problem>,
     /// For EXPLAIN: a table that a job would create is planned as it would be.
     pub(crate) only_shown: bool,
+    /// Of each INSERT so far the target and the tables that it follows, by UUID: against rows that come back.
+    pub(crate) circles: Vec<(Option<String>, BTreeSet<String>)>,
     /// Names of views being planned, against a view in itself.
     open_views: Vec<TablePath>,
 }
@@ -64,7 +66,7 @@ pub(crate) enum Found {
 impl<'a> Planning<'a> {
     pub(crate) fn new(session: &'a SessionParts, purpose: Purpose) -> Self {
         let base = session.base.clone();
-        Self { session, base, purpose, sources: Vec::new(), warnings: Vec::new(), only_shown: false, open_views: Vec::new() }
+        Self { session, base, purpose, sources: Vec::new(), warnings: Vec::new(), only_shown: false, circles: Vec::new(), open_views: Vec::new() }
     }
 
     /// The sources met so far, in order.
@@ -181,7 +183,7 @@ impl<'a> Planning<'a> {
         } else {
             let table = self.stream_table(def)?;
             let schema = table.source.schema();
-            let provider: Arc<dyn TableProvider> = Arc::new(StreamProvider { table, schema });
+            let provider: Arc<dyn TableProvider> = Arc::new(StreamProvider { table, schema, lake: None });
             if !has_computed(def) {
                 return Ok(provider);
             }
@@ -238,12 +240,16 @@ impl<'a> Planning<'a> {
         options: &OptionBag,
         at: Position,
     ) -> Result<Arc<dyn TableProvider>, SqlError> {
+        let options = &self.session.settings.reading(options, self.purpose == Purpose::Stream);
         if is_streaming(options) {
             return self.lake_stream(path, catalog, &table, options, at);
         }
         let opened = IcebergScan::open(catalog, &table.id, options)?;
         self.warnings.extend(opened.warnings);
-        Ok(opened.value.provider_of(table)?)
+        let provider: Arc<dyn TableProvider> = opened.value.provider_of(table)?;
+        let Some(rows) = row_limit(options) else { return Ok(provider) };
+        let limited = LogicalPlanBuilder::from(scan(path, provider, at)?).limit(0, Some(rows)).and_then(LogicalPlanBuilder::build);
+        Ok(Arc::new(ViewTable::new(limited.map_err(|error| plan_error(&error, &format!("Table '{path}'"), at))?, None)))
     }
 
     fn lake_stream(
@@ -260,6 +266,7 @@ impl<'a> Planning<'a> {
             return Err(Problem::new(NOT_YET, format!("Table '{path}'"), what).hint(hint).at(Some(at)).into());
         }
         let key = source_key(path, options);
+        let lake = LakeStream { uuid: table.metadata.uuid().to_string(), row_kind: tells_changes(options).then_some(ROW_KIND) };
         let table = match self.known_source(&key) {
             Some(known) => known,
             None => {
@@ -269,7 +276,7 @@ impl<'a> Planning<'a> {
             }
         };
         let schema = table.source.schema();
-        Ok(Arc::new(StreamProvider { table, schema }))
+        Ok(Arc::new(StreamProvider { table, schema, lake: Some(lake) }))
     }
 
     fn known_source(&self, key: &SourceKey) -> Option<StreamTable> {

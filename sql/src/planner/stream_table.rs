@@ -17,6 +17,17 @@ use crate::plan::{LeafFactory, StreamTable};
 pub(crate) struct StreamProvider {
     pub(crate) table: StreamTable,
     pub(crate) schema: SchemaRef,
+    /// What it is a stream of, if of a table in a lake.
+    pub(crate) lake: Option<LakeStream>,
+}
+
+/// The table of a lake that a stream follows.
+#[derive(Debug, Clone)]
+pub(crate) struct LakeStream {
+    /// The table itself, by whatever name, link or alias it was reached.
+    pub(crate) uuid: String,
+    /// A column that says what each row is: a query that does not look at it would take removed rows for added ones.
+    pub(crate) row_kind: Option<&'static str>,
 }
 
 #[async_trait]

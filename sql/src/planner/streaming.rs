@@ -1,5 +1,6 @@
 //! What a streaming INSERT may contain: stateless operators. The rest is refused here, by name, instead of failing in a job.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -32,14 +33,50 @@ pub(crate) fn reads_stream(plan: &LogicalPlan) -> bool {
     walked.unwrap_or(true)
 }
 
-/// Whether a plan reads the stream of the table `path`.
-pub(crate) fn reads_stream_of(plan: &LogicalPlan, path: &TablePath) -> bool {
-    let of_path = |scan: &TableScan| {
-        let provider = source_as_provider(&scan.source).ok();
-        let provider = provider.as_ref().and_then(|provider| (provider.as_ref() as &dyn std::any::Any).downcast_ref::<StreamProvider>());
-        provider.is_some_and(|stream| stream.table.path == *path)
-    };
-    plan.exists(|node| Ok(matches!(node, LogicalPlan::TableScan(scan) if of_path(scan)))).unwrap_or(false)
+/// The tables of lakes whose streams a plan reads, by UUID.
+pub(crate) fn tables_followed(plan: &LogicalPlan) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    each_stream(plan, |stream, _| found.extend(stream.lake.as_ref().map(|lake| lake.uuid.clone())));
+    found
+}
+
+/// A stream of changes in an optimised plan that does not look at what its rows are: the table, and the column to look at.
+pub(crate) fn blind_to_changes(plan: &LogicalPlan) -> Option<(TablePath, &'static str)> {
+    let mut found = None;
+    each_stream(plan, |stream, scan| {
+        let Some(kind) = stream.lake.as_ref().and_then(|lake| lake.row_kind) else { return };
+        if !scan.projected_schema.has_column_with_unqualified_name(kind) {
+            found = Some((stream.table.path.clone(), kind));
+        }
+    });
+    found
+}
+
+/// Whether rows of one of these INSERTs come back to it, over others perhaps. Each is the target and the tables that it follows, by UUID.
+pub(crate) fn first_in_a_circle(inserts: &[(Option<String>, BTreeSet<String>)]) -> Option<usize> {
+    inserts.iter().position(|(target, followed)| {
+        let mut behind: BTreeSet<&String> = followed.iter().collect();
+        let mut open: Vec<&String> = behind.iter().copied().collect();
+        while let Some(uuid) = open.pop() {
+            let writers = inserts.iter().filter(|(target, _)| target.as_ref() == Some(uuid));
+            open.extend(writers.flat_map(|(_, followed)| followed).filter(|next| behind.insert(next)));
+        }
+        target.as_ref().is_some_and(|target| behind.contains(target))
+    })
+}
+
+fn each_stream(plan: &LogicalPlan, mut act: impl FnMut(&StreamProvider, &TableScan)) {
+    let walked = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Ok(provider) = source_as_provider(&scan.source)
+            && let Some(stream) = (provider.as_ref() as &dyn std::any::Any).downcast_ref::<StreamProvider>()
+        {
+            act(stream, scan);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    // The closure never fails, so neither does the walk.
+    debug_assert!(walked.is_ok(), "a walk without failures");
 }
 
 fn is_stream(scan: &TableScan) -> bool {
@@ -75,4 +112,17 @@ fn subquery(plan: &LogicalPlan) -> Option<&'static str> {
         Ok(TreeNodeRecursion::Continue)
     });
     (walked.is_err() || found.is_break()).then_some("a subquery in an expression")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_circle_over_several_inserts_is_found() {
+        let insert = |target: &str, followed: &[&str]| (Some(target.to_owned()), followed.iter().map(|uuid| (*uuid).to_owned()).collect());
+        assert_eq!(first_in_a_circle(&[insert("b", &["a"]), insert("c", &["b", "a"]), (None, BTreeSet::from(["c".to_owned()]))]), None);
+        assert_eq!(first_in_a_circle(&[insert("b", &["a"]), insert("c", &["x", "c"])]), Some(1));
+        assert_eq!(first_in_a_circle(&[insert("b", &["a"]), insert("c", &["b"]), insert("d", &["c"]), insert("b", &["d"])]), Some(1));
+    }
 }

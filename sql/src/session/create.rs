@@ -275,7 +275,11 @@ impl Session {
             temporary: view.temporary,
         };
         let mut planning = Planning::new(&self.parts, Purpose::Batch);
-        plan_view(&mut planning, &new).await?;
+        if let Err(wrong) = plan_view(&mut planning, &new).await {
+            // A view of streams is for jobs only.
+            planning = Planning::new(&self.parts, Purpose::Stream);
+            plan_view(&mut planning, &new).await.map_err(|_| wrong)?;
+        }
         warnings.append(&mut planning.warnings);
         if let Some(logical) = &new.logical {
             logical_tables::check(&self.parts, &new, logical).await?;

@@ -57,6 +57,12 @@ const RESTART: OptionDecl = OptionDecl::new(
 .default("exponential-delay")
 .deprecated(&["restart-strategy"]);
 
+/// What keys begin with that are defaults of options of reads of Iceberg tables.
+pub(super) const READING: &str = "connector.iceberg.";
+const READS: &str = "Default of the option of that name for all reads of Iceberg tables; a hint wins over it.";
+const STREAMS: &str = "Default of the option of that name for all streams over Iceberg tables; a hint wins over it.";
+const ANY: ValueType = ValueType::Integer { min: -1, max: i64::MAX };
+
 /// Every SET key that Weir acts on.
 pub const SETTINGS: &[OptionDecl] = &[
     NAME,
@@ -102,6 +108,23 @@ pub const SETTINGS: &[OptionDecl] = &[
         "Whether the job may write into a table that holds rows which a job of another name read from the same splits.",
     )
     .default("false"),
+    OptionDecl::new(
+        "connector.iceberg.streaming",
+        ValueType::Boolean,
+        "Whether INSERTs of a job read Iceberg tables as streams; a hint wins over it. Queries read them as they are.",
+    ),
+    OptionDecl::new("connector.iceberg.monitor-interval", ValueType::Duration, STREAMS),
+    OptionDecl::new("connector.iceberg.starting-strategy", ValueType::String, STREAMS),
+    OptionDecl::new("connector.iceberg.max-planning-snapshot-count", POSITIVE, STREAMS),
+    OptionDecl::new("connector.iceberg.max-allowed-planning-failures", ANY, STREAMS),
+    OptionDecl::new("connector.iceberg.watermark-column", ValueType::String, STREAMS),
+    OptionDecl::new("connector.iceberg.watermark-column-time-unit", ValueType::String, STREAMS),
+    OptionDecl::new("connector.iceberg.split-size", ValueType::MemorySize, READS),
+    OptionDecl::new("connector.iceberg.split-lookback", POSITIVE, READS),
+    OptionDecl::new("connector.iceberg.split-file-open-cost", ValueType::MemorySize, READS),
+    OptionDecl::new("connector.iceberg.limit", ANY, READS),
+    OptionDecl::new("connector.iceberg.include-column-stats", ValueType::Boolean, READS),
+    OptionDecl::new("connector.iceberg.case-sensitive", ValueType::Boolean, READS),
     OptionDecl::new("fs.alias.*", ValueType::String, "Names of one's own for file systems; see the table of scheme aliases."),
     OptionDecl::new("fs.default-scheme", ValueType::String, "Scheme or alias, with an authority perhaps, of paths without scheme.").default("file"),
     OptionDecl::new("fs.request.deadline", ValueType::Duration, "How long a request to a store is tried before its error is final.").default("60 s"),
@@ -204,7 +227,7 @@ pub(super) const NO_EFFECT: &[&str] = &[
 ];
 
 /// Name spaces in which an unknown key is an error.
-pub(super) const OWNED: &[&str] = &["execution.", "table.", "pipeline.", "restart-strategy", "state.", "parallelism.", "fs."];
+pub(super) const OWNED: &[&str] = &["execution.", "table.", "pipeline.", "restart-strategy", "state.", "parallelism.", "fs.", READING];
 /// Name spaces of Flink's processes, which Weir does not have.
 pub(super) const FOREIGN: &[&str] = &[
     "taskmanager.",

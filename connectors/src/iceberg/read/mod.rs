@@ -29,9 +29,9 @@ mod values;
 mod want;
 
 pub(in crate::iceberg) use columns::TableColumns;
-pub(in crate::iceberg) use file_rows::{FileToRead, Wanted, open};
-pub use options::READ_OPTIONS;
-pub(in crate::iceberg) use options::read_options;
+pub(in crate::iceberg) use file_rows::{FileRows, FileToRead, GroupSize, Wanted, row_groups};
+pub use options::{READ_OPTIONS, row_limit};
+pub(in crate::iceberg) use options::{SPLIT_SIZE, pass_over_idle, read_options};
 pub use provider::IcebergScan;
 pub use pruning_rule::{NestedPruning, physical_rules};
 pub(in crate::iceberg) use snapshot::Chosen;

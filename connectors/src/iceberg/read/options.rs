@@ -23,15 +23,51 @@ const AS_OF_TIMESTAMP: OptionDecl = OptionDecl::new(
     "Read what was current at this time, in milliseconds since 1970-01-01 00:00 UTC, in the columns of then. \
      `FOR SYSTEM_TIME AS OF` says the same in SQL.",
 );
-const SPLIT_SIZE: OptionDecl = OptionDecl::new(
+pub(in crate::iceberg) const SPLIT_SIZE: OptionDecl = OptionDecl::new(
     "split-size",
     ValueType::MemorySize,
     "Files beyond this size are read in several parts at the same time. It is less where that keeps all partitions of a query busy.",
 )
 .default("128 mb");
 
+const LIMIT: OptionDecl =
+    OptionDecl::new("limit", ValueType::Integer { min: -1, max: i64::MAX }, "Rows to read at most; -1: all. Which ones is open. Not for a stream.")
+        .default("-1");
+const SPLIT_LOOKBACK: OptionDecl = OptionDecl::new(
+    "split-lookback",
+    ValueType::Integer { min: 1, max: 2_147_483_647 },
+    "Known to Flink. Has no effect: the largest pieces of files are dealt out first, each to whom has least.",
+);
+const SPLIT_OPEN_COST: OptionDecl =
+    OptionDecl::new("split-file-open-cost", ValueType::MemorySize, "Known to Flink. Has no effect: files are dealt out by their sizes alone.");
+const INCLUDE_STATS: OptionDecl =
+    OptionDecl::new("include-column-stats", ValueType::Boolean, "Known to Flink. Has no effect: what needs metrics of files reads them.");
+const CASE_SENSITIVE: OptionDecl =
+    OptionDecl::new("case-sensitive", ValueType::Boolean, "Known to Flink. Names of columns are told apart by case always.");
+
 /// Options that a hint may carry when a table is read in a batch query.
-pub const READ_OPTIONS: &[OptionDecl] = &[BRANCH, TAG, SNAPSHOT_ID, AS_OF_TIMESTAMP, SPLIT_SIZE];
+pub const READ_OPTIONS: &[OptionDecl] =
+    &[BRANCH, TAG, SNAPSHOT_ID, AS_OF_TIMESTAMP, SPLIT_SIZE, LIMIT, SPLIT_LOOKBACK, SPLIT_OPEN_COST, INCLUDE_STATS, CASE_SENSITIVE];
+
+/// The most rows that a read may give, if there is a bound.
+#[must_use]
+pub fn row_limit(options: &OptionBag) -> Option<usize> {
+    options.peek(LIMIT.key).and_then(|limit| limit.trim().parse().ok())
+}
+
+/// Takes options out of the bag that Flink's reader knows and ours has no use for; tells of those that ask for something.
+pub(in crate::iceberg) fn pass_over_idle(bag: &mut OptionBag) {
+    for decl in [SPLIT_LOOKBACK, SPLIT_OPEN_COST, INCLUDE_STATS, CASE_SENSITIVE].iter().filter(|decl| bag.contains(decl.key)).collect::<Vec<_>>() {
+        let asks = match decl.ty {
+            ValueType::Boolean => bag.boolean(decl).is_some_and(|value| value != (decl.key == CASE_SENSITIVE.key)),
+            ValueType::MemorySize => bag.bytes(decl).is_some(),
+            _ => bag.integer(decl).is_some(),
+        };
+        if asks {
+            bag.warn("OPT-008", decl.key, format!("'{}' has no effect here.", decl.key));
+        }
+    }
+}
 
 /// What the options of a read say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +107,8 @@ impl ReadOptions {
         let snapshot = hints.integer(&SNAPSHOT_ID).map(Version::Snapshot);
         let time = hints.integer(&AS_OF_TIMESTAMP).map(Version::Time);
         let split_size = hints.bytes(&SPLIT_SIZE).filter(|bytes| *bytes > 0);
+        hints.integer(&LIMIT);
+        pass_over_idle(&mut hints);
         pass_over(&mut hints);
         let known: Vec<&OptionDecl> = READ_OPTIONS.iter().chain(STREAM_OPTIONS).collect();
         let warnings = hints.finish("iceberg", &known, &[("iceberg sink", WRITE_OPTIONS)])?;

@@ -4,40 +4,57 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use tokio::sync::watch;
+use weir_base::{Classified, ErrorKind};
 use weir_catalog::lake::LakeTable;
 
 use super::history::{Known, since};
+use super::news::listen;
 use super::place::Place;
-use super::planned::plan;
+use super::planned::Planner;
 use super::shared::Shared;
 use crate::error::ConnectorError;
 use crate::source::{Cut, Frontier, Gaps, SplitEnumerator, SplitId, SplitPosition};
 
-/// What a stream reads, as the incarnation of its splits: the table, and the snapshot that it began to read whole.
+/// The shortest wait between two looks at the catalog.
+const SHORTEST: Duration = Duration::from_millis(20);
+
+/// What a stream reads, as the incarnation of its splits: the table, the snapshot that it began to read whole, and how files are cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Lineage {
     pub(super) uuid: String,
     pub(super) scan: Option<i64>,
+    /// Files of more bytes are cut into pieces; none if no file is.
+    pub(super) piece: Option<u64>,
 }
 
 impl fmt::Display for Lineage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.scan {
-            Some(scan) => write!(f, "{}@{scan}", self.uuid),
-            None => f.write_str(&self.uuid),
+        f.write_str(&self.uuid)?;
+        if let Some(scan) = self.scan {
+            write!(f, "@{scan}")?;
+        }
+        match self.piece {
+            Some(piece) => write!(f, "/{piece}"),
+            None => Ok(()),
         }
     }
 }
 
 impl Lineage {
     fn parse(text: &str) -> Option<Self> {
-        match text.split_once('@') {
-            Some((uuid, scan)) => Some(Self { uuid: uuid.to_owned(), scan: Some(scan.parse().ok()?) }),
-            None => Some(Self { uuid: text.to_owned(), scan: None }),
-        }
+        let (text, piece) = match text.split_once('/') {
+            Some((text, piece)) => (text, Some(piece.parse().ok()?)),
+            None => (text, None),
+        };
+        let (uuid, scan) = match text.split_once('@') {
+            Some((uuid, scan)) => (uuid, Some(scan.parse().ok()?)),
+            None => (text, None),
+        };
+        Some(Self { uuid: uuid.to_owned(), scan, piece })
     }
 }
 
@@ -49,9 +66,29 @@ pub(super) struct LakeEnumerator {
     lineage: Lineage,
     known: Known,
     splits: Vec<Split>,
-    /// Snapshots of the last look that are not planned yet are in it.
+    /// The table as of the last look, while it has snapshots that are not planned yet.
     table: Option<LakeTable>,
+    /// Where its metadata was at the last look.
+    seen: Option<String>,
     looked: Option<Instant>,
+    news: watch::Receiver<u64>,
+    patience: Patience,
+}
+
+/// How many failures in a row are waited out.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// Less than none: all.
+    allowed: i64,
+    failed: i64,
+}
+
+impl Patience {
+    /// Notes a failure; false if it was one too many.
+    fn lasts(&mut self) -> bool {
+        self.failed += 1;
+        self.allowed < 0 || self.failed <= self.allowed
+    }
 }
 
 /// What is known of a split's positions.
@@ -87,18 +124,22 @@ impl LakeEnumerator {
         }
         let next = splits.iter().map(|split| Place::of_offset(split.floor).sequence).min().unwrap_or_default();
         let known = Known { next, last: None, scan: lineage.scan };
-        Ok(Self { shared, start, lineage, known, splits, table: None, looked: None })
+        let news = listen(&shared.uuid);
+        let patience = Patience { allowed: shared.options.failures, failed: 0 };
+        Ok(Self { shared, start, lineage, known, splits, table: None, seen: None, looked: None, news, patience })
     }
 
     /// Loads the table again if that is due.
     async fn look(&mut self) -> Result<(), ConnectorError> {
-        if self.looked.is_some_and(|looked| looked.elapsed() < self.shared.options.interval) {
+        let told = self.news.has_changed().unwrap_or(false);
+        if !told && self.looked.is_some_and(|looked| looked.elapsed() < self.shared.options.interval) {
             return Ok(());
         }
+        self.news.mark_unchanged();
         let table = self.shared.load().await?;
         self.looked = Some(Instant::now());
-        let seen = self.table.as_ref().is_some_and(|seen| seen.metadata_location == table.metadata_location);
-        if !seen {
+        if self.seen.as_ref() != Some(&table.metadata_location) {
+            self.seen = Some(table.metadata_location.clone());
             self.table = Some(table);
         }
         Ok(())
@@ -108,13 +149,19 @@ impl LakeEnumerator {
     async fn plan(&mut self) -> Result<(), ConnectorError> {
         let Some(table) = &self.table else { return Ok(()) };
         let options = &self.shared.options;
-        let steps = since(&table.metadata, &options.branch, self.known, options.skip_overwrites).map_err(|why| self.shared.refused(&why))?;
+        let steps = since(&table.metadata, &options.branch, self.known, options.overwrites).map_err(|why| self.shared.refused(&why))?;
+        let planner = Planner {
+            name: &self.shared.name,
+            file_systems: self.shared.catalog.file_systems(),
+            splits: self.splits.len(),
+            piece: self.lineage.piece.unwrap_or(u64::MAX),
+        };
         for step in steps {
             let unread = self.splits.iter().map(|split| split.runs.len()).max().unwrap_or_default();
             if unread >= options.snapshots_at_once {
                 return Ok(());
             }
-            let planned = Arc::new(plan(&self.shared.name, table, &step, self.splits.len()).await?);
+            let planned = Arc::new(planner.plan(table, &step).await?);
             tracing::debug!(table = self.shared.name, snapshot = step.snapshot().snapshot_id(), sequence = planned.sequence, "snapshot planned");
             let behind = self.shared.offset(Place::start_of(planned.sequence + 1))?;
             for (number, split) in self.splits.iter_mut().enumerate() {
@@ -129,7 +176,29 @@ impl LakeEnumerator {
             self.known.last = Some(step.snapshot().snapshot_id());
             self.shared.keep(planned);
         }
+        self.table = None;
         Ok(())
+    }
+
+    /// Looks and plans. A failure that may pass is told as one as long as the options allow; then it ends the attempt, and the job's restart
+    /// strategy decides.
+    async fn advance(&mut self) -> Result<(), ConnectorError> {
+        let advanced = match self.look().await {
+            Ok(()) => self.plan().await,
+            error => error,
+        };
+        match advanced {
+            Ok(()) => {
+                self.patience.failed = 0;
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::Transient && !self.patience.lasts() => {
+                let Patience { allowed, failed } = self.patience;
+                let what = format!("table {}: its snapshots could not be planned {failed} times in a row: {error}", self.shared.name);
+                Err(ConnectorError::new(ErrorKind::Conflict, format!("{what}. 'max-allowed-planning-failures' allows {allowed}")).with_source(error))
+            }
+            error => error,
+        }
     }
 
     fn position(&self, offset: i64) -> SplitPosition {
@@ -160,13 +229,22 @@ impl SplitEnumerator for LakeEnumerator {
     }
 
     async fn frontier(&mut self) -> Result<Frontier, ConnectorError> {
-        self.look().await?;
-        self.plan().await?;
+        self.advance().await?;
         Ok(Frontier {
             ends: self.splits.iter().map(|split| (split.id.clone(), self.position(split.end))).collect(),
             gaps: self.splits.iter().map(|split| (split.id.clone(), split.gaps())).collect(),
             ..Frontier::default()
         })
+    }
+
+    async fn news(&mut self) {
+        let interval = self.shared.options.interval;
+        let left = self.looked.map_or(Duration::ZERO, |looked| interval.saturating_sub(looked.elapsed())).max(SHORTEST);
+        tokio::select! {
+            // An error means that nobody will ever tell of anything: the time decides.
+            Ok(()) = self.news.changed() => self.news.mark_changed(),
+            () = tokio::time::sleep(left) => {}
+        }
     }
 
     /// Every file that is read was named by the table with the UUID of the cut.
@@ -192,10 +270,21 @@ mod tests {
 
     #[test]
     fn what_a_stream_reads_is_told_and_understood() {
-        for lineage in [Lineage { uuid: "u-1".to_owned(), scan: None }, Lineage { uuid: "u-1".to_owned(), scan: Some(77) }] {
+        for (scan, piece) in [(None, None), (Some(77), None), (None, Some(128)), (Some(77), Some(128))] {
+            let lineage = Lineage { uuid: "u-1".to_owned(), scan, piece };
             assert_eq!(Lineage::parse(&lineage.to_string()), Some(lineage));
         }
-        assert_eq!(Lineage::parse("u@x"), None);
+        assert_eq!((Lineage::parse("u@x"), Lineage::parse("u/x")), (None, None));
+    }
+
+    #[test]
+    fn as_many_failures_in_a_row_as_are_allowed_are_waited_out() {
+        let lasts = |allowed| {
+            let mut patience = Patience { allowed, failed: 0 };
+            (0..4).map(|_| patience.lasts()).collect::<Vec<_>>()
+        };
+        assert_eq!((lasts(2), lasts(0)), (vec![true, true, false, false], vec![false; 4]));
+        assert_eq!(lasts(-1), [true; 4]);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use iceberg::spec::{Operation, SnapshotRef, TableMetadata};
 
-use super::options::Begin;
+use super::changes::ROW_KIND;
+use super::options::{Begin, Overwrites};
 use super::place::Place;
 
 /// Why a stream cannot go on, in words for the user.
@@ -15,6 +16,8 @@ pub(super) enum Step {
     Scan(SnapshotRef),
     /// What it added.
     Added(SnapshotRef),
+    /// What it removed and what it added.
+    Changed(SnapshotRef),
     /// It added nothing, or rows that were there before.
     Nothing(SnapshotRef),
 }
@@ -22,7 +25,7 @@ pub(super) enum Step {
 impl Step {
     pub(super) fn snapshot(&self) -> &SnapshotRef {
         match self {
-            Self::Scan(snapshot) | Self::Added(snapshot) | Self::Nothing(snapshot) => snapshot,
+            Self::Scan(snapshot) | Self::Added(snapshot) | Self::Changed(snapshot) | Self::Nothing(snapshot) => snapshot,
         }
     }
 }
@@ -69,7 +72,7 @@ pub(super) fn beginning(metadata: &TableMetadata, branch: &str, begin: &Begin) -
 }
 
 /// What has come since, in order of the commits.
-pub(super) fn since(metadata: &TableMetadata, branch: &str, known: Known, skip_overwrites: bool) -> Result<Vec<Step>, Trouble> {
+pub(super) fn since(metadata: &TableMetadata, branch: &str, known: Known, overwrites: Overwrites) -> Result<Vec<Step>, Trouble> {
     let chain = chain(metadata, branch)?;
     if let Some(gone) = rolled_back(metadata, &chain, known) {
         return Err(format!(
@@ -91,19 +94,20 @@ pub(super) fn since(metadata: &TableMetadata, branch: &str, known: Known, skip_o
             oldest(&chain)
         ));
     }
-    new.into_iter().rev().map(|snapshot| step(snapshot, known.scan, skip_overwrites)).collect()
+    new.into_iter().rev().map(|snapshot| step(snapshot, known.scan, overwrites)).collect()
 }
 
-fn step(snapshot: &SnapshotRef, scan: Option<i64>, skip_overwrites: bool) -> Result<Step, Trouble> {
+fn step(snapshot: &SnapshotRef, scan: Option<i64>, overwrites: Overwrites) -> Result<Step, Trouble> {
     if scan == Some(snapshot.snapshot_id()) {
         return Ok(Step::Scan(snapshot.clone()));
     }
-    match snapshot.summary().operation {
-        Operation::Append => Ok(Step::Added(snapshot.clone())),
-        Operation::Replace => Ok(Step::Nothing(snapshot.clone())),
-        Operation::Overwrite | Operation::Delete if skip_overwrites => Ok(Step::Nothing(snapshot.clone())),
-        Operation::Overwrite | Operation::Delete => Err(format!(
-            "snapshot {} overwrites or deletes rows, which a stream of added rows cannot tell. To pass over such snapshots, with all that they add, set \
+    match (&snapshot.summary().operation, overwrites) {
+        (Operation::Append, _) => Ok(Step::Added(snapshot.clone())),
+        (Operation::Replace, _) | (Operation::Overwrite | Operation::Delete, Overwrites::PassOver) => Ok(Step::Nothing(snapshot.clone())),
+        (Operation::Overwrite | Operation::Delete, Overwrites::Tell) => Ok(Step::Changed(snapshot.clone())),
+        (Operation::Overwrite | Operation::Delete, Overwrites::Refuse) => Err(format!(
+            "snapshot {} overwrites or deletes rows, which a stream of added rows cannot tell. To read such snapshots as changes, with the rows that they \
+             remove, set 'streaming.overwrite-as-changes' = 'true' and select '{ROW_KIND}'; to pass over them, with all that they add, set \
              'streaming.skip-overwrite-snapshots' = 'true'",
             snapshot.snapshot_id()
         )),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use weir_base::options::{OptionBag, OptionDecl, Problem, Problems, ValueType, parse_boolean};
 
-use crate::iceberg::read::READ_OPTIONS;
+use crate::iceberg::read::{READ_OPTIONS, SPLIT_SIZE, pass_over_idle};
 use crate::iceberg::write::WRITE_OPTIONS;
 use crate::registry::Opened;
 
@@ -51,6 +51,31 @@ const SKIP_OVERWRITES: OptionDecl = OptionDecl::new(
     "Whether a stream passes over snapshots that overwrite or delete rows, with all that they add. Without it they stop the job.",
 )
 .default("false");
+const AS_CHANGES: OptionDecl = OptionDecl::new(
+    "streaming.overwrite-as-changes",
+    ValueType::Boolean,
+    "Whether a stream reads snapshots that overwrite or delete rows as changes: it gets the columns `_row_kind` (`+I`, `-D`) and `_commit_sequence`, and the \
+     query must look at the first. For tables whose writers replace whole files.",
+)
+.default("false");
+const MAX_FAILURES: OptionDecl = OptionDecl::new(
+    "max-allowed-planning-failures",
+    ValueType::Integer { min: -1, max: 2_147_483_647 },
+    "How many times in a row a stream may fail to look for snapshots or to plan them, for reasons that may pass. After one more the job's restart strategy \
+     decides; -1: it waits without end.",
+)
+.default("3");
+const WATERMARK_COLUMN: OptionDecl = OptionDecl::new(
+    "watermark-column",
+    ValueType::String,
+    "Column of a stream's watermarks. Has no effect yet: no streaming INSERT waits for watermarks.",
+);
+const WATERMARK_UNIT: OptionDecl = OptionDecl::new(
+    "watermark-column-time-unit",
+    ValueType::Enum(&["NANOSECONDS", "MICROSECONDS", "MILLISECONDS", "SECONDS", "MINUTES", "HOURS", "DAYS"]),
+    "Unit of a watermark column of whole numbers. Has no effect yet.",
+)
+.default("MICROSECONDS");
 const PARALLELISM: OptionDecl = OptionDecl::new(
     "scan.parallelism",
     ValueType::Integer { min: 1, max: 32_768 },
@@ -59,11 +84,25 @@ const PARALLELISM: OptionDecl = OptionDecl::new(
 const BRANCH: OptionDecl = OptionDecl::new("branch", ValueType::String, "Branch to read.").default("main");
 
 /// Options that make and shape a streaming read, in a hint or in WITH.
-pub const STREAM_OPTIONS: &[OptionDecl] =
-    &[STREAMING, MONITOR_INTERVAL, STRATEGY, START_ID, START_TAG, START_TIME, MAX_SNAPSHOTS, SKIP_OVERWRITES, PARALLELISM];
+pub const STREAM_OPTIONS: &[OptionDecl] = &[
+    STREAMING,
+    MONITOR_INTERVAL,
+    STRATEGY,
+    START_ID,
+    START_TAG,
+    START_TIME,
+    MAX_SNAPSHOTS,
+    MAX_FAILURES,
+    SKIP_OVERWRITES,
+    AS_CHANGES,
+    PARALLELISM,
+    WATERMARK_COLUMN,
+    WATERMARK_UNIT,
+];
 
 /// What a batch read may be told and a stream not.
 const BATCH_ONLY: &[&str] = &["snapshot-id", "as-of-timestamp", "tag", "end-snapshot-id", "end-tag"];
+const LIMIT: &str = "limit";
 
 /// Where a stream without a checkpoint begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +116,23 @@ pub(super) enum Begin {
     Scan,
 }
 
+/// What a stream does with snapshots that overwrite or delete rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Overwrites {
+    Refuse,
+    PassOver,
+    /// As changes.
+    Tell,
+}
+
+/// What the table says of a stream over it.
+#[derive(Clone, Copy)]
+pub(super) struct OfTable<'a> {
+    /// Size of pieces unless the options say another.
+    pub(super) split_size: Option<u64>,
+    pub(super) has_column: &'a dyn Fn(&str) -> bool,
+}
+
 /// Everything a stream may be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StreamOptions {
@@ -84,14 +140,24 @@ pub(super) struct StreamOptions {
     pub(super) interval: Duration,
     pub(super) branch: String,
     pub(super) snapshots_at_once: usize,
-    pub(super) skip_overwrites: bool,
+    /// Failures in a row that are waited out; less than none: all.
+    pub(super) failures: i64,
+    pub(super) overwrites: Overwrites,
     pub(super) splits: usize,
+    /// Files of more bytes are cut into pieces, unless a checkpoint says otherwise.
+    pub(super) piece: u64,
 }
 
 /// Whether a read is to be a stream. A value that is no Boolean is told when the options are opened.
 #[must_use]
 pub fn is_streaming(options: &OptionBag) -> bool {
     options.peek(STREAMING.key).and_then(parse_boolean).unwrap_or(false)
+}
+
+/// Whether a stream reads overwrites as changes.
+#[must_use]
+pub fn tells_changes(options: &OptionBag) -> bool {
+    options.peek(AS_CHANGES.key).and_then(parse_boolean).unwrap_or(false)
 }
 
 /// Takes the options of a stream out of the bag of a read that is none, with a warning for those that would have had an effect.
@@ -107,7 +173,7 @@ pub(in crate::iceberg) fn pass_over(bag: &mut OptionBag) {
 
 impl StreamOptions {
     /// Pulls and checks everything; `parallelism` is the number of splits unless the options say another.
-    pub(super) fn open(options: &OptionBag, parallelism: usize) -> Result<Opened<Self>, Problems> {
+    pub(super) fn open(options: &OptionBag, table: OfTable<'_>, parallelism: usize) -> Result<Opened<Self>, Problems> {
         let mut bag = options.fresh();
         bag.boolean(&STREAMING);
         let strategy = bag.choice(&STRATEGY).unwrap_or(FROM_LATEST);
@@ -136,22 +202,62 @@ impl StreamOptions {
             bag.error("OPT-006", key, what);
             Begin::Latest
         });
-        for key in BATCH_ONLY.iter().filter(|key| options.contains(key)) {
+        let no_limit = options.peek(LIMIT).is_some_and(|limit| limit.trim() == "-1");
+        if no_limit {
+            bag.string(&OptionDecl::new(LIMIT, ValueType::String, ""));
+        }
+        for key in BATCH_ONLY.iter().chain((!no_limit).then_some(&LIMIT)).filter(|key| options.contains(key)) {
             bag.string(&OptionDecl::new(key, ValueType::String, ""));
             let problem = Problem::new("OPT-006", options.object(), format!("Cannot set {key} option for streaming reader."));
             bag.report(problem.hint("Leave it out, or read the table with 'streaming' = 'false'.").at(options.position(key)));
         }
+        pass_over_idle(&mut bag);
+        watermarks(&mut bag, table);
+        let (pass_over, tell) = (bag.boolean(&SKIP_OVERWRITES).unwrap_or(false), bag.boolean(&AS_CHANGES).unwrap_or(false));
+        if pass_over && tell {
+            let what = format!("Option '{}' and '{}' shouldn't be set together.", SKIP_OVERWRITES.key, AS_CHANGES.key);
+            bag.error("OPT-006", AS_CHANGES.key, what);
+        }
+        let overwrites = match (pass_over, tell) {
+            (_, true) => Overwrites::Tell,
+            (true, false) => Overwrites::PassOver,
+            (false, false) => Overwrites::Refuse,
+        };
+        let said = options.contains(SPLIT_SIZE.key);
+        let size = bag.bytes(&SPLIT_SIZE).filter(|bytes| *bytes > 0);
         let opened = Self {
             begin,
             interval: bag.duration(&MONITOR_INTERVAL).unwrap_or_default(),
             branch: bag.string(&BRANCH).unwrap_or_default(),
             snapshots_at_once: bag.integer(&MAX_SNAPSHOTS).and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX),
-            skip_overwrites: bag.boolean(&SKIP_OVERWRITES).unwrap_or(false),
+            failures: bag.integer(&MAX_FAILURES).unwrap_or_default(),
+            overwrites,
+            piece: table.split_size.filter(|_| !said).or(size).unwrap_or(u64::MAX),
             splits: bag.integer(&PARALLELISM).and_then(|count| usize::try_from(count).ok()).unwrap_or(parallelism).max(1),
         };
         let known: Vec<&OptionDecl> = STREAM_OPTIONS.iter().chain(READ_OPTIONS).collect();
         let warnings = bag.finish("iceberg", &known, &[("iceberg sink", WRITE_OPTIONS)])?;
         Ok(Opened { value: opened, warnings })
+    }
+}
+
+fn watermarks(bag: &mut OptionBag, table: OfTable<'_>) {
+    let column = bag.string(&WATERMARK_COLUMN);
+    let has_unit = bag.contains(WATERMARK_UNIT.key);
+    bag.choice(&WATERMARK_UNIT);
+    match column {
+        Some(column) if !(table.has_column)(&column) => {
+            bag.error("OPT-005", WATERMARK_COLUMN.key, format!("'{}' names column '{column}', which the table does not have.", WATERMARK_COLUMN.key));
+        }
+        Some(_) => {
+            let what = format!("'{}' has no effect yet: no streaming INSERT waits for watermarks.", WATERMARK_COLUMN.key);
+            bag.warn("OPT-008", WATERMARK_COLUMN.key, what);
+        }
+        None if has_unit => {
+            let what = format!("'{}' has no effect without '{}'.", WATERMARK_UNIT.key, WATERMARK_COLUMN.key);
+            bag.warn("OPT-008", WATERMARK_UNIT.key, what);
+        }
+        None => {}
     }
 }
 
@@ -164,7 +270,8 @@ mod tests {
         for (key, value) in options {
             bag.insert(*key, *value, None);
         }
-        StreamOptions::open(&bag, 3)
+        let table = OfTable { split_size: Some(64 << 20), has_column: &|column| column == "ts" };
+        StreamOptions::open(&bag, table, 3)
     }
 
     #[test]
@@ -177,6 +284,44 @@ mod tests {
         assert_eq!(begin(&[("starting-strategy", FROM_TIME), ("start-snapshot-timestamp", "9")]), Begin::Time(9));
         let idle = open(&[("start-snapshot-id", "7")]).unwrap();
         assert_eq!((idle.value.begin, idle.warnings.len(), idle.value.splits), (Begin::Latest, 1, 3));
+    }
+
+    #[test]
+    fn what_flink_knows_and_a_stream_has_no_use_for_is_told() {
+        let idle = [
+            ("split-lookback", "10"),
+            ("split-file-open-cost", "4 mb"),
+            ("include-column-stats", "true"),
+            ("case-sensitive", "false"),
+            ("watermark-column", "ts"),
+        ];
+        let opened = open(&idle).unwrap();
+        let told: Vec<String> = opened.warnings.iter().map(ToString::to_string).collect();
+        for (key, _) in idle {
+            assert!(told.iter().any(|warning| warning.contains(&format!("'{key}'")) && warning.contains("has no effect")), "{key} not in {told:?}");
+        }
+        assert_eq!(open(&[("limit", "-1"), ("case-sensitive", "true")]).unwrap().warnings, Vec::new());
+        let wrong = [("limit", "10"), ("watermark-column", "tz"), ("split-lookback", "0"), ("max-allowed-planning-failures", "-2")];
+        let told = open(&wrong).unwrap_err().to_string();
+        for part in
+            ["Cannot set limit option for streaming reader", "column 'tz'", "'split-lookback' must be", "'max-allowed-planning-failures' must be"]
+        {
+            assert!(told.contains(part), "{part} not in {told}");
+        }
+    }
+
+    #[test]
+    fn overwrites_are_refused_passed_over_or_told() {
+        let (skip, tell) = (("streaming.skip-overwrite-snapshots", "true"), ("streaming.overwrite-as-changes", "true"));
+        let overwrites = |options: &[(&str, &str)]| open(options).unwrap().value.overwrites;
+        assert_eq!((overwrites(&[]), overwrites(&[skip]), overwrites(&[tell])), (Overwrites::Refuse, Overwrites::PassOver, Overwrites::Tell));
+        assert!(open(&[skip, tell]).unwrap_err().to_string().contains("shouldn't be set together"));
+    }
+
+    #[test]
+    fn the_size_of_pieces_is_that_of_the_option_then_of_the_table() {
+        let piece = |options: &[(&str, &str)]| open(options).unwrap().value.piece;
+        assert_eq!((piece(&[]), piece(&[("split-size", "1 mb")])), (64 << 20, 1 << 20));
     }
 
     #[test]

@@ -4,17 +4,16 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
-use datafusion::error::{DataFusionError, Result as DataFusionResult};
-use futures::StreamExt;
-use futures::stream::BoxStream;
-use weir_base::ErrorKind;
+use weir_base::memory::{Reservation, Use};
+use weir_base::{Classified, ErrorKind};
 use weir_fs::kind_of;
 
+use super::changes::{Kind, Layout};
 use super::place::Place;
 use super::planned::Part;
 use super::shared::Shared;
 use crate::error::ConnectorError;
-use crate::iceberg::read::{Wanted, open};
+use crate::iceberg::read::{FileRows, Wanted};
 use crate::source::{Read, SplitReader};
 
 /// The reader of one split.
@@ -22,20 +21,33 @@ pub(super) struct LakeReader {
     shared: Arc<Shared>,
     split: usize,
     position: i64,
-    wanted: Arc<Wanted>,
+    wanted: Wanted,
+    layout: Layout,
     file: Option<OpenFile>,
 }
 
 /// A file that is being read.
 struct OpenFile {
     path: String,
-    batches: BoxStream<'static, DataFusionResult<RecordBatch>>,
+    kind: Kind,
+    sequence: i64,
+    rows: FileRows,
     /// Position of the first row that has not come yet.
     next: i64,
     /// Position behind its last row.
     end: i64,
     /// Rows that have come and are not delivered; the last of them lies before `next`.
     held: Option<RecordBatch>,
+    /// For what is held.
+    charged: Reservation,
+}
+
+/// Where in a table's history a part lies.
+struct Found {
+    part: Part,
+    sequence: i64,
+    first: i64,
+    end: i64,
 }
 
 impl std::fmt::Debug for LakeReader {
@@ -46,20 +58,21 @@ impl std::fmt::Debug for LakeReader {
 }
 
 impl LakeReader {
-    pub(super) fn new(shared: Arc<Shared>, split: usize, position: i64, wanted: Arc<Wanted>) -> Self {
-        Self { shared, split, position, wanted, file: None }
+    pub(super) fn new(shared: Arc<Shared>, split: usize, position: i64, wanted: Wanted, layout: Layout) -> Self {
+        Self { shared, split, position, wanted, layout, file: None }
     }
 
-    /// The file that holds the next row, with the positions of its first row and behind its last; none if nothing more is planned.
-    fn next_part(&self) -> Result<Option<(Part, i64, i64)>, ConnectorError> {
+    /// The file that holds the next row; none if nothing more is planned.
+    fn next_part(&self) -> Result<Option<Found>, ConnectorError> {
         let place = Place::of_offset(self.position);
         let mut sequence = place.sequence;
         while let Some(planned) = self.shared.plan_from(sequence) {
             let row = if planned.sequence == place.sequence { place.row } else { 0 };
-            let found = planned.splits.get(self.split).and_then(|parts| parts.iter().find(|part| part.end() > row));
-            if let Some(part) = found {
+            let parts = planned.splits.get(self.split).map(Arc::as_ref).unwrap_or_default();
+            if let Some(part) = parts.get(parts.partition_point(|part| part.end() <= row)) {
                 let offset = |row| self.shared.offset(Place { sequence: planned.sequence, row });
-                return Ok(Some((part.clone(), offset(part.first_row)?, offset(part.end())?)));
+                let (first, end) = (offset(part.first_row)?, offset(part.end())?);
+                return Ok(Some(Found { part: part.clone(), sequence: planned.sequence, first, end }));
             }
             sequence = planned.sequence + 1;
         }
@@ -68,11 +81,13 @@ impl LakeReader {
 
     /// Opens the file with the next row, if that comes before `until`.
     async fn open_next(&mut self, until: i64) -> Result<bool, ConnectorError> {
-        let Some((part, first, end)) = self.next_part()?.filter(|(_, first, _)| *first < until) else { return Ok(false) };
+        let Some(Found { part, sequence, first, end }) = self.next_part()?.filter(|found| found.first < until) else { return Ok(false) };
+        let next = first.max(self.position);
+        let skip = u64::try_from(next - first).unwrap_or(0);
         let path = part.file.path.clone();
-        let file_systems = self.shared.catalog.file_systems().clone();
-        let batches = open(file_systems, part.file, Arc::clone(&self.wanted)).await.map_err(|error| unreadable(&self.shared.name, &path, error))?;
-        self.file = Some(OpenFile { path, batches, next: first, end, held: None });
+        let rows = FileRows::open(&part.file, skip, &self.wanted).await.map_err(|error| unreadable(&self.shared.name, &path, error))?;
+        let charged = self.wanted.budget.reservation(Use::Fetch);
+        self.file = Some(OpenFile { path, kind: part.kind, sequence, rows, next, end, held: None, charged });
         Ok(true)
     }
 }
@@ -86,6 +101,8 @@ impl OpenFile {
         let end = usize::try_from(until - first).unwrap_or(0).clamp(begin, held.num_rows());
         if end < held.num_rows() {
             self.held = Some(held.slice(end, held.num_rows() - end));
+        } else {
+            self.charged.resize(0);
         }
         let position = first.saturating_add(i64::try_from(end).unwrap_or(i64::MAX));
         (end > begin).then(|| (held.slice(begin, end - begin), position))
@@ -93,20 +110,19 @@ impl OpenFile {
 
     /// Waits for more rows; false at the end of the file.
     async fn fill(&mut self, table: &str) -> Result<bool, ConnectorError> {
-        match self.batches.next().await {
-            Some(Ok(batch)) => {
-                self.next = self.next.saturating_add(rows_of(&batch));
-                self.held = Some(batch);
-                Ok(true)
-            }
-            Some(Err(error)) => Err(unreadable(table, &self.path, error)),
-            None if self.next == self.end => Ok(false),
-            None => {
-                let (path, missing) = (&self.path, self.end - self.next);
-                let what = format!("table {table}: file `{path}` has not the number of rows that its manifest says: {missing} are missing");
-                Err(ConnectorError::new(ErrorKind::Corrupt, what))
-            }
+        let read = self.rows.next().await.map_err(|error| unreadable(table, &self.path, error))?;
+        if let Some(batch) = read {
+            self.next = self.next.saturating_add(rows_of(&batch));
+            self.charged.resize(batch.get_array_memory_size() as u64);
+            self.held = Some(batch);
+            return Ok(true);
         }
+        if self.next == self.end {
+            return Ok(false);
+        }
+        let (path, missing) = (&self.path, self.end - self.next);
+        let what = format!("table {table}: file `{path}` has not the number of rows that its manifest says: {missing} are missing");
+        Err(ConnectorError::new(ErrorKind::Corrupt, what))
     }
 }
 
@@ -115,7 +131,7 @@ fn rows_of(batch: &RecordBatch) -> i64 {
 }
 
 /// That a file cannot be read, and what it means if it is gone.
-fn unreadable(table: &str, path: &str, error: DataFusionError) -> ConnectorError {
+pub(super) fn unreadable(table: &str, path: &str, error: ConnectorError) -> ConnectorError {
     let (kind, remedy) = match store_error_in(&error) {
         Some(object_store::Error::NotFound { .. }) => (
             ErrorKind::User,
@@ -123,7 +139,7 @@ fn unreadable(table: &str, path: &str, error: DataFusionError) -> ConnectorError
              another name with 'starting-strategy'.",
         ),
         Some(cause) => (kind_of(cause), ""),
-        None => (ErrorKind::Corrupt, ""),
+        None => (error.kind(), ""),
     };
     ConnectorError::new(kind, format!("table {table}: file `{path}` cannot be read: {error}{remedy}")).with_source(error)
 }
@@ -147,7 +163,10 @@ impl SplitReader for LakeReader {
                 }
                 continue;
             };
-            if let Some((batch, position)) = file.take(self.position, until) {
+            if let Some((rows, position)) = file.take(self.position, until) {
+                let not_made =
+                    |error| ConnectorError::internal(format!("table {}: columns cannot be put together", self.shared.name)).with_source(error);
+                let batch = self.layout.make(rows, file.kind, file.sequence).map_err::<ConnectorError, _>(not_made)?;
                 self.position = position;
                 return Ok(Read::Rows { batch, position });
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arrow_schema::SchemaRef;
 use weir_catalog::lake::{LakeCatalog, LakeTable, TableId};
 
 use super::options::StreamOptions;
@@ -21,7 +22,10 @@ pub(super) struct Shared {
     pub(super) name: String,
     pub(super) uuid: String,
     pub(super) options: StreamOptions,
+    /// The table's columns.
     pub(super) columns: TableColumns,
+    /// The stream's columns.
+    pub(super) schema: SchemaRef,
     pub(super) plans: Mutex<BTreeMap<i64, Arc<Planned>>>,
 }
 

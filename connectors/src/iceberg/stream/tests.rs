@@ -4,17 +4,18 @@ use std::collections::HashMap;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
+use iceberg::TableUpdate;
 use iceberg::spec::{Operation, Snapshot, SnapshotReference, SnapshotRetention, Summary, TableMetadata};
 use weir_base::Classified as _;
 use weir_base::ErrorKind;
-use weir_base::memory::MemoryBudget;
+use weir_base::memory::{MemoryBudget, Use};
 
 use super::history::{Known, Step, beginning, since};
-use super::options::Begin;
+use super::options::{Begin, Overwrites};
 use super::place::Place;
 use super::{IcebergStream, StreamError};
 use crate::error::ConnectorError;
-use crate::iceberg::tests::{Lake, bag, commit};
+use crate::iceberg::tests::{Lake, bag, commit, commit_rows, noise};
 use crate::source::{Cut, Read, SplitEnumerator, StreamSource as _};
 
 const NOW: (&str, &str) = ("monitor-interval", "0 s");
@@ -128,6 +129,82 @@ async fn few_snapshots_are_planned_at_once_if_that_is_wanted() {
     assert_eq!(read_on(&source, enumerator.as_mut(), &reached, 100).await.expect("reads").0, (20..40).collect::<Vec<_>>());
 }
 
+/// The lake's table with small row groups, or with one large one.
+async fn with_row_groups(lake: &mut Lake, bytes: &str) {
+    let updates = HashMap::from([("write.parquet.row-group-size-bytes".to_owned(), bytes.to_owned())]);
+    lake.catalog.commit(&lake.table, Vec::new(), vec![TableUpdate::SetProperties { updates }]).await.expect("set");
+    lake.reload().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_file_is_cut_and_every_cut_between_its_pieces_is_one_to_go_on_from() {
+    let mut lake = Lake::new(&[], &[]).await;
+    with_row_groups(&mut lake, "100000").await;
+    let batches: Vec<_> = (0..30).map(|number| noise(number * 1_000..(number + 1) * 1_000)).collect();
+    commit_rows(&lake.sink(&[]), 1, &batches).await;
+    let options = [FROM_EARLIEST, ("split-size", "300 kb"), ("scan.parallelism", "2")];
+    let source = stream(&lake, &options).expect("opens");
+    let mut enumerator = source.enumerator(None).await.expect("enumerator");
+    let start = enumerator.start().clone();
+    let ends = enumerator.frontier().await.expect("planned").ends;
+    for (split, end) in &ends {
+        let rows = enumerator.frontier().await.expect("planned").gaps[split].records(start[split].offset, end.offset);
+        assert!((5_000..25_000).contains(&rows), "split {split} has {rows} of one file's rows");
+    }
+    let (all, _) = read_on(&source, enumerator.as_mut(), &start, 7_000).await.expect("reads");
+    assert_eq!(all, (0..30_000).collect::<Vec<_>>());
+    // A process that knows nothing but a cut goes on with the rows behind it, though it is told to cut files otherwise.
+    let other = stream(&lake, &[("split-size", "1 gb"), ("scan.parallelism", "5")]).expect("opens");
+    let mut position = start.clone();
+    for row in [0, 1, 999, 4_096, 4_097, 8_191, 8_192, 12_345] {
+        position.values_mut().for_each(|at| at.offset = Place { sequence: 1, row }.offset().expect("fits"));
+        let (mut before, _) = {
+            let mut upto = source.enumerator(None).await.expect("enumerator");
+            read_until(&source, upto.as_mut(), &start, &position).await
+        };
+        let mut resumed = other.enumerator(Some(&position)).await.expect("resumes");
+        before.extend(read_on(&other, resumed.as_mut(), &position, 5_000).await.expect("reads").0);
+        before.sort_unstable();
+        assert_eq!(before, all, "at row {row} of each split");
+    }
+}
+
+/// The ids between two cuts.
+async fn read_until(source: &IcebergStream, enumerator: &mut dyn SplitEnumerator, from: &Cut, to: &Cut) -> (Vec<i64>, usize) {
+    enumerator.frontier().await.expect("planned");
+    let (budget, mut ids, mut batches) = (MemoryBudget::new(64 << 20), Vec::new(), 0);
+    for (split, end) in to {
+        let mut reader = source.reader(split, &from[split], &[0], &budget).await.expect("reader");
+        while let Read::Rows { batch, .. } = reader.next(end.offset).await.expect("reads") {
+            ids.extend(batch.column(0).as_primitive::<Int64Type>().values());
+            batches += 1;
+        }
+    }
+    (ids, batches)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_group_larger_than_the_budget_is_read_in_stretches_that_are_charged() {
+    let lake = Lake::new(&[], &[]).await;
+    let (written, _) = commit_rows(&lake.sink(&[]), 1, &[noise(0..240_000)]).await;
+    let stored = written.committables[0].bytes;
+    let source = stream(&lake, &[FROM_EARLIEST, ("scan.parallelism", "1")]).expect("opens");
+    let mut enumerator = source.enumerator(None).await.expect("enumerator");
+    let ends = enumerator.frontier().await.expect("planned").ends;
+    let (split, end) = ends.iter().next().expect("one split");
+    let budget = MemoryBudget::new(16 << 20);
+    let mut reader = source.reader(split, &enumerator.start()[split], &[0, 1], &budget).await.expect("reader");
+    let (mut rows, mut least) = (0, u64::MAX);
+    while let Read::Rows { batch, .. } = reader.next(end.offset).await.expect("reads") {
+        assert_eq!(batch.column(0).as_primitive::<Int64Type>().value(0), rows);
+        rows += i64::try_from(batch.num_rows()).expect("few");
+        least = least.min(budget.used_for(Use::Fetch));
+    }
+    assert_eq!((rows, budget.used()), (240_000, 0));
+    assert!(least > 0, "what is fetched is charged while it is decoded");
+    assert!(stored > 12 << 20 && budget.peak() < 7 << 20, "a row group of {stored} bytes took {} bytes", budget.peak());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_gone_is_named_with_the_ways_out() {
     let lake = Lake::new(&[], &[]).await;
@@ -197,31 +274,31 @@ async fn histories_are_followed_and_their_breaks_are_noticed() {
     use Operation::{Append, Delete, Overwrite, Replace};
     let lake = Lake::new(&[], &[]).await;
     let plain = history(&lake.table.metadata, &[(11, None, Append), (12, Some(11), Replace), (13, Some(12), Append), (14, Some(13), Append)]);
-    let after = |known| since(&plain, "main", known, false).map(|steps| ids(&steps));
+    let after = |known| since(&plain, "main", known, Overwrites::Refuse).map(|steps| ids(&steps));
     assert_eq!(after(seen(0, None)).unwrap(), [(11, true), (12, false), (13, true), (14, true)]);
     assert_eq!(after(seen(3, Some(12))).unwrap(), [(13, true), (14, true)]);
     assert_eq!(after(seen(5, Some(14))).unwrap(), []);
 
     // Expired behind what was read: fine. Expired before it was read: loud.
     let kept = without(plain.clone(), &[11, 12]);
-    assert_eq!(ids(&since(&kept, "main", seen(3, None), false).unwrap()), [(13, true), (14, true)]);
-    let lost = since(&kept, "main", seen(2, None), false).unwrap_err();
+    assert_eq!(ids(&since(&kept, "main", seen(3, None), Overwrites::Refuse).unwrap()), [(13, true), (14, true)]);
+    let lost = since(&kept, "main", seen(2, None), Overwrites::Refuse).unwrap_err();
     assert!(lost.contains("expired") && lost.contains("sequence number 2 on") && lost.contains("TABLE_SCAN_THEN_INCREMENTAL"), "{lost}");
     // A snapshot of another branch took number 3; this process has seen the parent of what is left.
     let branched = history(&lake.table.metadata, &[(11, None, Append), (12, Some(11), Append), (99, Some(12), Append), (14, Some(12), Append)]);
     let left = without(branched, &[11, 12, 99]);
-    assert_eq!(ids(&since(&left, "main", seen(3, Some(12)), false).unwrap()), [(14, true)]);
+    assert_eq!(ids(&since(&left, "main", seen(3, Some(12)), Overwrites::Refuse).unwrap()), [(14, true)]);
 
     let rolled = headed(plain.clone(), 13);
-    assert!(since(&rolled, "main", seen(5, Some(14)), false).unwrap_err().contains("rolled back behind snapshot 14"));
-    assert!(since(&rolled, "main", seen(5, None), false).unwrap_err().contains("rolled back behind snapshot 14"));
-    assert!(since(&without(rolled, &[14]), "main", seen(5, None), false).unwrap_err().contains("sequence number 4"));
+    assert!(since(&rolled, "main", seen(5, Some(14)), Overwrites::Refuse).unwrap_err().contains("rolled back behind snapshot 14"));
+    assert!(since(&rolled, "main", seen(5, None), Overwrites::Refuse).unwrap_err().contains("rolled back behind snapshot 14"));
+    assert!(since(&without(rolled, &[14]), "main", seen(5, None), Overwrites::Refuse).unwrap_err().contains("sequence number 4"));
 
     for operation in [Overwrite, Delete] {
         let changed = history(&lake.table.metadata, &[(11, None, Append), (12, Some(11), operation), (13, Some(12), Append)]);
-        let told = since(&changed, "main", seen(2, Some(11)), false).unwrap_err();
+        let told = since(&changed, "main", seen(2, Some(11)), Overwrites::Refuse).unwrap_err();
         assert!(told.contains("snapshot 12 overwrites or deletes rows") && told.contains("'streaming.skip-overwrite-snapshots'"), "{told}");
-        assert_eq!(ids(&since(&changed, "main", seen(2, Some(11)), true).unwrap()), [(12, false), (13, true)]);
+        assert_eq!(ids(&since(&changed, "main", seen(2, Some(11)), Overwrites::PassOver).unwrap()), [(12, false), (13, true)]);
     }
 
     assert_eq!(beginning(&kept, "main", &Begin::Earliest).unwrap(), (Place::start_of(3), None));
@@ -230,5 +307,5 @@ async fn histories_are_followed_and_their_breaks_are_noticed() {
     assert!(beginning(&kept, "audit", &Begin::Latest).unwrap_err().contains("no branch 'audit'"));
     assert!(beginning(&kept, "main", &Begin::Tag("eod".to_owned())).unwrap_err().contains("no tag 'eod'"));
     let known = Known { next: 4, last: None, scan: Some(14) };
-    assert!(matches!(since(&kept, "main", known, false).unwrap().as_slice(), [Step::Scan(_)]));
+    assert!(matches!(since(&kept, "main", known, Overwrites::Refuse).unwrap().as_slice(), [Step::Scan(_)]));
 }

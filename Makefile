@@ -57,3 +57,4 @@ bench: ## Benchmarks in release (an hour or more to build on two cores); LEAN=1 
 	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench ingest -- --partitioned --epochs
 	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench decode
 	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench fs
+	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench freshness

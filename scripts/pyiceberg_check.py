@@ -1,8 +1,8 @@
 """What PyIceberg, which shares no code with Weir, finds in a table; printed as one JSON document.
 
 `check` reads a table: row count, schema with field ids, partition spec, metrics of every data file as the manifests tell them, and, where
-asked for, sums, rows, and proof that no row is there twice. `append` makes a table (if there is none) or adds rows to one, as a foreign
-writer would; `expire` removes old snapshots, as another engine's upkeep would. Catalog properties are PyIceberg's own, and `type=hadoop`; the `uri` of a SQL catalog may be written as in a job file.
+asked for, sums, rows, and proof that no row is there twice. `append` makes a table (if there is none) or adds rows to one, and `change`
+carries out one step of another kind, as a foreign writer would; `expire` removes old snapshots, as another engine's upkeep would. Catalog properties are PyIceberg's own, and `type=hadoop`; the `uri` of a SQL catalog may be written as in a job file.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pyiceberg.conversions import from_bytes
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import ArrowScan
 from pyiceberg.table import StaticTable
-from pyiceberg.types import ListType, MapType, StructType
+from pyiceberg.types import ListType, MapType, StringType, StructType
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))  # for webhdfs_io
 
@@ -49,7 +49,7 @@ def parser():
     """The command line."""
     top = argparse.ArgumentParser(prog="scripts/reader", description=__doc__.splitlines()[0])
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    for action in (check, append, expire):
+    for action in (check, append, change, expire):
         one = commands.add_parser(action.__name__, help=action.__doc__.splitlines()[0], description=action.__doc__.splitlines()[0])
         one.set_defaults(action=action)
         one.add_argument("table", help="the table, with its namespace")
@@ -58,6 +58,8 @@ def parser():
         one.add_argument("--hdfs-http", metavar="URL", help="the NameNode's HTTP address, when the warehouse is on HDFS")
         if action is append:
             one.add_argument("rows", help="a file with one JSON object a line")
+        elif action is change:
+            one.add_argument("step", help="a JSON object with one entry: " + ", ".join(STEPS))
         elif action is check:
             one.add_argument("--sum", action="append", default=[], metavar="COLUMN", help="add up a column")
             one.add_argument("--unique", metavar="COLUMN,…", help="look for rows that agree in all of these columns")
@@ -124,13 +126,48 @@ def append(catalog, arguments):
     rows = [json.loads(line) for line in lines if line]
     if catalog.table_exists(arguments.table):
         table = catalog.load_table(arguments.table)
-        table.append(pyarrow.Table.from_pylist(rows, schema=table.schema().as_arrow()))
+        table.append(as_arrow(table, rows))
     else:
         data = pyarrow.Table.from_pylist(rows)
         catalog.create_namespace_if_not_exists(arguments.table.rpartition(".")[0])
         table = catalog.create_table(arguments.table, schema=data.schema)
         table.append(data)
     return {"snapshot": table.current_snapshot().snapshot_id, "rows": len(rows)}
+
+
+STEPS = {
+    "delete": lambda table, where: table.delete(where),
+    "overwrite": lambda table, rows: table.overwrite(as_arrow(table, rows["rows"]), overwrite_filter=rows["where"]),
+    "add_column": lambda table, name: evolve(table, lambda update: update.add_column(name, StringType())),
+    "rename_column": lambda table, names: evolve(table, lambda update: update.rename_column(*names)),
+    "partition_by": lambda table, column: partition(table, column),
+    "rollback_to": lambda table, snapshot: table.manage_snapshots().rollback_to_snapshot(snapshot).commit(),
+}
+
+
+def change(catalog, arguments):
+    """Deletes or overwrites rows, or changes the schema, the partitioning or the current snapshot."""
+    table = catalog.load_table(arguments.table)
+    ((name, what),) = json.loads(arguments.step).items()
+    STEPS[name](table, what)
+    return {"snapshots": [one.snapshot_id for one in catalog.load_table(arguments.table).snapshots()]}
+
+
+def evolve(table, step):
+    """Changes the schema."""
+    with table.update_schema() as update:
+        step(update)
+
+
+def partition(table, column):
+    """Partitions new files by a column."""
+    with table.update_spec() as update:
+        update.add_identity(column)
+
+
+def as_arrow(table, rows):
+    """Rows in the types of the table's columns."""
+    return pyarrow.Table.from_pylist(rows, schema=table.schema().as_arrow())
 
 
 def expire(catalog, arguments):

@@ -44,6 +44,8 @@ mod kerberos_refusals;
 #[cfg(test)]
 mod lake_stream;
 #[cfg(test)]
+mod lake_stream_foreign;
+#[cfg(test)]
 mod linked;
 #[cfg(test)]
 mod logical_tables;

@@ -278,7 +278,9 @@ impl Session {
         if let Err(wrong) = plan_view(&mut planning, &new).await {
             // A view of streams is for jobs only.
             planning = Planning::new(&self.parts, Purpose::Stream);
-            plan_view(&mut planning, &new).await.map_err(|_| wrong)?;
+            if plan_view(&mut planning, &new).await.is_err() {
+                return Err(wrong);
+            }
         }
         warnings.append(&mut planning.warnings);
         if let Some(logical) = &new.logical {

@@ -81,6 +81,11 @@ impl Table {
         self.call("append", &[rows.to_str().unwrap()]).await
     }
 
+    /// Changes the table as a foreign writer does; `step` is an object with one entry, as `scripts/reader change --help` lists them.
+    pub(crate) async fn change(&self, step: Value) -> Value {
+        self.call("change", &[&step.to_string()]).await
+    }
+
     /// Expires every snapshot but the current one, as another engine's upkeep does.
     pub(crate) async fn expire(&self) -> Value {
         self.call("expire", &[]).await

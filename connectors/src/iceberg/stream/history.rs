@@ -80,11 +80,19 @@ pub(super) fn since(metadata: &TableMetadata, branch: &str, known: Known, overwr
              with 'starting-strategy'; rows that were rolled back stay where this job has written them"
         ));
     }
-    let new: Vec<&SnapshotRef> = chain.iter().take_while(|snapshot| snapshot.sequence_number() >= known.next).collect();
+    let mut new: Vec<&SnapshotRef> = chain.iter().take_while(|snapshot| snapshot.sequence_number() >= known.next).collect();
+    if let Some(whole) = new.iter().position(|snapshot| known.scan == Some(snapshot.snapshot_id())) {
+        new.truncate(whole + 1);
+    } else if let Some(old) = new.iter().find(|snapshot| snapshot.sequence_number() == 0) {
+        return Err(format!(
+            "snapshot {} is from when the table had format version 1: it has no place in the order of commits. Begin with 'starting-strategy' = \
+             'TABLE_SCAN_THEN_INCREMENTAL', or with a later snapshot",
+            old.snapshot_id()
+        ));
+    }
     if let Some(first) = new.last()
         && new.len() == chain.len()
-        && first.sequence_number() > known.next
-        && first.parent_snapshot_id().is_some_and(|parent| known.last != Some(parent))
+        && is_cut_off(metadata, first, known)
     {
         return Err(format!(
             "snapshots that this stream has not read were expired: it needs those from sequence number {} on, and {}. Either restore the table's older \
@@ -111,6 +119,16 @@ fn step(snapshot: &SnapshotRef, scan: Option<i64>, overwrites: Overwrites) -> Re
              'streaming.skip-overwrite-snapshots' = 'true'",
             snapshot.snapshot_id()
         )),
+    }
+}
+
+/// Whether there were snapshots between what is known and `first`, behind which nothing is kept.
+fn is_cut_off(metadata: &TableMetadata, first: &SnapshotRef, known: Known) -> bool {
+    match first.parent_snapshot_id() {
+        _ if first.sequence_number() <= known.next => false,
+        Some(parent) => known.last != Some(parent),
+        // Some engines take the parent away when they expire it. What other branches have kept was not lost.
+        None => (known.next.max(1)..first.sequence_number()).any(|number| metadata.snapshots().all(|kept| kept.sequence_number() != number)),
     }
 }
 

@@ -172,6 +172,7 @@ impl SplitReader for LakeReader {
             }
             if file.held.is_none() && !file.fill(&self.shared.name).await? {
                 self.position = self.position.max(file.end);
+                tracing::debug!(table = self.shared.name, split = self.split, sequence = file.sequence, path = file.path, "file of a snapshot read");
                 self.file = None;
             }
         }

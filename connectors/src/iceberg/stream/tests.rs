@@ -261,6 +261,31 @@ fn without(table: TableMetadata, ids: &[i64]) -> TableMetadata {
     table.into_builder(None).remove_snapshots(ids).build().expect("metadata").metadata
 }
 
+/// The same table with other snapshots.
+fn changed(table: &TableMetadata, change: impl Fn(&mut serde_json::Value)) -> TableMetadata {
+    let mut json = serde_json::to_value(table).expect("metadata");
+    json["snapshots"].as_array_mut().expect("snapshots").iter_mut().for_each(change);
+    serde_json::from_value(json).expect("metadata")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn snapshots_from_before_there_were_sequence_numbers_are_read_as_a_whole_or_refused() {
+    use Operation::Append;
+    let lake = Lake::new(&[], &[]).await;
+    let upgraded = history(&lake.table.metadata, &[(11, None, Append), (12, Some(11), Append), (13, Some(12), Append)]);
+    let upgraded = changed(&upgraded, |snapshot| {
+        if snapshot["snapshot-id"] != 13 {
+            snapshot["sequence-number"] = 0.into();
+        }
+    });
+    let told = since(&upgraded, "main", seen(0, None), Overwrites::Refuse).unwrap_err();
+    assert!(told.contains("snapshot 12 is from when") && told.contains("TABLE_SCAN_THEN_INCREMENTAL"), "{told}");
+    assert_eq!(ids(&since(&upgraded, "main", seen(3, None), Overwrites::Refuse).unwrap()), [(13, true)]);
+    let whole = Known { next: 0, last: None, scan: Some(12) };
+    let steps = since(&upgraded, "main", whole, Overwrites::Refuse).unwrap();
+    assert!(matches!(steps.as_slice(), [Step::Scan(_), Step::Added(_)]), "{steps:?}");
+}
+
 fn seen(next: i64, last: Option<i64>) -> Known {
     Known { next, last, scan: None }
 }
@@ -284,6 +309,15 @@ async fn histories_are_followed_and_their_breaks_are_noticed() {
     assert_eq!(ids(&since(&kept, "main", seen(3, None), Overwrites::Refuse).unwrap()), [(13, true), (14, true)]);
     let lost = since(&kept, "main", seen(2, None), Overwrites::Refuse).unwrap_err();
     assert!(lost.contains("expired") && lost.contains("sequence number 2 on") && lost.contains("TABLE_SCAN_THEN_INCREMENTAL"), "{lost}");
+    // The same by an engine that takes the expired parent's id away with it.
+    let orphaned = changed(&kept, |snapshot| {
+        if snapshot["snapshot-id"] == 13 {
+            snapshot.as_object_mut().expect("object").remove("parent-snapshot-id");
+        }
+    });
+    assert!(since(&orphaned, "main", seen(2, None), Overwrites::Refuse).unwrap_err().contains("sequence number 2 on"));
+    assert_eq!(ids(&since(&orphaned, "main", seen(3, None), Overwrites::Refuse).unwrap()), [(13, true), (14, true)]);
+    assert_eq!(after(seen(0, None)).unwrap().len(), 4, "a first snapshot has no parent, and nothing is missing");
     // A snapshot of another branch took number 3; this process has seen the parent of what is left.
     let branched = history(&lake.table.metadata, &[(11, None, Append), (12, Some(11), Append), (99, Some(12), Append), (14, Some(12), Append)]);
     let left = without(branched, &[11, 12, 99]);

@@ -140,13 +140,14 @@ STEPS = {
     "overwrite": lambda table, rows: table.overwrite(as_arrow(table, rows["rows"]), overwrite_filter=rows["where"]),
     "add_column": lambda table, name: evolve(table, lambda update: update.add_column(name, StringType())),
     "rename_column": lambda table, names: evolve(table, lambda update: update.rename_column(*names)),
+    "set": lambda table, properties: table.transaction().set_properties(properties).commit_transaction(),
     "partition_by": lambda table, column: partition(table, column),
     "rollback_to": lambda table, snapshot: table.manage_snapshots().rollback_to_snapshot(snapshot).commit(),
 }
 
 
 def change(catalog, arguments):
-    """Deletes or overwrites rows, or changes the schema, the partitioning or the current snapshot."""
+    """Deletes or overwrites rows, or changes the schema, the partitioning, the properties or the current snapshot."""
     table = catalog.load_table(arguments.table)
     ((name, what),) = json.loads(arguments.step).items()
     STEPS[name](table, what)

@@ -36,12 +36,12 @@ pub(crate) fn apart(arguments: &Arguments, folder: &Path) -> Outcome<Run> {
     first.wait(|log| !commits(log, "one").is_empty())?;
     let down = format!("{}{}", head(folder, "down", *checkpoint, arguments), follow(&format!("{monitor} ms")));
     let mut second = Job::start(folder, "down", &down)?;
-    let first_used = watch(first.child, Duration::from_millis(arguments.commits * interval) * 2 + PATIENCE)?;
-    let written = rows(&commits(&lines(&first.log)?, "one"));
+    let (first_path, second_path) = (first.log.clone(), second.log.clone());
+    let first_used = first.end(Duration::from_millis(arguments.commits * interval) * 2 + PATIENCE)?;
+    let written = rows(&commits(&lines(&first_path)?, "one"));
     second.wait(|log| rows(&commits(log, "two")) >= written)?;
-    let second_path = second.log.clone();
     let second_used = second.stop()?;
-    let (first_log, second_log) = (lines(&first.log)?, lines(&second_path)?);
+    let (first_log, second_log) = (lines(&first_path)?, lines(&second_path)?);
     let used = vec![("first job", first_used), ("second job", second_used)];
     Ok(Run { first: commits(&first_log, "one"), second: commits(&second_log, "two"), stream: second_log, used })
 }
@@ -93,6 +93,7 @@ fn follow(monitor: &str) -> String {
 /// A running job.
 struct Job {
     name: String,
+    started: Instant,
     child: Child,
     log: PathBuf,
 }
@@ -104,7 +105,8 @@ impl Job {
         let said = "warn,weir_runtime=info,weir_connectors::iceberg::stream=debug";
         let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
         command.args(["--log-format", "json", "--log", said, "run"]).arg(file).stdin(Stdio::null()).stdout(Stdio::null());
-        Ok(Self { name: name.to_owned(), child: command.stderr(std::fs::File::create(&log)?).spawn()?, log })
+        let child = command.stderr(std::fs::File::create(&log)?).spawn()?;
+        Ok(Self { name: name.to_owned(), started: Instant::now(), child, log })
     }
 
     fn wait(&mut self, done: impl Fn(&[Line]) -> bool) -> Outcome<()> {
@@ -127,6 +129,12 @@ impl Job {
         if !asked.success() {
             return Err(format!("job '{}' cannot be stopped", self.name).into());
         }
-        watch(self.child, PATIENCE)
+        self.end(PATIENCE)
+    }
+
+    /// Waits for the end; the time is that since the start.
+    fn end(self, limit: Duration) -> Outcome<Used> {
+        let used = watch(self.child, limit)?;
+        Ok(Used { wall: self.started.elapsed(), ..used })
     }
 }

@@ -9,7 +9,7 @@ use crate::Outcome;
 use crate::baseline::Bare;
 use crate::child::Used;
 use crate::jobs::Run;
-use crate::print::line;
+use crate::print::{line, spread};
 
 /// Delays behind each commit to the first table.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ pub(crate) fn show(run: &Run) -> Outcome<()> {
     line(&format!("  from the commit to the next table's commit:  {}", percentiles(&delays.committed)));
     for (name, Used { wall, cpu, peak }) in &run.used {
         let share = cpu.as_secs_f64() / wall.as_secs_f64().max(0.001) * 100.0;
-        line(&format!("  {name:<10} CPU {:.1} s, {share:.1} % of a core while it was watched; peak {:.0} MB", cpu.as_secs_f64(), *peak as f64 / 1e6));
+        line(&format!("  {name:<10} CPU {:.1} s, {share:.1} % of a core; peak {:.0} MB", cpu.as_secs_f64(), *peak as f64 / 1e6));
     }
     line(&format!("  load of the machine after it: {}", load()?));
     Ok(())
@@ -39,9 +39,10 @@ pub(crate) fn show(run: &Run) -> Outcome<()> {
 
 /// Prints what the catalog alone takes.
 pub(crate) fn bare(bare: &Bare) {
-    line(&format!("  a commit of one property: {}", percentiles(&bare.commits)));
-    line(&format!("  a look at the table after it, from elsewhere: {}", percentiles(&bare.looks)));
-    line(&format!("  a look when nothing is new: {}", percentiles(&bare.idle_looks)));
+    let each = |values: &[Duration]| spread(values.iter().map(|value| value.as_secs_f64() * 1e3), 1);
+    line(&format!("  a commit of one property: {} ms", each(&bare.commits)));
+    line(&format!("  a look at the table after it, from elsewhere: {} ms", each(&bare.looks)));
+    line(&format!("  a look when nothing is new: {} ms", each(&bare.idle_looks)));
 }
 
 /// Load averages of the machine.

@@ -30,7 +30,11 @@ impl World {
 
     /// Ten more rows.
     async fn append(&mut self, kind: &str, more: &str) -> u64 {
-        self.ids = self.ids.end..self.ids.end + 10;
+        self.append_many(10, kind, more).await
+    }
+
+    async fn append_many(&mut self, rows: u64, kind: &str, more: &str) -> u64 {
+        self.ids = self.ids.end..self.ids.end + rows;
         let row = |id: u64| format!(r#"{{"id": {id}, "{kind}": "k{}"{more}}}"#, id % 3);
         let rows: Vec<String> = self.ids.clone().map(row).collect();
         self.events.append(&self.folder.write("rows.json", &rows.join("\n"))).await["snapshot"].as_u64().unwrap()
@@ -133,6 +137,36 @@ async fn what_deletes_and_overwrites_remove_and_add_is_told_and_adds_up_to_the_t
     let of_seven = "SELECT change, kind FROM lake.shop.log WHERE id = 7 ORDER BY sequence, CASE change WHEN '-D' THEN 0 ELSE 1 END";
     assert_eq!(answer(&world.folder, &job, of_seven).await, "+I,k1\n-D,k1\n+I,k1\n-D,k1\n+I,seven");
     World::stopped(running).await;
+}
+
+/// Where a process ends in the test of large snapshots, always in its first epoch: each is a place between two durable facts.
+const ENDS: [&str; 5] = ["checkpoint-after-put", "epoch-rows-read", "checkpoint-before-put", "checkpoint-after-put", "before-committed-mark"];
+
+#[tokio::test]
+async fn a_snapshot_of_one_large_file_is_read_once_through_a_kill_at_every_cut_in_it() {
+    let mut world = World::new().await;
+    // What PyIceberg writes has no page index, and here a row group for every two thousand rows.
+    world.events.change(json!({"set": {"write.parquet.row-group-limit": "2000"}})).await;
+    world.append_many(600_000, "kind", "").await;
+    let options = "'split-size'='20 kb', 'scan.parallelism'='3', ";
+    let job = world.job("copy", COPY, "id, kind", options);
+    // An epoch reads what its first command grants, and ends.
+    let hurried = std::fs::read_to_string(&job).unwrap().replace("'200 ms'", "'1 ms'");
+    let job = world.folder.write("copy.sql", &hurried);
+    let mut cuts = 0;
+    for end in ENDS {
+        let launch = world.folder.weir(run(&job)).env("WEIR_FAIL", &format!("{end}=kill"));
+        launch.output(LIMIT).await.killed();
+        let count = answer(&world.folder, &job, "SELECT count(*) FROM lake.shop.copy").await;
+        cuts += u64::from(count.parse::<u64>().unwrap() < 600_010);
+    }
+    assert!(cuts >= 4, "the job had read everything too soon to be cut off inside of the large snapshot");
+    let running = world.start(&job);
+    world.holds(&job, "copy", 600_010).await;
+    World::stopped(running).await;
+    let query =
+        "SELECT count(DISTINCT id) AS n, min(id) AS least, max(id) AS most FROM lake.shop.copy WHERE kind = concat('k', CAST(id % 3 AS STRING))";
+    assert_eq!(answer(&world.folder, &job, query).await, "600010,0,600009");
 }
 
 #[tokio::test]

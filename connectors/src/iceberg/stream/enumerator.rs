@@ -154,7 +154,7 @@ impl LakeEnumerator {
             name: &self.shared.name,
             file_systems: self.shared.catalog.file_systems(),
             splits: self.splits.len(),
-            piece: self.lineage.piece.unwrap_or(u64::MAX),
+            piece: self.lineage.piece,
         };
         for step in steps {
             let unread = self.splits.iter().map(|split| split.runs.len()).max().unwrap_or_default();

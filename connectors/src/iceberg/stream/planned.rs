@@ -62,8 +62,9 @@ pub(super) struct Planner<'a> {
     pub(super) name: &'a str,
     pub(super) file_systems: &'a FileSystems,
     pub(super) splits: usize,
-    /// Files of more bytes are cut.
-    pub(super) piece: u64,
+    /// Files of more bytes are cut, and each snapshot begins with another split than the one before, so that many small ones are read side by
+    /// side. None for checkpoints from before there were pieces: then neither is done.
+    pub(super) piece: Option<u64>,
 }
 
 impl Planner<'_> {
@@ -85,7 +86,13 @@ impl Planner<'_> {
         }
         let cut = files.iter().filter(|(_, file)| file.record_count() > 0).map(|(kind, file)| self.cut(*kind, file)).collect::<Vec<_>>();
         let pieces: Vec<Vec<(Kind, FileToRead)>> = stream::iter(cut).buffered(FOOTERS).try_collect().await?;
-        Ok(Planned { sequence: snapshot.sequence_number(), splits: deal(pieces.into_iter().flatten().collect(), self.splits) })
+        let sequence = snapshot.sequence_number();
+        let mut splits = deal(pieces.into_iter().flatten().collect(), self.splits);
+        if self.piece.is_some() {
+            let turn = usize::try_from(sequence).unwrap_or(0) % splits.len();
+            splits.rotate_right(turn);
+        }
+        Ok(Planned { sequence, splits })
     }
 
     fn check(&self, file: &DataFile, snapshot: i64) -> Result<(), ConnectorError> {
@@ -101,7 +108,8 @@ impl Planner<'_> {
 
     async fn cut(&self, kind: Kind, file: &DataFile) -> Result<Vec<(Kind, FileToRead)>, ConnectorError> {
         let (path, bytes) = (file.file_path().to_owned(), file.file_size_in_bytes());
-        if bytes <= self.piece {
+        let most = self.piece.unwrap_or(u64::MAX);
+        if bytes <= most {
             return Ok(vec![(kind, FileToRead { path, bytes, rows: file.record_count(), groups: None })]);
         }
         let groups = row_groups(self.name, self.file_systems, &path, bytes).await.map_err(|error| unreadable(self.name, &path, error))?;
@@ -111,7 +119,7 @@ impl Planner<'_> {
             return Err(ConnectorError::new(ErrorKind::Corrupt, what));
         }
         let piece = |groups: Range<usize>, rows| (kind, FileToRead { path: path.clone(), bytes, rows, groups: Some(groups) });
-        Ok(pieces(&groups, self.piece).into_iter().map(|(groups, rows)| piece(groups, rows)).collect())
+        Ok(pieces(&groups, most).into_iter().map(|(groups, rows)| piece(groups, rows)).collect())
     }
 }
 

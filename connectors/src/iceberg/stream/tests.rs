@@ -85,6 +85,24 @@ async fn every_commit_is_read_once_wherever_a_job_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn snapshots_of_one_file_each_are_read_side_by_side() {
+    let lake = Lake::new(&[], &[]).await;
+    let sink = lake.sink(&[]);
+    for number in 1..=4_u64 {
+        let from = i64::try_from(number).expect("small") * 10 - 10;
+        commit(&sink, number, from, from + 10).await;
+    }
+    let source = stream(&lake, &[FROM_EARLIEST]).expect("opens");
+    let mut enumerator = source.enumerator(None).await.expect("enumerator");
+    let start = enumerator.start().clone();
+    let frontier = enumerator.frontier().await.expect("planned");
+    for (split, end) in &frontier.ends {
+        assert_eq!(frontier.gaps[split].records(start[split].offset, end.offset), 20, "split {split}");
+    }
+    assert_eq!(read_on(&source, enumerator.as_mut(), &start, 3).await.expect("reads").0, (0..40).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_begins_where_it_is_told_to() {
     let mut lake = Lake::new(&[], &[]).await;
     let sink = lake.sink(&[]);

@@ -1,7 +1,7 @@
 //! Streams over a table that PyIceberg writes, changes and tidies while a job follows it.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -59,11 +59,11 @@ INSERT INTO lake.shop.{name} SELECT {query}
         )
     }
 
-    fn start(&self, job: &PathBuf) -> Running {
+    fn start(&self, job: &Path) -> Running {
         self.folder.weir(run(job)).start()
     }
 
-    async fn holds(&self, job: &PathBuf, table: &str, rows: u64) {
+    async fn holds(&self, job: &Path, table: &str, rows: u64) {
         until(&format!("{table} has {rows} rows"), LIMIT, async || {
             // The job makes the table, in its own time.
             let arguments = ["sql", "--init", job.to_str()?, "--format", "csv", "-e", &format!("SELECT count(*) FROM lake.shop.{table}")];

@@ -124,12 +124,12 @@ impl Job {
         Ok(())
     }
 
+    /// Asks it to stop, a moment after the watch over its memory has begun.
     fn stop(self) -> Outcome<Used> {
-        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
-        if !asked.success() {
-            return Err(format!("job '{}' cannot be stopped", self.name).into());
-        }
-        self.end(PATIENCE)
+        let mut asking = Command::new("sh").args(["-c", "sleep 0.3; kill -TERM $0", &self.child.id().to_string()]).spawn()?;
+        let used = self.end(PATIENCE)?;
+        asking.wait()?;
+        Ok(used)
     }
 
     /// Waits for the end; the time is that since the start.

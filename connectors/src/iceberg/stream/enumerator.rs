@@ -66,6 +66,8 @@ pub(super) struct LakeEnumerator {
     lineage: Lineage,
     known: Known,
     splits: Vec<Split>,
+    /// Sequence numbers of snapshots that are planned and not read to their end by all splits.
+    unread: VecDeque<i64>,
     /// The table as of the last look, while it has snapshots that are not planned yet.
     table: Option<LakeTable>,
     /// Where its metadata was at the last look.
@@ -126,7 +128,7 @@ impl LakeEnumerator {
         let known = Known { next, last: None, scan: lineage.scan };
         let news = listen(&shared.uuid);
         let patience = Patience { allowed: shared.options.failures, failed: 0 };
-        Ok(Self { shared, start, lineage, known, splits, table: None, seen: None, looked: None, news, patience })
+        Ok(Self { shared, start, lineage, known, splits, unread: VecDeque::new(), table: None, seen: None, looked: None, news, patience })
     }
 
     /// Loads the table again if that is due.
@@ -157,21 +159,23 @@ impl LakeEnumerator {
             piece: self.lineage.piece,
         };
         for step in steps {
-            let unread = self.splits.iter().map(|split| split.runs.len()).max().unwrap_or_default();
-            if unread >= options.snapshots_at_once {
+            if self.unread.len() >= options.snapshots_at_once {
                 return Ok(());
             }
             let planned = Arc::new(planner.plan(table, &step).await?);
             tracing::debug!(table = self.shared.name, snapshot = step.snapshot().snapshot_id(), sequence = planned.sequence, "snapshot planned");
             let behind = self.shared.offset(Place::start_of(planned.sequence + 1))?;
+            let mut has_rows = false;
             for (number, split) in self.splits.iter_mut().enumerate() {
                 let place = |row| self.shared.offset(Place { sequence: planned.sequence, row });
                 let run = place(0)?.max(split.floor)..place(planned.rows(number))?;
                 if !run.is_empty() {
                     split.runs.push_back(run);
+                    has_rows = true;
                 }
                 split.end = behind.max(split.end);
             }
+            self.unread.extend(has_rows.then_some(planned.sequence));
             self.known.next = planned.sequence + 1;
             self.known.last = Some(step.snapshot().snapshot_id());
             self.shared.keep(planned);
@@ -259,7 +263,9 @@ impl SplitEnumerator for LakeEnumerator {
             }
         }
         if let Some(least) = self.splits.iter().map(|split| split.floor).min() {
-            self.shared.forget_before(Place::of_offset(least).sequence);
+            let sequence = Place::of_offset(least).sequence;
+            self.unread.retain(|planned| *planned >= sequence);
+            self.shared.forget_before(sequence);
         }
     }
 }

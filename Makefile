@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 SERVERS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart build test test-servers servers stop-servers fmt lint docs deps audit bench
+.PHONY: help quickstart build test test-engines test-servers servers stop-servers fmt lint docs deps audit bench
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -27,6 +27,12 @@ test: ## Install what is missing, fetch the test servers, and run every test
 test-servers: ## Download and build the servers and the reader that tests use, into the user's cache folder
 	scripts/servers fetch
 	scripts/reader fetch
+
+test-engines: ## Hold our answers on tables that Spark and Flink write against their own (downloads some 600 MB)
+	scripts/setup test
+	$(CARGO) build --locked --bin weir
+	scripts/foreign check spark --weir $(TARGET)/debug/weir
+	scripts/foreign check flink --weir $(TARGET)/debug/weir
 
 servers: ## Start the test servers to play with (SERVERS="kafka s3" for some of them) and print their addresses
 	scripts/setup test

@@ -15,6 +15,7 @@ mod memory;
 mod metadata_file;
 mod new_table;
 pub mod open;
+mod others;
 mod pointer_catalog;
 pub mod properties;
 pub mod read;

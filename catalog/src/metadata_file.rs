@@ -14,6 +14,7 @@ use weir_base::ErrorKind;
 
 use crate::error::CatalogError;
 use crate::lake::{LakeTable, TableId};
+use crate::others;
 
 const DELETE_AFTER_COMMIT: &str = "write.metadata.delete-after-commit.enabled";
 pub(crate) const METADATA_PATH: &str = "write.metadata.path";
@@ -49,7 +50,7 @@ impl MetadataFiles {
             return Ok(self.table(id, metadata, location));
         }
         let what = || format!("cannot read metadata file `{location}` of table `{id}`");
-        let metadata = TableMetadata::read_from(&self.file_io, &location).await.map_err(|error| CatalogError::iceberg(what(), error))?;
+        let metadata = others::table_metadata(&self.file_io, &location).await.map_err(|error| CatalogError::iceberg(what(), error))?;
         let metadata = Arc::new(metadata);
         self.remember(id, &location, &metadata);
         Ok(self.table(id, metadata, location))

@@ -9,6 +9,7 @@ use weir_base::ErrorKind;
 use crate::commit::read_manifest_list;
 use crate::error::CatalogError;
 use crate::lake::LakeTable;
+use crate::others;
 
 /// Manifests read at the same time.
 const READS_AT_ONCE: usize = 16;
@@ -108,7 +109,7 @@ pub async fn manifests(table: &LakeTable, snapshot: &Snapshot) -> Result<Vec<Man
 /// # Errors
 /// A manifest that cannot be read.
 pub async fn entries(table: &LakeTable, manifest: &ManifestFile) -> Result<Vec<ManifestEntryRef>, CatalogError> {
-    let loaded = manifest.load_manifest(&table.file_io).await.map_err(|error| CatalogError::iceberg(unreadable(table, manifest), error))?;
+    let loaded = others::load_manifest(&table.file_io, manifest).await.map_err(|error| CatalogError::iceberg(unreadable(table, manifest), error))?;
     Ok(loaded.into_parts().0)
 }
 

@@ -14,7 +14,8 @@ SCRIPTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(SCRIPTS))
 sys.dont_write_bytecode = True
 
-from weir_servers import cache, certificates, kafka, lifecycle, ports, process, s3  # noqa: E402 (the path is set above)
+from foreign_writers import comparison  # noqa: E402 (the path is set above)
+from weir_servers import cache, certificates, kafka, lifecycle, ports, process, s3  # noqa: E402
 from weir_servers.cli import KNOWN  # noqa: E402
 from weir_servers.run import Run  # noqa: E402
 from weir_servers.server import Site  # noqa: E402
@@ -134,3 +135,18 @@ class Choices(unittest.TestCase):
             self.assertTrue(accepted(expression), expression)
         for expression in ("", "GPL-3.0", "MIT AND GPL-3.0", "(MIT", "MIT GPL-3.0"):
             self.assertFalse(accepted(expression), expression)
+
+
+class Comparison(unittest.TestCase):
+    """Answers of two engines."""
+
+    def test_rows_are_compared_as_bags(self):
+        self.assertEqual(comparison.rows_differ([{"a": 1}, {"a": 2}, {"a": 2}], [{"a": 2}, {"a": 1}, {"a": 2.0}]), "")
+        self.assertIn("only they", comparison.rows_differ([{"a": 1}, {"a": 2}], [{"a": 2}, {"a": 1}, {"a": 2}]))
+        self.assertIn("only Weir", comparison.rows_differ([{"a": None}], [{"a": 0}]))
+
+    def test_moments_agree_however_they_are_written_and_texts_do_not(self):
+        same = comparison.rows_differ([{"t": "2026-01-02T03:04:05.000600Z"}], [{"t": "2026-01-02 03:04:05.0006"}])
+        self.assertEqual(same, "")
+        self.assertTrue(comparison.rows_differ([{"t": "2026-01-02T03:04:05.1"}], [{"t": "2026-01-02T03:04:05.2"}]))
+        self.assertTrue(comparison.rows_differ([{"t": "1"}], [{"t": 1}]))

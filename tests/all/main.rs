@@ -16,6 +16,7 @@ mod conformance;
 #[cfg(test)]
 mod exactly_once;
 #[cfg(test)]
+mod foreign;
 mod frugal;
 #[cfg(test)]
 mod fs_command;

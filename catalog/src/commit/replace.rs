@@ -15,6 +15,7 @@ use super::stage::{Stager, cannot_write, origin_of};
 use crate::delete_files::may_apply;
 use crate::error::CatalogError;
 use crate::lake::LakeTable;
+use crate::others;
 use crate::read::{LiveFile, live_in};
 
 /// Manifests read at the same time.
@@ -109,8 +110,7 @@ impl Stager<'_> {
             candidates.iter().filter(|manifest| !self.rewritten.contains_key(&manifest.manifest_path)).cloned().collect();
         let wanted: HashSet<String> = missing.iter().map(|path| (*path).to_owned()).collect();
         let reads = unknown.into_iter().map(|manifest| async move {
-            let loaded = manifest
-                .load_manifest(&base.file_io)
+            let loaded = others::load_manifest(&base.file_io, &manifest)
                 .await
                 .map_err(|error| CatalogError::iceberg(format!("cannot read manifest `{}` of table `{}`", manifest.manifest_path, base.id), error))?;
             Ok::<_, CatalogError>((manifest, loaded))

@@ -25,6 +25,7 @@ use super::summary::summary;
 use crate::error::CatalogError;
 use crate::lake::LakeTable;
 use crate::metadata_file::{metadata_directory, uuid_for};
+use crate::others;
 use crate::properties::value_or;
 
 /// A manifest is begun anew after so many files.
@@ -298,7 +299,7 @@ pub(crate) async fn read_manifest_list(base: &LakeTable, snapshot: &Snapshot) ->
 }
 
 async fn load_manifest(file_io: FileIO, is_new: bool, manifest: ManifestFile) -> iceberg::Result<(bool, String, Manifest)> {
-    let loaded = manifest.load_manifest(&file_io).await?;
+    let loaded = others::load_manifest(&file_io, &manifest).await?;
     Ok((is_new, manifest.manifest_path, loaded))
 }
 

@@ -26,6 +26,7 @@ use weir_fs::aliases::is_alias_key;
 use crate::error::CatalogError;
 use crate::lake::{LakeCatalog, LakeTable, TableId, TableSpec};
 use crate::new_table::NewTable;
+use crate::others::number_snapshots;
 use client::{Call, Client, Repeat};
 
 /// Properties of a server or table that concern its files.
@@ -145,8 +146,9 @@ impl RestCatalog {
 ///
 /// # Errors
 /// What is wrong with it.
-pub(crate) fn read_metadata(json: serde_json::Value) -> Result<TableMetadata, String> {
+pub(crate) fn read_metadata(mut json: serde_json::Value) -> Result<TableMetadata, String> {
     let read = || -> Result<TableMetadata, String> {
+        number_snapshots(&mut json);
         let metadata: TableMetadata = serde_json::from_value(json).map_err(|error| error.to_string())?;
         // What the commit path asks of it, while a panic can still be caught.
         let _ = (metadata.current_schema(), metadata.default_partition_spec(), metadata.current_snapshot());

@@ -4,6 +4,7 @@ mod append;
 mod faults;
 mod hadoop;
 mod model;
+mod others;
 mod replace;
 mod rest;
 mod rest_server;

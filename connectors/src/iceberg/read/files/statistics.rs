@@ -155,6 +155,7 @@ fn page_facts(leaf: &KnownLeaf, index: &ColumnIndexMetaData, page: usize) -> Fac
         }
         ColumnIndexMetaData::BOOLEAN(_) | ColumnIndexMetaData::INT96(_) | ColumnIndexMetaData::NONE => (None, None),
     };
+    // A column without an index, as of times of 96 bits, panics when asked for its nulls.
     let known = !matches!(index, ColumnIndexMetaData::NONE);
-    Facts { min, max, no_nulls: index.null_count(page) == Some(0), all_null: known && index.is_null_page(page), buckets: None }
+    Facts { min, max, no_nulls: known && index.null_count(page) == Some(0), all_null: known && index.is_null_page(page), buckets: None }
 }

@@ -1,0 +1,162 @@
+import java.io.PrintStream;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.time.LocalDate;
+import java.time.LocalDateTime;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.stream.Collectors;
+
+import org.apache.flink.configuration.Configuration;
+import org.apache.flink.table.api.EnvironmentSettings;
+import org.apache.flink.table.api.TableEnvironment;
+import org.apache.flink.table.api.TableResult;
+import org.apache.flink.types.Row;
+import org.apache.flink.util.CloseableIterator;
+
+/**
+ * Tables that Flink writes: batch inserts and overwrites, and upserts by a stream, which leave equality and position deletes. Prints the
+ * document that the package's docstring describes.
+ */
+public final class FlinkTables {
+    private static final String COLUMNS =
+        "id BIGINT, flag BOOLEAN, i INT, f FLOAT, d DOUBLE, d9 DECIMAL(9,2), d38 DECIMAL(38,10), `day` DATE, ts TIMESTAMP(6), tz TIMESTAMP_LTZ(6), s STRING,"
+            + " bin VARBINARY, ev ROW<a BIGINT, b ROW<c INT, d STRING>>, tags ARRAY<ROW<k STRING, v DOUBLE>>, m MAP<STRING, ROW<x INT>>";
+
+    private final TableEnvironment batch;
+    private final TableEnvironment streaming;
+    private final List<String> checks = new ArrayList<>();
+
+    private FlinkTables(String warehouse) {
+        batch = environment(true, warehouse);
+        streaming = environment(false, warehouse);
+    }
+
+    private static TableEnvironment environment(boolean isBatch, String warehouse) {
+        Configuration settings = new Configuration();
+        settings.setString("parallelism.default", "2");
+        settings.setString("rest.address", "127.0.0.1");
+        settings.setString("rest.port", "0");
+        settings.setString("table.local-time-zone", "UTC");
+        settings.setString("execution.checkpointing.interval", "500 ms");
+        settings.setString("taskmanager.memory.network.max", "64mb");
+        settings.setString("taskmanager.memory.managed.size", "128mb");
+        EnvironmentSettings.Builder builder = EnvironmentSettings.newInstance().withConfiguration(settings);
+        TableEnvironment made = TableEnvironment.create((isBatch ? builder.inBatchMode() : builder.inStreamingMode()).build());
+        made.executeSql("CREATE CATALOG lake WITH ('type' = 'iceberg', 'catalog-type' = 'hadoop', 'warehouse' = '" + warehouse + "')");
+        made.executeSql("CREATE DATABASE IF NOT EXISTS lake.f");
+        return made;
+    }
+
+    private static void run(TableEnvironment in, String... statements) throws Exception {
+        for (String statement : statements) {
+            in.executeSql(statement).await();
+        }
+    }
+
+    /** Weir and Flink must answer alike. */
+    private void same(String sql) throws Exception {
+        same(sql, sql);
+    }
+
+    private void same(String sql, String forFlink) throws Exception {
+        TableResult result = batch.executeSql(forFlink);
+        List<String> names = result.getResolvedSchema().getColumnNames();
+        List<String> rows = new ArrayList<>();
+        try (CloseableIterator<Row> found = result.collect()) {
+            while (found.hasNext()) {
+                Row row = found.next();
+                Map<String, Object> fields = new TreeMap<>();
+                for (int place = 0; place < names.size(); place++) {
+                    fields.put(names.get(place), row.getField(place));
+                }
+                rows.add(json(fields));
+            }
+        }
+        checks.add("{\"sql\": " + json(sql) + ", \"rows\": [" + String.join(", ", rows) + "]}");
+    }
+
+    private void types() throws Exception {
+        String filled = "(CAST(1 AS BIGINT), true, -2147483648, CAST(1.5 AS FLOAT), CAST(-2.25 AS DOUBLE), 1234567.89, CAST('12345678901234567890.5' AS DECIMAL(38,10)), DATE '1969-12-31',"
+            + " TIMESTAMP '1969-12-31 23:59:59.000001', CAST(TIMESTAMP '2026-01-02 03:04:05.000006' AS TIMESTAMP_LTZ(6)), 'naïve', X'fe00',"
+            + " CAST(ROW(5, ROW(CAST(NULL AS INT), 'x')) AS ROW<a BIGINT, b ROW<c INT, d STRING>>),"
+            + " CAST(ARRAY[ROW('x', 1.0)] AS ARRAY<ROW<k STRING, v DOUBLE>>), CAST(MAP['p', ROW(1)] AS MAP<STRING, ROW<x INT>>))";
+        String select = "SELECT CAST(n AS BIGINT)" + ", CAST(NULL AS BOOLEAN), CAST(NULL AS INT), CAST(NULL AS FLOAT), CAST(NULL AS DOUBLE), CAST(NULL AS DECIMAL(9,2)),"
+            + " CAST(NULL AS DECIMAL(38,10)), CAST(NULL AS DATE), CAST(NULL AS TIMESTAMP(6)), CAST(NULL AS TIMESTAMP_LTZ(6)), CAST(NULL AS STRING), CAST(NULL AS VARBINARY),"
+            + " CAST(NULL AS ROW<a BIGINT, b ROW<c INT, d STRING>>), CAST(NULL AS ARRAY<ROW<k STRING, v DOUBLE>>), CAST(NULL AS MAP<STRING, ROW<x INT>>)"
+            + " FROM (VALUES (2), (3)) AS t(n)";
+        for (String codec : List.of("zstd", "gzip", "snappy", "uncompressed")) {
+            String name = "lake.f.types_" + codec;
+            run(batch, "CREATE TABLE " + name + " (" + COLUMNS + ") WITH ('write.parquet.compression-codec' = '" + codec + "')",
+                "INSERT INTO " + name + " VALUES " + filled, "INSERT INTO " + name + " " + select);
+            same("SELECT * FROM " + name);
+            same("SELECT id, ev.b.d AS d FROM " + name);
+            same("SELECT id, tags[1].k AS k, m['p'].x AS x FROM " + name);
+        }
+    }
+
+    /** Keys that are written again and again by a stream: equality deletes over checkpoints, position deletes within one. */
+    private void upserts() throws Exception {
+        String table = "(id BIGINT, v STRING, ev ROW<a BIGINT, n INT>, p INT, PRIMARY KEY (id, p) NOT ENFORCED)";
+        for (String name : List.of("lake.f.upserted", "lake.f.upserted_parts")) {
+            String parts = name.endsWith("parts") ? " PARTITIONED BY (p)" : "";
+            run(batch, "CREATE TABLE " + name + " " + table + parts + " WITH ('format-version' = '2', 'write.upsert.enabled' = 'true')");
+            for (int round = 0; round < 3; round++) {
+                run(streaming, "CREATE TEMPORARY TABLE source (id BIGINT, v INT) WITH ('connector' = 'datagen', 'number-of-rows' = '2000', 'rows-per-second' = '1000',"
+                    + " 'fields.id.kind' = 'random', 'fields.id.min' = '0', 'fields.id.max' = '300', 'fields.v.min' = '0', 'fields.v.max' = '1000')",
+                    "INSERT INTO " + name + " SELECT id, CAST(v AS STRING), ROW(id * 2, v), CAST(id AS INT) / 100 FROM source", "DROP TEMPORARY TABLE source");
+            }
+            same("SELECT * FROM " + name);
+            same("SELECT p, count(*) AS n, sum(ev.n) AS s FROM " + name + " GROUP BY p");
+            same("SELECT id FROM " + name + " WHERE ev.n > 500");
+            same("SELECT ev.a AS a FROM " + name + " WHERE id BETWEEN 100 AND 120");
+        }
+    }
+
+    private void overwritten() throws Exception {
+        String name = "lake.f.overwritten";
+        run(batch, "CREATE TABLE " + name + " (id BIGINT, p STRING) PARTITIONED BY (p)",
+            "INSERT INTO " + name + " VALUES (1, 'a'), (2, 'b'), (3, 'c')", "INSERT OVERWRITE " + name + " PARTITION (p = 'a') SELECT CAST(10 AS BIGINT)",
+            "INSERT OVERWRITE " + name + " VALUES (20, 'b')", "ALTER TABLE " + name + " ADD late STRING", "INSERT INTO " + name + " VALUES (4, 'd', 'x')");
+        same("SELECT * FROM " + name);
+        same("SELECT id FROM " + name + " WHERE p = 'b'");
+        same("SELECT id FROM " + name + " WHERE late IS NULL");
+    }
+
+    private static String json(Object value) {
+        if (value == null || value instanceof Boolean || value instanceof Number) {
+            boolean isNumber = !(value instanceof Double number && number.isNaN());
+            return isNumber ? String.valueOf(value) : "null";
+        }
+        if (value instanceof Map<?, ?> map) {
+            return map.entrySet().stream().map(one -> json(String.valueOf(one.getKey())) + ": " + json(one.getValue())).collect(Collectors.joining(", ", "{", "}"));
+        }
+        if (value instanceof Row row) {
+            return row.getFieldNames(true).stream().map(name -> json(name) + ": " + json(row.getField(name))).collect(Collectors.joining(", ", "{", "}"));
+        }
+        if (value instanceof Object[] array) {
+            return java.util.Arrays.stream(array).map(FlinkTables::json).collect(Collectors.joining(", ", "[", "]"));
+        }
+        if (value instanceof byte[] bytes) {
+            return json(java.util.HexFormat.of().formatHex(bytes));
+        }
+        if (value instanceof LocalDateTime || value instanceof LocalDate || value instanceof Instant) {
+            return "\"" + (value instanceof LocalDateTime time ? time.format(java.time.format.DateTimeFormatter.ISO_LOCAL_DATE_TIME) : value) + "\"";
+        }
+        return "\"" + value.toString().replace("\\", "\\\\").replace("\"", "\\\"") + "\"";
+    }
+
+    public static void main(String[] arguments) throws Exception {
+        PrintStream out = new PrintStream(System.out, true, "UTF-8");
+        String warehouse = "file://" + Path.of(arguments[0], "warehouse");
+        FlinkTables tables = new FlinkTables(warehouse);
+        tables.types();
+        tables.upserts();
+        tables.overwritten();
+        String init = "CREATE CATALOG lake WITH ('type' = 'iceberg', 'catalog-type' = 'hadoop', 'warehouse' = '" + warehouse + "')";
+        out.println("{\"init\": " + json(init) + ", \"checks\": [" + String.join(", ", tables.checks) + "]}");
+        System.exit(0);
+    }
+}

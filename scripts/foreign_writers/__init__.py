@@ -1,0 +1,6 @@
+"""Tables written by other engines, and what these engines say is in them.
+
+A writer is a program of its own, in the environment of its engine. It is given an empty folder, writes tables there, and prints one JSON
+document: `init`, the statement that makes its catalog known to Weir as `lake`; `checks`, a list of queries in Weir's SQL, each with the
+rows (objects) that the engine itself finds; and `refusals`, queries that Weir must refuse, with words that the message must have.
+"""

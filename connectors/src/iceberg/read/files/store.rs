@@ -1,18 +1,20 @@
 //! The bytes of a table's files, and errors that name table and file and say what can be done.
 
+use std::fs::File;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use datafusion::physical_plan::metrics::Count;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
-use object_store::ObjectStoreExt;
+use object_store::{GetOptions, GetResult, GetResultPayload};
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
-use weir_base::ErrorKind;
+use weir_base::{ErrorKind, task};
 use weir_fs::{FileSystems, Location};
 
 use super::ranges;
@@ -102,11 +104,17 @@ pub(in crate::iceberg::read) struct FileBytes {
 }
 
 impl FileBytes {
-    /// A range of the file.
-    pub(in crate::iceberg::read) async fn range(&self, range: Range<u64>) -> Result<Bytes, ParquetError> {
-        let read = self.location.store.get_range(&self.location.path, range).await.map_err(|error| ParquetError::External(Box::new(error)))?;
+    /// A range of the file, all of it.
+    pub(in crate::iceberg::read) async fn range(&self, wanted: Range<u64>) -> Result<Bytes, ParquetError> {
+        let options = GetOptions { range: Some(wanted.clone().into()), ..GetOptions::default() };
+        let failed = |error| ParquetError::External(Box::new(error));
+        let GetResult { payload, meta, range, attributes } = self.location.store.get_opts(&self.location.path, options).await.map_err(failed)?;
+        let read = match payload {
+            GetResultPayload::File(file, _) => of_local(file, range).await?,
+            payload @ GetResultPayload::Stream(_) => GetResult { payload, meta, range, attributes }.bytes().await.map_err(failed)?,
+        };
         self.read.add(read.len());
-        Ok(read)
+        if read.len() as u64 == wanted.end - wanted.start { Ok(read) } else { Err(cut_off(&wanted)) }
     }
 
     async fn ranges(&self, wanted: Vec<Range<u64>>) -> Result<Vec<Bytes>, ParquetError> {
@@ -123,9 +131,25 @@ impl FileBytes {
             let bytes = read.get(index)?;
             (bytes.len() >= start + length).then(|| bytes.slice(start..start + length))
         };
-        let cut_off = |range: &Range<u64>| ParquetError::EOF(format!("bytes {range:?} are not all there"));
         wanted.iter().map(|range| of(range).ok_or_else(|| cut_off(range))).collect()
     }
+}
+
+fn cut_off(range: &Range<u64>) -> ParquetError {
+    ParquetError::EOF(format!("bytes {range:?} are not all there"))
+}
+
+/// A range of a local file, into memory that the kernel gives as zeros. The store itself would first write them byte by byte.
+async fn of_local(file: File, range: Range<u64>) -> Result<Bytes, ParquetError> {
+    let start = range.start;
+    let length = usize::try_from(range.end - start).map_err(|_too_long| cut_off(&range))?;
+    let read = move || {
+        let mut bytes = vec![0; length];
+        file.read_exact_at(&mut bytes, start).map(|()| Bytes::from(bytes))
+    };
+    let failed = |source| ParquetError::External(Box::new(object_store::Error::Generic { store: "file", source }));
+    let read = task::blocking("iceberg-read", read).await.map_err(|error| failed(error.into()))?;
+    read.map_err(|error| if error.kind() == std::io::ErrorKind::UnexpectedEof { cut_off(&range) } else { failed(error.into()) })
 }
 
 impl AsyncFileReader for FileBytes {
@@ -140,5 +164,27 @@ impl AsyncFileReader for FileBytes {
     fn get_metadata<'a>(&'a mut self, _options: Option<&'a ArrowReaderOptions>) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
         // Footers are read by `footer::load`, which knows how long they are.
         async { Err(ParquetError::General("the footer is handed to the reader".to_owned())) }.boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_base::Classified;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_range_of_a_local_file_is_read_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("f");
+        std::fs::write(&path, b"0123456789").expect("written");
+        let files = TableFiles::new("t", FileSystems::default());
+        let file = files.open(&format!("file://{}", path.display()), 10).expect("opens");
+        assert_eq!(file.range(3..7).await.expect("there"), b"3456".as_slice());
+        assert_eq!(files.read.value(), 4);
+        std::fs::write(&path, b"01234").expect("cut short");
+        let error = file.range(3..7).await.expect_err("cut off");
+        assert!(matches!(error, ParquetError::EOF(_)), "{error}");
+        assert_eq!(files.unreadable("f", error).kind(), ErrorKind::Corrupt);
     }
 }

@@ -134,7 +134,7 @@ fn comparable(value: &ScalarValue, data_type: &DataType) -> Option<ScalarValue> 
 }
 
 /// The leaf that an expression reads, and its type.
-fn leaf_of(expression: &Arc<dyn PhysicalExpr>, fields: &Fields) -> Option<(LeafRef, DataType)> {
+pub(super) fn leaf_of(expression: &Arc<dyn PhysicalExpr>, fields: &Fields) -> Option<(LeafRef, DataType)> {
     let place = place_of(expression, fields)?;
     parts_of(&place.data_type).is_empty().then(|| Some((LeafRef { id: place.id?, repeated: place.repeated }, place.data_type)))?
 }

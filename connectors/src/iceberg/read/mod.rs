@@ -15,6 +15,7 @@ mod files;
 mod need;
 mod open;
 mod options;
+mod order;
 mod planning;
 mod provider;
 mod pruning_rule;

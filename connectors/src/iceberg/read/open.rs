@@ -24,7 +24,7 @@ use roaring::RoaringTreemap;
 use weir_catalog::lake::LakeTable;
 
 use super::columns::TableColumns;
-use super::condition::Condition;
+use super::condition::{Condition, Known};
 use super::condition_of;
 use super::deletes::equality::{EqualityGroup, KeyColumns};
 use super::deletes::positions::kept;
@@ -35,6 +35,7 @@ use super::files::statistics::FileStatistics;
 use super::files::store::FileBytes;
 use super::files::{TableFiles, footer, leaves};
 use super::need::Need;
+use super::order::Order;
 use super::planning::FileTask;
 use super::splits::Split;
 use super::want;
@@ -53,6 +54,8 @@ pub(super) struct Reading {
     pub(super) needs: Vec<Need>,
     /// Filters over these columns that every row which is wanted passes.
     pub(super) filters: Vec<Arc<dyn PhysicalExpr>>,
+    /// What the first rows are wanted by, if it is known.
+    pub(super) order: Option<Order>,
     pub(super) batch_rows: usize,
     pub(super) counts: Counts,
 }
@@ -80,11 +83,22 @@ impl Reading {
         condition_of::all(&self.filters, self.fields())
     }
 
+    /// What metadata says of a split's file.
+    fn known<'a>(&'a self, split: &'a Split) -> OfFile<'a> {
+        OfFile { file: split.task.file(), parts: self.specs.parts(split.task.spec_id), types: &self.types }
+    }
+
+    /// The splits in the order in which they are best read.
+    pub(super) fn in_order(&self, splits: Vec<Split>) -> Vec<Split> {
+        match &self.order {
+            Some(order) => order.sorted(splits, |split| self.known(split).facts(order.leaf)),
+            None => splits,
+        }
+    }
+
     /// Opens a split.
     pub(super) async fn open(self: Arc<Self>, split: Split) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-        let file = split.task.file();
-        let known = OfFile { file, parts: self.specs.parts(split.task.spec_id), types: &self.types };
-        if !self.condition().may_match(&known) {
+        if !self.condition().may_match(&self.known(&split)) {
             self.counts.late_files.add(1);
             return Ok(stream::empty().boxed());
         }
@@ -115,12 +129,14 @@ struct Keys {
     rows: RowMaker,
 }
 
-/// A row group and the number of its first row.
-#[derive(Debug, Clone, Copy)]
+/// A row group, or a part of one, and the number of its first row.
+#[derive(Debug, Clone)]
 struct Group {
     number: usize,
     first_row: u64,
     rows: u64,
+    /// Which of its rows; all if that is not said.
+    part: Option<RowSelection>,
 }
 
 impl OpenFile {
@@ -172,7 +188,7 @@ impl OpenFile {
         Ok(Self { task: Arc::clone(&task), bytes, columns, chosen, rows, deleted, keys, reading })
     }
 
-    /// The row groups whose middle is in the split.
+    /// The row groups whose middle is in the split, in the order in which they are read.
     fn groups_in(&self, split: &Split) -> Vec<Group> {
         let mut first_row = 0;
         let mut groups = Vec::new();
@@ -181,11 +197,37 @@ impl OpenFile {
             let start = group.columns().first().map_or(0, |column| column.byte_range().0);
             let middle = start + u64::try_from(group.compressed_size()).unwrap_or(0) / 2;
             if split.range.contains(&middle) {
-                groups.push(Group { number, first_row, rows });
+                groups.push(Group { number, first_row, rows, part: None });
             }
             first_row += rows;
         }
-        groups
+        match &self.reading.order {
+            Some(order) => {
+                let statistics = self.statistics();
+                let sorted = order.sorted(groups, |group| statistics.group_facts(group.number, order.leaf));
+                self.with_first_page(sorted, order, &statistics)
+            }
+            None => groups,
+        }
+    }
+
+    /// Cuts the page that may hold the first rows off the first row group, if a filter knows nothing yet: it learns from that page.
+    fn with_first_page(&self, groups: Vec<Group>, order: &Order, statistics: &FileStatistics<'_>) -> Vec<Group> {
+        let waits = self.reading.filters.iter().any(|filter| !says_something(filter));
+        let Some((first, others)) = groups.split_first().filter(|_| waits) else { return groups };
+        let Some(page) = statistics.first_page(first.number, order) else { return groups };
+        let rows = usize::try_from(first.rows).unwrap_or(usize::MAX);
+        let rest = [0..page.start, page.end..rows];
+        let parts = [RowSelection::from_consecutive_ranges([page].into_iter(), rows), RowSelection::from_consecutive_ranges(rest.into_iter(), rows)];
+        parts.into_iter().map(|part| Group { part: Some(part), ..first.clone() }).chain(others.iter().cloned()).collect()
+    }
+
+    /// What the footer and the page index say.
+    fn statistics(&self) -> FileStatistics<'_> {
+        let file = self.task.file();
+        let ordered = |id: i32, data_type: &DataType| is_ordered(file, id, data_type);
+        let has_value = |id| missing(&self.reading, &self.task, id).is_some();
+        FileStatistics::new(self.columns.metadata.metadata(), &self.columns.row, &self.reading.types, &ordered, &has_value)
     }
 
     /// The rows of a row group.
@@ -193,7 +235,7 @@ impl OpenFile {
         let reading = &self.reading;
         let filters: Vec<Arc<dyn PhysicalExpr>> = reading.filters.iter().filter(|filter| says_something(filter)).cloned().collect();
         let condition = condition_of::all(&filters, reading.fields());
-        let Some(selection) = self.selection(group, &condition) else { return Ok(stream::empty().boxed()) };
+        let Some(selection) = self.selection(&group, &condition) else { return Ok(stream::empty().boxed()) };
         let schema = self.columns.metadata.parquet_schema();
         let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(self.bytes.clone(), self.columns.metadata.clone())
             .with_row_groups(vec![group.number])
@@ -219,29 +261,24 @@ impl OpenFile {
     }
 
     /// Which rows of a row group may be wanted and are not deleted by number. `None`: none. `Some(None)`: all.
-    fn selection(&self, group: Group, condition: &Condition) -> Option<Option<RowSelection>> {
+    fn selection(&self, group: &Group, condition: &Condition) -> Option<Option<RowSelection>> {
         let counts = &self.reading.counts;
-        let file = self.task.file();
-        let ordered = |id: i32, data_type: &DataType| is_ordered(file, id, data_type);
-        let has_value = |id| missing(&self.reading, &self.task, id).is_some();
-        let metadata = self.columns.metadata.metadata();
-        let statistics = FileStatistics::new(metadata, &self.columns.row, &self.reading.types, &ordered, &has_value);
+        let statistics = self.statistics();
         if !statistics.group_may_match(group.number, condition) {
             counts.row_groups.add(1);
             return None;
         }
         let pages = statistics.pages_that_may_match(group.number, condition);
-        if let Some(pages) = &pages {
-            counts.page_rows.add(pages.skipped_row_count());
-        }
         let stay = self.deleted.as_ref().and_then(|deleted| kept(deleted, group.first_row, group.rows));
-        if let Some(stay) = &stay {
-            counts.deleted_rows.add(stay.skipped_row_count());
+        let mut selection = group.part.clone();
+        for (some, count) in [(pages, &counts.page_rows), (stay, &counts.deleted_rows)] {
+            let Some(some) = some else { continue };
+            count.add(match &group.part {
+                Some(part) => part.row_count() - part.intersection(&some).row_count(),
+                None => some.skipped_row_count(),
+            });
+            selection = Some(selection.map_or_else(|| some.clone(), |before| before.intersection(&some)));
         }
-        let selection = match (pages, stay) {
-            (Some(pages), Some(stay)) => Some(pages.intersection(&stay)),
-            (pages, stay) => pages.or(stay),
-        };
         match selection {
             Some(selection) if !selection.selects_any() => None,
             selection => Some(selection),

@@ -144,6 +144,7 @@ impl TableProvider for IcebergTable {
             needs: vec![Need::Whole; columns.schema.fields().len()],
             columns,
             filters,
+            order: None,
             batch_rows: state.config().batch_size(),
             counts: Counts::default(),
         };

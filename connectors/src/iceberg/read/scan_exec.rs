@@ -8,16 +8,17 @@ use datafusion::common::Statistics;
 use datafusion::common::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::filter_pushdown::{ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet, RecordOutput};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, SortOrderPushdownResult};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::need::{Need, paths};
 use super::open::{Counts, Reading};
+use super::order::Order;
 use super::planning::Pruned;
 use super::splits::Split;
 use super::statistics;
@@ -118,6 +119,7 @@ impl ExecutionPlan for IcebergScanExec {
         let files = self.reading.files.counting(&counts.bytes);
         let batch_rows = context.session_config().batch_size();
         let reading = Arc::new(Reading { counts, files, batch_rows, ..self.reading.as_ref().clone() });
+        let splits = reading.in_order(splits);
         let batches = stream::iter(splits).then(move |split| Arc::clone(&reading).open(split)).try_flatten();
         let baseline = BaselineMetrics::new(&self.metrics, partition);
         let mut left = self.limit.unwrap_or(usize::MAX);
@@ -149,6 +151,15 @@ impl ExecutionPlan for IcebergScanExec {
 
     fn fetch(&self) -> Option<usize> {
         self.limit
+    }
+
+    /// Reads first what may hold the first rows of a sort. A scan that stops after some rows has to give those that it would give without the sort.
+    fn try_pushdown_sort(&self, order: &[PhysicalSortExpr]) -> Result<SortOrderPushdownResult<Arc<dyn ExecutionPlan>>> {
+        let order = Order::of(order, self.reading.fields()).filter(|_| self.limit.is_none());
+        Ok(order.map_or(SortOrderPushdownResult::Unsupported, |order| {
+            let reading = Arc::new(Reading { order: Some(order), ..self.reading.as_ref().clone() });
+            SortOrderPushdownResult::Inexact { inner: Arc::new(Self { reading, ..self.clone() }) }
+        }))
     }
 
     /// Takes filters that will know more while the query runs. The others came when the scan was planned.

@@ -1,6 +1,7 @@
 //! What a footer and a page index say of row groups and pages, as [`Facts`] about leaves. Pure.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use arrow_schema::DataType;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
@@ -10,6 +11,7 @@ use parquet::file::page_index::column_index::ColumnIndexMetaData;
 
 use super::columns::FileColumn;
 use crate::iceberg::read::condition::{Condition, Facts, Known};
+use crate::iceberg::read::order::Order;
 use crate::iceberg::read::values::of_statistics;
 
 /// A leaf that conditions may be about: as it is in the file, and as it is read.
@@ -60,6 +62,11 @@ impl<'a> FileStatistics<'a> {
         self.metadata.row_groups().get(group).is_none_or(|metadata| condition.may_match(&OfGroup { file: self, metadata }))
     }
 
+    /// What is known of a leaf in a row group.
+    pub(in crate::iceberg::read) fn group_facts(&self, group: usize, leaf: i32) -> Vec<Facts> {
+        self.metadata.row_groups().get(group).map(|metadata| OfGroup { file: self, metadata }.facts(leaf)).unwrap_or_default()
+    }
+
     /// The rows of a row group in pages that can have rows that meet the condition; `None` if that is all of them.
     pub(in crate::iceberg::read) fn pages_that_may_match(&self, group: usize, condition: &Condition) -> Option<RowSelection> {
         let mut selected: Option<RowSelection> = None;
@@ -75,6 +82,21 @@ impl<'a> FileStatistics<'a> {
 
     /// The rows in pages of one leaf that can meet a condition on it alone.
     fn pages_of(&self, group: usize, leaf: i32, condition: &Condition) -> Option<RowSelection> {
+        let selector = |(rows, facts): (Range<usize>, Facts)| {
+            let count = rows.len();
+            if condition.may_match(&OfPage { leaf, facts }) { RowSelector::select(count) } else { RowSelector::skip(count) }
+        };
+        Some(self.pages(group, leaf)?.into_iter().map(selector).collect::<Vec<_>>().into())
+    }
+
+    /// The rows of the page that may hold the first rows of a row group; `None` if nothing tells.
+    pub(in crate::iceberg::read) fn first_page(&self, group: usize, order: &Order) -> Option<Range<usize>> {
+        let pages = order.sorted(self.pages(group, order.leaf)?, |(_, facts)| vec![facts.clone()]);
+        pages.into_iter().next().map(|(rows, _)| rows)
+    }
+
+    /// The pages of a leaf: their rows, and what is known of them.
+    fn pages(&self, group: usize, leaf: i32) -> Option<Vec<(Range<usize>, Facts)>> {
         // Within lists, writers take a page for one of nulls only that has as many nulls as rows.
         let known = self.leaves.get(&leaf).filter(|known| !known.repeated)?;
         let index = self.metadata.column_index()?.get(group)?.get(known.number)?;
@@ -82,17 +104,7 @@ impl<'a> FileStatistics<'a> {
         let rows = usize::try_from(self.metadata.row_groups().get(group)?.num_rows()).ok()?;
         let starts: Vec<usize> = pages.iter().filter_map(|page| usize::try_from(page.first_row_index).ok()).collect();
         let ends = starts.iter().skip(1).copied().chain([rows]);
-        let selectors: Vec<RowSelector> = starts
-            .iter()
-            .zip(ends)
-            .enumerate()
-            .map(|(page, (start, end))| {
-                let count = end.saturating_sub(*start);
-                let facts = page_facts(known, index, page);
-                if condition.may_match(&OfPage { leaf, facts }) { RowSelector::select(count) } else { RowSelector::skip(count) }
-            })
-            .collect();
-        Some(selectors.into())
+        Some(starts.iter().zip(ends).enumerate().map(|(page, (start, end))| (*start..end, page_facts(known, index, page))).collect())
     }
 }
 

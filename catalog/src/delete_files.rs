@@ -30,7 +30,7 @@ pub fn may_name(delete: &DataFile, path: &str) -> bool {
 
 /// Whether a delete can hide rows of a data file. `global`: the delete's partition spec partitions nothing.
 #[must_use]
-pub(crate) fn may_apply(delete: &LiveFile, global: bool, data: &LiveFile) -> bool {
+pub fn may_apply(delete: &LiveFile, global: bool, data: &LiveFile) -> bool {
     let same_partition = delete.spec_id == data.spec_id && delete.file.partition() == data.file.partition();
     if delete.file.content_type() == DataContentType::EqualityDeletes {
         return (global || same_partition) && delete.sequence_number > data.sequence_number;

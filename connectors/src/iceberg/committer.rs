@@ -133,7 +133,10 @@ impl SinkCommitter for IcebergCommitter {
 const DELETES: usize = 32;
 
 /// Deletes files by name; missing ones are fine.
-pub(super) async fn delete_files(file_systems: &FileSystems, paths: &[String]) -> Result<(), ConnectorError> {
+///
+/// # Errors
+/// The stores'.
+pub async fn delete_files(file_systems: &FileSystems, paths: &[String]) -> Result<(), ConnectorError> {
     let delete = |path: String| async move {
         let location = file_systems.resolve(&path).map_err(file_system_error)?;
         match location.store.delete(&location.path).await {
@@ -145,6 +148,7 @@ pub(super) async fn delete_files(file_systems: &FileSystems, paths: &[String]) -
 }
 
 /// A catalog's failure as a connector's, of the same kind.
-pub(super) fn catalog_error(error: CatalogError) -> ConnectorError {
+#[must_use]
+pub fn catalog_error(error: CatalogError) -> ConnectorError {
     ConnectorError::new(error.kind(), error.to_string()).with_source(error)
 }

@@ -15,10 +15,10 @@ mod types;
 mod with;
 mod write;
 
-pub use committer::IcebergCommitter;
+pub use committer::{IcebergCommitter, catalog_error, delete_files};
 pub use metadata_tables::{MetadataTable, MetadataTableError};
-pub use read::{IcebergScan, NestedPruning, READ_OPTIONS, physical_rules, row_limit};
+pub use read::{IcebergScan, NestedPruning, READ_OPTIONS, SnapshotRows, physical_rules, row_limit};
 pub use stream::{IcebergStream, ROW_KIND, STREAM_OPTIONS, StreamError, is_streaming, tells_changes};
 pub use weir_catalog::properties::TABLE_PROPERTIES;
 pub use with::{CONNECTOR_OPTIONS, TableLink, TableWith};
-pub use write::{IcebergSink, WRITE_OPTIONS};
+pub use write::{IcebergSink, PartitionPlace, Rewriter, Upload, WRITE_OPTIONS, file_system_error, store_error};

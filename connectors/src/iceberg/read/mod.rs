@@ -21,6 +21,7 @@ mod provider;
 mod pruning_rule;
 mod scan_exec;
 mod snapshot;
+mod snapshot_rows;
 mod splits;
 mod statistics;
 #[cfg(test)]
@@ -36,3 +37,4 @@ pub(in crate::iceberg) use options::{SPLIT_SIZE, pass_over_idle, read_options};
 pub use provider::IcebergScan;
 pub use pruning_rule::{NestedPruning, physical_rules};
 pub(in crate::iceberg) use snapshot::Chosen;
+pub use snapshot_rows::SnapshotRows;

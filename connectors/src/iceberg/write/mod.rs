@@ -13,6 +13,7 @@ mod partitioned;
 mod partitioning;
 mod pieces;
 mod plan;
+mod rewriter;
 mod runs;
 mod sink;
 mod upload;
@@ -24,9 +25,10 @@ mod written;
 mod tests;
 
 pub use options::WRITE_OPTIONS;
+pub use rewriter::{PartitionPlace, Rewriter};
 pub use sink::IcebergSink;
+pub use upload::{Upload, file_system_error, store_error};
 
 pub(super) use metrics::MetricsMode;
 pub(super) use options::check_write_options;
-pub(super) use upload::{file_system_error, store_error};
 pub(super) use written::WrittenFile;

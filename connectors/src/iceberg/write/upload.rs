@@ -14,7 +14,7 @@ const CONCURRENCY: usize = 4;
 
 /// An upload; nothing exists in the store before the first part is full or [`Self::finish`] is called.
 #[derive(Debug)]
-pub(super) struct Upload {
+pub struct Upload {
     location: Location,
     waiting: Vec<Bytes>,
     waiting_bytes: usize,
@@ -22,7 +22,9 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    pub(super) fn new(location: Location) -> Self {
+    /// An upload to `location`. Makes no request.
+    #[must_use]
+    pub fn new(location: Location) -> Self {
         Self { location, waiting: Vec::new(), waiting_bytes: 0, parts: None }
     }
 
@@ -31,12 +33,16 @@ impl Upload {
     }
 
     /// Bytes held, those in flight included, at most.
-    pub(super) fn memory(&self) -> usize {
+    #[must_use]
+    pub fn memory(&self) -> usize {
         if self.parts.is_some() { (CONCURRENCY + 1) * PART } else { self.waiting_bytes }
     }
 
     /// Takes bytes; waits while too many parts are in flight.
-    pub(super) async fn put(&mut self, pieces: Vec<Bytes>) -> Result<(), ConnectorError> {
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn put(&mut self, pieces: Vec<Bytes>) -> Result<(), ConnectorError> {
         for bytes in pieces {
             self.put_piece(bytes).await?;
         }
@@ -62,7 +68,10 @@ impl Upload {
     }
 
     /// Makes the file whole and visible.
-    pub(super) async fn finish(self) -> Result<(), ConnectorError> {
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn finish(self) -> Result<(), ConnectorError> {
         let Location { uri, store, path } = self.location;
         let done = match self.parts {
             Some(parts) => parts.finish().await.map(drop),
@@ -72,7 +81,7 @@ impl Upload {
     }
 
     /// Gives up; parts that were uploaded are removed as far as the store allows.
-    pub(super) async fn abort(self) {
+    pub async fn abort(self) {
         if let Some(parts) = self.parts
             && let Err(error) = parts.abort().await
         {
@@ -82,12 +91,14 @@ impl Upload {
 }
 
 /// A store's failure as a connector's, of the same kind.
-pub(in crate::iceberg) fn store_error(uri: &str, what: &str, error: object_store::Error) -> ConnectorError {
+#[must_use]
+pub fn store_error(uri: &str, what: &str, error: object_store::Error) -> ConnectorError {
     file_system_error(FsError::from_store(&format!("cannot {what}"), uri, error))
 }
 
 /// A file system's failure as a connector's.
-pub(in crate::iceberg) fn file_system_error(error: FsError) -> ConnectorError {
+#[must_use]
+pub fn file_system_error(error: FsError) -> ConnectorError {
     ConnectorError::new(error.kind(), error.to_string()).with_source(error)
 }
 

@@ -1,4 +1,4 @@
-//! The writer of a table without partitions: straight into one file after another.
+//! The writer of one partition, or of a table without any: straight into one file after another.
 
 use std::sync::Arc;
 

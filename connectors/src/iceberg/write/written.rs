@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum, PrimitiveType, TableMetadata, Type};
+use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum, PrimitiveType, Schema, Struct, TableMetadata, Type};
 use serde::{Deserialize, Serialize};
 use weir_base::ErrorKind;
 
@@ -77,7 +77,7 @@ impl WrittenFile {
     /// # Errors
     /// A schema or partition spec that the table no longer has, or a record that is damaged.
     pub(in crate::iceberg) fn to_data_file(&self, table: &TableMetadata) -> Result<DataFile, ConnectorError> {
-        let corrupt = |what: String| ConnectorError::new(ErrorKind::Corrupt, format!("committable of `{}`: {what}", self.path));
+        let corrupt = |what: String| self.corrupt(what);
         if self.version != VERSION {
             return Err(corrupt(format!("version {} is not known to this program", self.version)));
         }
@@ -92,6 +92,21 @@ impl WrittenFile {
         if values.len() != types.fields().len() {
             return Err(corrupt(format!("{} partition values for {} fields", values.len(), types.fields().len())));
         }
+        self.described(schema, PartitionTuple { values, folder: String::new() }.to_struct())
+    }
+
+    /// The same for a file of a partition that is known.
+    pub(super) fn to_data_file_in(&self, table: &TableMetadata, partition: Struct) -> Result<DataFile, ConnectorError> {
+        let missing = || self.corrupt(format!("the table has no schema {}", self.schema_id));
+        self.described(table.schema_by_id(self.schema_id).ok_or_else(missing)?, partition)
+    }
+
+    fn corrupt(&self, what: String) -> ConnectorError {
+        ConnectorError::new(ErrorKind::Corrupt, format!("committable of `{}`: {what}", self.path))
+    }
+
+    fn described(&self, schema: &Schema, partition: Struct) -> Result<DataFile, ConnectorError> {
+        let corrupt = |what: String| self.corrupt(what);
         let bounds = |texts: &BTreeMap<i32, String>| -> Result<HashMap<i32, Datum>, ConnectorError> {
             let of = |(id, text): (&i32, &String)| {
                 let field = schema.field_by_id(*id).and_then(|field| primitive(&field.field_type));
@@ -106,7 +121,7 @@ impl WrittenFile {
             .file_path(self.path.clone())
             .file_format(DataFileFormat::Parquet)
             .partition_spec_id(self.spec_id)
-            .partition(PartitionTuple { values, folder: String::new() }.to_struct())
+            .partition(partition)
             .record_count(self.records)
             .file_size_in_bytes(self.bytes)
             .column_sizes(counts(&self.column_sizes))

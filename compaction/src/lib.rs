@@ -1,7 +1,23 @@
 //! Small files made into large ones.
 //!
 //! [`policy`] decides, from facts in memory, which files of a table are worth rewriting and in which of two ways; [`simulation`] shows what its
-//! rule comes to over a week of commits.
+//! rule comes to over a week of commits. [`copy`] makes one file of many without decoding a page. [`LiveTable`] is a snapshot as the policy
+//! sees it, and a [`Compactor`] carries plans out and commits them.
 
+pub mod copy;
+pub mod pace;
 pub mod policy;
 pub mod simulation;
+
+mod deletes;
+mod names;
+mod progress;
+mod rewrite;
+mod run;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use progress::{Progress, Quiet};
+pub use run::{Compactor, Plan, Report, Request};
+pub use table::{LiveTable, PartitionKey};

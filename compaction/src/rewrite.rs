@@ -1,0 +1,146 @@
+//! One group: from its inputs to new files in the store, described and not yet committed.
+
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use iceberg::spec::DataFile;
+use tokio::sync::OnceCell;
+use weir_base::ErrorKind;
+use weir_base::memory::MemoryBudget;
+use weir_catalog::properties::declared::CODEC;
+use weir_catalog::read::LiveFile;
+use weir_connectors::ConnectorError;
+use weir_connectors::iceberg::{PartitionPlace, Rewriter, SnapshotRows, file_system_error};
+use weir_connectors::sink::{IntentLog, WriterContext};
+use weir_fs::FileSystems;
+
+use crate::copy::{Codec, Copied, Copy};
+use crate::names::{Begun, copy_name, folder_of};
+use crate::policy::{Group, Options, Way};
+use crate::table::{LiveTable, PartitionKey};
+
+/// What the groups of a run share.
+#[derive(Debug)]
+pub(crate) struct Shared<'a> {
+    pub(crate) name: String,
+    pub(crate) live: &'a LiveTable,
+    pub(crate) file_systems: FileSystems,
+    pub(crate) options: Options,
+    pub(crate) parallelism: usize,
+    pub(crate) attempt: String,
+    pub(crate) budget: MemoryBudget,
+    pub(crate) begun: Arc<Begun>,
+    /// Planned when the first group is decoded.
+    pub(crate) rows: OnceCell<SnapshotRows>,
+}
+
+/// A group that was rewritten.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) group: Group<PartitionKey>,
+    pub(crate) way: Way,
+    pub(crate) files: Vec<DataFile>,
+}
+
+impl Shared<'_> {
+    /// Rewrites the group `number`; by decoding where it cannot be copied.
+    pub(crate) async fn make(&self, group: Group<PartitionKey>, number: usize) -> Result<Made, ConnectorError> {
+        let inputs = group
+            .files
+            .iter()
+            .map(|file| self.live.files.get(&file.path).cloned())
+            .collect::<Option<Vec<LiveFile>>>()
+            .ok_or_else(|| ConnectorError::internal("a plan names a file that its snapshot does not have"))?;
+        let copied = match group.way {
+            Way::Copy => self.copy(&inputs, &group, number).await?,
+            Way::Decode => None,
+        };
+        let (way, files) = match copied {
+            Some(file) => (Way::Copy, vec![file]),
+            None => (Way::Decode, self.decode(&inputs, &group, number).await?),
+        };
+        Ok(Made { group, way, files })
+    }
+
+    /// `None` if the files cannot be copied into one.
+    async fn copy(&self, inputs: &[LiveFile], group: &Group<PartitionKey>, number: usize) -> Result<Option<DataFile>, ConnectorError> {
+        let codec = self.live.table.metadata.properties().get(CODEC.key).map_or(Codec::Zstd, |name| Codec::of(name));
+        let path = copy_name(&self.folder(inputs)?, &self.attempt, number);
+        self.begun.record(std::slice::from_ref(&path)).await?;
+        let copy = Copy { table: &self.name, inputs, path: &path, codec, file_systems: &self.file_systems, budget: &self.budget };
+        match copy.run().await? {
+            Copied::Done(file) => Ok(Some(*file)),
+            Copied::Hindered(obstacle) => {
+                tracing::debug!(table = %self.name, partition = %group.partition, %obstacle, "files are decoded that cannot be copied");
+                Ok(None)
+            }
+        }
+    }
+
+    async fn decode(&self, inputs: &[LiveFile], group: &Group<PartitionKey>, number: usize) -> Result<Vec<DataFile>, ConnectorError> {
+        let snapshot = self.live.snapshot.as_ref().ok_or_else(|| ConnectorError::internal("a plan for a table without snapshots"))?;
+        let plan = || SnapshotRows::plan(&self.name, &self.live.table, snapshot, &self.file_systems);
+        let rows = self.rows.get_or_try_init(plan).await?;
+        let mut writer = self.writer(inputs, group, number)?;
+        let mut written = 0_u64;
+        let all = async {
+            for input in inputs {
+                let mut batches = rows.of(input.file.file_path()).await?;
+                while let Some(batch) = batches.try_next().await? {
+                    written += batch.num_rows() as u64;
+                    writer.write(&batch).await?;
+                }
+            }
+            Ok(())
+        };
+        if let Err(error) = all.await {
+            writer.abort().await;
+            return Err(error);
+        }
+        let hidden: u64 = group.files.iter().map(|file| file.deletes.rows).sum();
+        if written > group.rows() || written.saturating_add(hidden) < group.rows() {
+            writer.abort().await;
+            return Err(self.wrong(group, written));
+        }
+        let files = writer.finish().await?;
+        if files.iter().map(DataFile::record_count).sum::<u64>() != written {
+            return Err(self.wrong(group, written));
+        }
+        Ok(files)
+    }
+
+    fn writer(&self, inputs: &[LiveFile], group: &Group<PartitionKey>, number: usize) -> Result<Rewriter, ConnectorError> {
+        let first = inputs.first().ok_or_else(|| ConnectorError::internal("a group without files"))?;
+        let place = PartitionPlace { spec_id: first.spec_id, partition: first.file.partition().clone(), folder: self.folder(inputs)? };
+        // Decoding makes no more bytes than there were, so that this many files are enough.
+        let size = (group.bytes() / group.outputs(&self.options)).max(self.options.target_bytes);
+        let context = WriterContext {
+            job: "weir-compact".to_owned(),
+            sink: number.to_string(),
+            epoch: self.live.snapshot.as_ref().and_then(|snapshot| u64::try_from(snapshot.sequence_number()).ok()).unwrap_or(0),
+            attempt: self.attempt.clone(),
+            partition: 0,
+            partitions: self.parallelism,
+            budget: self.budget.clone(),
+            intents: Arc::<Begun>::clone(&self.begun),
+        };
+        Rewriter::try_new(&self.name, &self.live.table, &self.file_systems, place, size, context)
+    }
+
+    /// New files go where the first of the old ones is, under the name that checkpoints use.
+    fn folder(&self, inputs: &[LiveFile]) -> Result<String, ConnectorError> {
+        let path = inputs.first().map_or("", |live| live.file.file_path());
+        self.file_systems.for_checkpoint(folder_of(path)).map_err(file_system_error)
+    }
+
+    fn wrong(&self, group: &Group<PartitionKey>, written: u64) -> ConnectorError {
+        let what = format!(
+            "table '{}': {} files of partition {} with {} rows were read as {written} rows; nothing was changed",
+            self.name,
+            group.files.len(),
+            group.partition,
+            group.rows()
+        );
+        ConnectorError::new(ErrorKind::Corrupt, what)
+    }
+}

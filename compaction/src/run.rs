@@ -1,0 +1,292 @@
+//! One run: read the snapshot, plan, rewrite groups in parallel, commit them as replaces that give way.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use iceberg::spec::Operation;
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+use weir_base::memory::MemoryBudget;
+use weir_catalog::CatalogError;
+use weir_catalog::commit::{Appends, Replaced, Replacement, TableCommitter};
+use weir_catalog::lake::{LakeCatalog, TableId};
+use weir_catalog::read::LiveFile;
+use weir_connectors::ConnectorError;
+use weir_connectors::iceberg::{catalog_error, delete_files, file_system_error};
+use weir_connectors::sink::IntentLog;
+
+use crate::names::Begun;
+use crate::policy::{Group, Options, Way};
+use crate::progress::Progress;
+use crate::rewrite::{Made, Shared};
+use crate::table::{LiveTable, PartitionKey};
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// Branch; `None` is main.
+    pub branch: Option<String>,
+    /// What the policy is told.
+    pub options: Options,
+    /// Groups that are rewritten at the same time.
+    pub parallelism: usize,
+    /// Commits at most: groups are committed as they are done, several in one.
+    pub commits: usize,
+    /// Only partitions whose name begins so.
+    pub partition: Option<String>,
+    /// Decode what would be copied.
+    pub decode_all: bool,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Self { branch: None, options: Options::default(), parallelism: 1, commits: 10, partition: None, decode_all: false }
+    }
+}
+
+/// What a run would do.
+#[derive(Debug)]
+pub struct Plan {
+    /// The snapshot that was read.
+    pub live: LiveTable,
+    /// The groups, those first that free the table of most files for their bytes.
+    pub groups: Vec<Group<PartitionKey>>,
+}
+
+/// What a run has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Groups that were committed, by way.
+    pub copied: usize,
+    /// Those that were decoded.
+    pub decoded: usize,
+    /// Groups that gave way to others.
+    pub gave_way: usize,
+    /// Files that left.
+    pub files_before: usize,
+    /// Files that came.
+    pub files_after: usize,
+    /// Bytes of the files that left.
+    pub bytes_before: u64,
+    /// Bytes of the files that came.
+    pub bytes_after: u64,
+    /// Files of deletes that were of no use any more.
+    pub deletes: usize,
+    /// Snapshots that were made.
+    pub commits: usize,
+}
+
+/// Compacts one table. It keeps nothing between runs, so that several may be made for one table; their commits take turns.
+#[derive(Debug)]
+pub struct Compactor {
+    catalog: Arc<dyn LakeCatalog>,
+    id: TableId,
+    committer: Arc<TableCommitter>,
+    budget: MemoryBudget,
+    intents: Arc<dyn IntentLog>,
+}
+
+impl Compactor {
+    /// A compactor of the table `id`. `budget` is charged, and half of it bounds what writers hold; `intents` is told every file before it exists.
+    #[must_use]
+    pub fn new(catalog: &Arc<dyn LakeCatalog>, id: &TableId, budget: MemoryBudget, intents: Arc<dyn IntentLog>) -> Self {
+        Self { catalog: Arc::clone(catalog), id: id.clone(), committer: TableCommitter::of(catalog, id), budget, intents }
+    }
+
+    /// Plans over the whole table as it is now; `now` is the time since 1970.
+    ///
+    /// # Errors
+    /// As [`LiveTable::load`].
+    pub async fn plan(&self, request: &Request, now: Duration) -> Result<Plan, ConnectorError> {
+        let table = self.committer.refresh().await.map_err(catalog_error)?;
+        let live = LiveTable::load(table, request.branch.as_deref()).await?;
+        let wanted = |group: &Group<PartitionKey>| request.partition.as_ref().is_none_or(|wanted| group.partition.name.starts_with(wanted.as_str()));
+        let groups = live.inventory.plan_all(&request.options, now).into_iter().filter(wanted);
+        let way = |group: Group<PartitionKey>| if request.decode_all { Group { way: Way::Decode, ..group } } else { group };
+        let groups = groups.map(way).collect();
+        Ok(Plan { live, groups })
+    }
+
+    /// Plans and carries the plan out.
+    ///
+    /// # Errors
+    /// As [`Self::plan`] and [`Self::run`].
+    pub async fn compact_once(&self, request: &Request, now: Duration, progress: &dyn Progress) -> Result<Report, ConnectorError> {
+        let plan = self.plan(request, now).await?;
+        self.run(request, plan, progress).await
+    }
+
+    /// Carries a plan out. What was committed stays if a later group fails. A group whose files others have changed gives way: its
+    /// new files are deleted, and it is counted.
+    ///
+    /// # Errors
+    /// The stores' and the catalog's; data that cannot be read. Files that are in no table are deleted then, those apart of a commit whose outcome is
+    /// not known: they are in the intent log.
+    pub async fn run(&self, request: &Request, mut plan: Plan, progress: &dyn Progress) -> Result<Report, ConnectorError> {
+        let begun = Arc::new(Begun::new(Arc::clone(&self.intents)));
+        let done = self.carry_out(request, &mut plan, &begun, progress).await;
+        let left = begun.take();
+        match delete_files(self.catalog.file_systems(), &left).await {
+            Ok(()) => done,
+            Err(error) => {
+                tracing::warn!(table = %self.id, %error, files = left.len(), "files of a rewrite that was given up are left behind");
+                done
+            }
+        }
+    }
+
+    async fn carry_out(&self, request: &Request, plan: &mut Plan, begun: &Arc<Begun>, progress: &dyn Progress) -> Result<Report, ConnectorError> {
+        let groups = std::mem::take(&mut plan.groups);
+        let each = groups.len().div_ceil(request.commits.max(1)).max(1);
+        let shared = Shared {
+            name: format!("{}.{}", self.catalog.name(), self.id),
+            live: &plan.live,
+            file_systems: self.catalog.file_systems().clone(),
+            options: request.options.clone(),
+            parallelism: request.parallelism.max(1),
+            attempt: Uuid::new_v4().simple().to_string(),
+            budget: self.budget.clone(),
+            begun: Arc::clone(begun),
+            rows: OnceCell::new(),
+        };
+        let mut commits = Commits { compactor: self, request, begun, gone: HashSet::new(), report: Report::default(), progress };
+        let mut making = stream::iter(groups.into_iter().enumerate().map(|(number, group)| shared.make(group, number)).collect::<Vec<_>>())
+            .buffer_unordered(request.parallelism.max(1));
+        let (mut waiting, mut failed) = (Vec::new(), None);
+        while let Some(made) = making.next().await {
+            match made {
+                Ok(made) => {
+                    progress.rewritten(&made.group, made.way, made.files.len());
+                    waiting.push(made);
+                }
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+            if waiting.len() >= each {
+                commits.commit(&plan.live, std::mem::take(&mut waiting)).await?;
+            }
+        }
+        drop(making);
+        commits.commit(&plan.live, waiting).await?;
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(commits.report),
+        }
+    }
+}
+
+/// The commits of one run.
+struct Commits<'a> {
+    compactor: &'a Compactor,
+    request: &'a Request,
+    begun: &'a Begun,
+    /// Data files and deletes that this run has taken out of the table.
+    gone: HashSet<String>,
+    report: Report,
+    progress: &'a dyn Progress,
+}
+
+impl Commits<'_> {
+    /// Commits some groups in one snapshot for each partition spec.
+    async fn commit(&mut self, live: &LiveTable, made: Vec<Made>) -> Result<(), ConnectorError> {
+        let mut of_spec: BTreeMap<i32, Vec<Made>> = BTreeMap::new();
+        for made in made {
+            of_spec.entry(made.group.partition.spec_id).or_default().push(made);
+        }
+        for made in of_spec.into_values() {
+            self.commit_together(live, made).await?;
+        }
+        Ok(())
+    }
+
+    /// Commits some groups in one snapshot; one by one, if others have changed files of one of them.
+    async fn commit_together(&mut self, live: &LiveTable, mut made: Vec<Made>) -> Result<(), ConnectorError> {
+        match self.try_commit(live, &made).await? {
+            None => Ok(()),
+            Some(_) if made.len() > 1 => {
+                for one in made.drain(..) {
+                    Box::pin(self.commit_together(live, vec![one])).await?;
+                }
+                Ok(())
+            }
+            Some(why) => {
+                for made in &made {
+                    self.report.gave_way += 1;
+                    self.progress.gave_way(&made.group, &why);
+                    tracing::info!(table = %self.compactor.id, partition = %made.group.partition, why, "a rewrite gave way");
+                }
+                // Its files are deleted with all that is left at the end.
+                Ok(())
+            }
+        }
+    }
+
+    /// `Some`: others have changed the files, as the text says.
+    async fn try_commit(&mut self, live: &LiveTable, made: &[Made]) -> Result<Option<String>, ConnectorError> {
+        let Some(snapshot) = &live.snapshot else { return Ok(None) };
+        let inputs = || made.iter().flat_map(|made| &made.group.files).filter_map(|file| live.files.get(&file.path));
+        let going: HashSet<&str> = inputs().map(|file| file.file.file_path()).chain(self.gone.iter().map(String::as_str)).collect();
+        let idle = live.deletes.idle_without(&going, &self.gone);
+        let count = |way: Way| made.iter().filter(|made| made.way == way).count();
+        let notes = BTreeMap::from([
+            ("weir.compaction.copied-groups".to_owned(), count(Way::Copy).to_string()),
+            ("weir.compaction.decoded-groups".to_owned(), count(Way::Decode).to_string()),
+        ]);
+        let files: Vec<LiveFile> = inputs().cloned().chain(idle.iter().cloned()).collect();
+        let replacement = Replacement {
+            table_uuid: live.table.metadata.uuid().to_string(),
+            branch: self.request.branch.clone(),
+            snapshot_id: new_snapshot_id(live),
+            added: made.iter().flat_map(|made| made.files.iter().cloned()).collect(),
+            sequence_number: Some(snapshot.sequence_number()),
+            replaced: Replaced { operation: Operation::Replace, read: Some(snapshot.snapshot_id()), files, appends: Appends::Welcome, notes },
+        };
+        match self.compactor.committer.replace(&replacement).await {
+            Ok(appended) => {
+                self.forget(&replacement)?;
+                let report = &mut self.report;
+                report.copied += count(Way::Copy);
+                report.decoded += count(Way::Decode);
+                report.files_before += inputs().count();
+                report.files_after += replacement.added.len();
+                report.bytes_before += inputs().map(|live| live.file.file_size_in_bytes()).sum::<u64>();
+                report.bytes_after += replacement.added.iter().map(|file| file.file_size_in_bytes()).sum::<u64>();
+                report.deletes += idle.len();
+                report.commits += 1;
+                self.progress.committed(appended.snapshot_id, inputs().count(), replacement.added.len());
+                self.gone.extend(replacement.replaced.files.iter().map(|live| live.file.file_path().to_owned()));
+                Ok(None)
+            }
+            Err(CatalogError::Overtaken(why)) => Ok(Some(why)),
+            Err(error) => {
+                // Only a conflict says for certain that nothing was committed.
+                if !matches!(error, CatalogError::Conflict(_)) {
+                    self.forget(&replacement)?;
+                }
+                Err(catalog_error(error))
+            }
+        }
+    }
+
+    fn forget(&self, replacement: &Replacement) -> Result<(), ConnectorError> {
+        let file_systems = self.compactor.catalog.file_systems();
+        let names = replacement.added.iter().map(|file| file_systems.for_checkpoint(file.file_path())).collect::<Result<Vec<_>, _>>();
+        self.begun.forget(&names.map_err(file_system_error)?);
+        Ok(())
+    }
+}
+
+/// A positive id that no snapshot of the table has.
+fn new_snapshot_id(live: &LiveTable) -> i64 {
+    loop {
+        let (high, low) = Uuid::new_v4().as_u64_pair();
+        let id = i64::try_from((high ^ low) >> 1).unwrap_or(0);
+        if id > 0 && live.table.metadata.snapshot_by_id(id).is_none() {
+            return id;
+        }
+    }
+}

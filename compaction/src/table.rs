@@ -1,0 +1,120 @@
+//! A snapshot of a table as the policy sees it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+use iceberg::spec::{DataContentType, DataFile, DataFileFormat, FormatVersion, MAIN_BRANCH, SnapshotRef, TableMetadata, Type};
+use weir_catalog::lake::LakeTable;
+use weir_catalog::read::{LiveFile, data_files};
+use weir_connectors::ConnectorError;
+use weir_connectors::iceberg::catalog_error;
+
+use crate::deletes::Deletes;
+use crate::names::is_copy;
+use crate::policy::{FileFacts, Inventory};
+
+/// A partition of one of a table's specs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartitionKey {
+    /// The spec.
+    pub spec_id: i32,
+    /// `event_type=click/ts_day=2026-11-21`; empty for a table without partitions.
+    pub name: String,
+    /// The values, exactly.
+    values: String,
+}
+
+impl fmt::Display for PartitionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.name.is_empty() { "(all)" } else { &self.name })
+    }
+}
+
+/// The files of one snapshot.
+#[derive(Debug)]
+pub struct LiveTable {
+    /// The table as it was loaded.
+    pub table: LakeTable,
+    /// The snapshot; `None`: the branch has none.
+    pub snapshot: Option<SnapshotRef>,
+    /// What the policy knows of it.
+    pub inventory: Inventory<PartitionKey>,
+    pub(crate) files: HashMap<String, LiveFile>,
+    pub(crate) deletes: Deletes,
+}
+
+impl LiveTable {
+    /// Reads the manifests of the snapshot that `branch` (`None`: main) has in `table`.
+    ///
+    /// # Errors
+    /// A branch that the table does not have, a format version that cannot be compacted (user); metadata that cannot be read.
+    pub async fn load(table: LakeTable, branch: Option<&str>) -> Result<Self, ConnectorError> {
+        if table.metadata.format_version() == FormatVersion::V3 {
+            return Err(ConnectorError::user(format!(
+                "table {} has format version 3: its files cannot be replaced yet, since the ids of rows would be lost. Use a table of format version 2",
+                table.id
+            )));
+        }
+        let snapshot = table.metadata.snapshot_for_ref(branch.unwrap_or(MAIN_BRANCH)).cloned();
+        if let (None, Some(branch)) = (&snapshot, branch) {
+            return Err(ConnectorError::user(format!("table {} has no branch '{branch}'", table.id)));
+        }
+        let live = match &snapshot {
+            Some(snapshot) => data_files(&table, Some(snapshot.snapshot_id())).await.map_err(catalog_error)?,
+            None => Vec::new(),
+        };
+        Ok(Self::new(table, snapshot, live))
+    }
+
+    fn new(table: LakeTable, snapshot: Option<SnapshotRef>, live: Vec<LiveFile>) -> Self {
+        let (data, deletes): (Vec<LiveFile>, Vec<LiveFile>) = live.into_iter().partition(|live| live.file.content_type() == DataContentType::Data);
+        let deletes = Deletes::of(&table.metadata, deletes, &data);
+        let mut inventory = Inventory::default();
+        // Files that somebody has sorted stay as they are: their order would be lost.
+        for live in data.iter().filter(|live| live.file.sort_order_id().unwrap_or(0) == 0) {
+            inventory.add(partition_key(&table.metadata, live), facts(&table.metadata, live, &deletes));
+        }
+        let files = data.into_iter().map(|live| (live.file.file_path().to_owned(), live)).collect();
+        Self { table, snapshot, inventory, files, deletes }
+    }
+}
+
+/// The partition of a file.
+fn partition_key(metadata: &TableMetadata, live: &LiveFile) -> PartitionKey {
+    let values = live.file.partition();
+    let name = partition_name(metadata, live).unwrap_or_else(|| format!("{values:?}"));
+    PartitionKey { spec_id: live.spec_id, name, values: format!("{values:?}") }
+}
+
+/// `None` for a spec whose source columns the table has no more.
+fn partition_name(metadata: &TableMetadata, live: &LiveFile) -> Option<String> {
+    let spec = metadata.partition_spec_by_id(live.spec_id)?;
+    let types = spec.partition_type(metadata.current_schema()).ok()?;
+    let parts = spec.fields().iter().zip(types.fields()).zip(live.file.partition().fields()).map(|((field, of), value)| {
+        let of: &Type = &of.field_type;
+        format!("{}={}", field.name, field.transform.to_human_string(of, value.as_ref()))
+    });
+    Some(parts.collect::<Vec<_>>().join("/"))
+}
+
+fn facts(metadata: &TableMetadata, live: &LiveFile, deletes: &Deletes) -> FileFacts {
+    let file = &live.file;
+    let added = live.snapshot_id.and_then(|id| metadata.snapshot_by_id(id)).map(|snapshot| snapshot.timestamp_ms());
+    FileFacts {
+        path: file.file_path().to_owned(),
+        bytes: file.file_size_in_bytes(),
+        rows: file.record_count(),
+        sequence: live.sequence_number,
+        row_groups: file.split_offsets().map_or(1, |offsets| u32::try_from(offsets.len()).unwrap_or(u32::MAX)).max(1),
+        deletes: deletes.carried(live),
+        is_copy: is_copy(file.file_path()),
+        can_be_copied: can_be_copied(file),
+        // A snapshot that has been expired is old.
+        added: added.and_then(|time| u64::try_from(time).ok()).map(Duration::from_millis).unwrap_or_default(),
+    }
+}
+
+fn can_be_copied(file: &DataFile) -> bool {
+    file.file_format() == DataFileFormat::Parquet && file.key_metadata().is_none()
+}

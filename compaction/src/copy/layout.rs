@@ -42,7 +42,7 @@ impl std::fmt::Debug for Layout {
 
 /// What became of an input.
 pub(super) enum Added {
-    Taken(Layout, Input),
+    Taken(Box<(Layout, Input)>),
     Refused(Obstacle),
 }
 
@@ -86,13 +86,13 @@ impl Layout {
         let said = said(&input);
         self.said.retain(|pair| said.contains(pair));
         self.append(&input, blooms)?;
-        Ok(Added::Taken(self, input))
+        Ok(Added::Taken(Box::new((self, input))))
     }
 
     fn append(&mut self, input: &Input, blooms: Vec<Option<Sbbf>>) -> Result<()> {
         let mut blooms = blooms.into_iter();
         for (number, group) in input.footer.row_groups().iter().enumerate() {
-            let rows = u64::try_from(group.num_rows()).map_err(|_| ParquetError::General("a negative number of rows".to_owned()))?;
+            let rows = u64::try_from(group.num_rows()).map_err(|error| ParquetError::External(Box::new(error)))?;
             let mut writer = self.writer.next_row_group()?;
             for (leaf, chunk) in group.columns().iter().enumerate() {
                 let pages = input.footer.column_index().and_then(|index| index.get(number)?.get(leaf)).cloned();

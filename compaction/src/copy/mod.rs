@@ -98,7 +98,7 @@ impl Copy<'_> {
             let added = compute::run("parquet-copy", move || so_far.map_or_else(|| Layout::begin(&input, codec), Ok)?.add(input)).await;
             let added = added.map_err(|error| ConnectorError::internal(error.to_string()))?.map_err(|error| self.unreadable(&path, error))?;
             let (next, input) = match added {
-                Added::Taken(next, input) => (next, input),
+                Added::Taken(taken) => *taken,
                 Added::Refused(obstacle) => return Ok(Err(obstacle)),
             };
             charged.resize(upload.memory() as u64 + AHEAD as u64 * PIECE + next.memory());

@@ -94,13 +94,13 @@ pub fn decide<K: Clone>(partition: &K, files: &[FileFacts], options: &Options, n
         let group = |files: Vec<&FileFacts>| Group { partition: partition.clone(), way, why, files: files.into_iter().cloned().collect() };
         groups.extend(found.into_iter().map(group));
     };
-    let (worn, rest): (Vec<&FileFacts>, Vec<&FileFacts>) = files.iter().partition(|file| file.is_worn(options));
-    add(Way::Decode, Why::Deletes, bins(worn, options.most(), options.large_enough(), |file| file.bytes));
     let newest = files.iter().map(|file| file.added).max().unwrap_or_default();
     if now.saturating_sub(newest) >= options.quiet {
-        add(Way::Decode, Why::Settled, settle::quiet(rest, options));
+        add(Way::Decode, Why::Settled, settle::quiet(files.iter().collect(), options));
         return groups;
     }
+    let (worn, rest): (Vec<&FileFacts>, Vec<&FileFacts>) = files.iter().partition(|file| file.is_worn(options));
+    add(Way::Decode, Why::Deletes, bins(worn, options.most(), options.large_enough(), |file| file.bytes));
     let (mut copyable, mut other, mut grown) = (Vec::new(), Vec::new(), Vec::new());
     for file in rest {
         let size = if file.is_copy { file.weight() } else { file.bytes };

@@ -5,15 +5,15 @@ use std::cmp::Reverse;
 use super::facts::{FileFacts, Options};
 use super::tiers::bins;
 
-/// Groups of a partition that has gone quiet: everything small, copied or with deletes.
+/// Groups of a partition that has gone quiet: everything small, copied or worn by deletes.
 pub(super) fn quiet<'a>(mut pool: Vec<&'a FileFacts>, options: &Options) -> Vec<Vec<&'a FileFacts>> {
-    pool.retain(|file| file.is_copy || file.carries_deletes() || file.bytes < options.large_enough());
+    pool.retain(|file| file.is_copy || file.is_worn(options) || file.bytes < options.large_enough());
     pool.sort_by_key(|file| Reverse(file.bytes));
     let mut rest: u64 = pool.iter().map(|file| file.bytes).sum();
-    // A file that is as it should be comes in again only if it doubles.
+    // A file that is as it should be comes in again only if it grows by half.
     pool.retain(|file| {
         let others = rest - file.bytes;
-        let comes = file.is_copy || file.carries_deletes() || others >= file.bytes;
+        let comes = file.is_copy || file.is_worn(options) || others >= file.bytes / 2;
         if !comes {
             rest = others;
         }
@@ -45,5 +45,5 @@ fn is_worth_it(group: &[&FileFacts], options: &Options) -> bool {
     let pieces = group.iter().fold(0_usize, |sum, file| sum.saturating_add(file.pieces()));
     let bytes: u64 = group.iter().map(|file| file.dense_bytes()).sum();
     let fills = bytes >= options.large_enough() && group.len() > 1;
-    fills || pieces >= options.min_input_files || group.iter().any(|file| file.carries_deletes())
+    fills || pieces >= options.min_input_files || group.iter().any(|file| file.is_worn(options))
 }

@@ -59,7 +59,7 @@ fn a_copy_in_a_quiet_partition_is_decoded_once() {
 }
 
 #[test]
-fn a_settled_file_comes_in_again_only_if_it_doubles() {
+fn a_settled_file_comes_in_again_only_if_it_grows_by_half() {
     let later = NOW + options().quiet;
     let mut some = files(5, 1 << 20);
     some.push(file("large", 20 << 20));
@@ -83,6 +83,15 @@ fn a_file_is_decoded_alone_when_a_tenth_of_it_is_deleted() {
     let options = Options { target_bytes: 200 << 20, ..options() };
     assert!(decide(&0_u8, &[deleted(99)], &options, NOW).is_empty());
     assert_eq!(kinds(&decide(&0_u8, &[deleted(100)], &options, NOW)), [(Way::Decode, Why::Deletes, 1)]);
+}
+
+#[test]
+fn a_few_deletes_are_no_reason_to_rewrite_a_large_file_again_and_again() {
+    let some: Vec<FileFacts> = files(20, 90 << 20).into_iter().map(|file| FileFacts { deletes: Carried { files: 3, rows: 100 }, ..file }).collect();
+    for now in [NOW, NOW + options().quiet] {
+        assert!(decide(&0_u8, &some, &options(), now).is_empty());
+        assert_eq!(decide(&0_u8, &some, &Options { deleted_share: 0.0, ..options() }, now).len(), 20);
+    }
 }
 
 #[test]
@@ -210,7 +219,7 @@ proptest! {
         prop_assert!(debt.live <= before.max(1));
         for (_, files) in table.partitions() {
             let bytes: u64 = files.iter().map(|file| file.bytes).sum();
-            // Large files are three quarters full at least, and of the others each is larger than all smaller ones together, or too few.
+            // Large files are three quarters full at least, and of the others each is twice as large as all smaller ones together, or they are too few.
             let small = files.iter().filter(|file| file.bytes < options.large_enough()).count() as u64;
             let large = files.len() as u64 - small;
             prop_assert!(large <= bytes.div_ceil(options.large_enough()));

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use weir_base::options::parse_memory_size;
 
+use crate::commands::table::Table;
 use crate::fs_command::Fs;
 
 /// Weir takes streams into lake tables: Flink-style SQL from Kafka to Iceberg, exactly once, in one process.
@@ -26,6 +27,7 @@ Start here:
   weir run job.sql                           run it until its sources end or you press ctrl-C
   weir sql --init job.sql -e 'SELECT …'      query the tables that the job writes
   weir verify --init job.sql lake.db.table   prove from metadata that nothing is lost or doubled
+  weir table compact --init job.sql lake.db.table   make large files of many small ones
   weir fs cp -r hdfs://a/x s3://b/x          copy between any two file systems; `weir fs --help` has more
 
 Exit codes: 0 done or stopped, 2 usage or SQL, 3 data or configuration, 4 gave up on a server, 5 fenced by a newer process,
@@ -74,6 +76,8 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Prove from a table's metadata that nothing is lost or doubled
     Verify(Verify),
+    /// Look at a table's files and make small ones large
+    Table(Table),
     /// Work with files: list, copy, move, delete, on any file system and between any two
     Fs(Fs),
     /// See it work: Kafka to Iceberg with kills in the middle, on an embedded broker
@@ -184,6 +188,11 @@ pub(crate) struct Quickstart {
     /// Times to kill the job
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=10))]
     pub(crate) kills: u32,
+}
+
+/// A size such as `512mb`, more than nothing.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    parse_memory_size(text).filter(|bytes| *bytes > 0).ok_or_else(|| "expected a size such as 512mb or 2gb".to_owned())
 }
 
 fn memory(text: &str) -> Result<u64, String> {

@@ -78,6 +78,24 @@ pub struct Report {
     pub commits: usize,
 }
 
+impl Report {
+    /// The sum of two.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            copied: self.copied + other.copied,
+            decoded: self.decoded + other.decoded,
+            gave_way: self.gave_way + other.gave_way,
+            files_before: self.files_before + other.files_before,
+            files_after: self.files_after + other.files_after,
+            bytes_before: self.bytes_before + other.bytes_before,
+            bytes_after: self.bytes_after + other.bytes_after,
+            deletes: self.deletes + other.deletes,
+            commits: self.commits + other.commits,
+        }
+    }
+}
+
 /// Compacts one table. It keeps nothing between runs, so that several may be made for one table; their commits take turns.
 #[derive(Debug)]
 pub struct Compactor {

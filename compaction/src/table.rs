@@ -5,14 +5,26 @@ use std::fmt;
 use std::time::Duration;
 
 use iceberg::spec::{DataContentType, DataFile, DataFileFormat, FormatVersion, MAIN_BRANCH, SnapshotRef, TableMetadata, Type};
+use weir_base::options::parse_memory_size;
 use weir_catalog::lake::LakeTable;
+use weir_catalog::properties::declared::TARGET_SIZE;
 use weir_catalog::read::{LiveFile, data_files};
 use weir_connectors::ConnectorError;
 use weir_connectors::iceberg::catalog_error;
 
 use crate::deletes::Deletes;
 use crate::names::is_copy;
-use crate::policy::{FileFacts, Inventory};
+use crate::policy::{FileFacts, Inventory, Options};
+
+impl Options {
+    /// Those of a table with these properties: its files shall have the size that its writers give them.
+    #[must_use]
+    pub fn of(properties: &HashMap<String, String>) -> Self {
+        let target = properties.get(TARGET_SIZE.key).and_then(|text| parse_memory_size(text)).filter(|bytes| *bytes > 0);
+        let default = Self::default();
+        Self { target_bytes: target.unwrap_or(default.target_bytes), ..default }
+    }
+}
 
 /// A partition of one of a table's specs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

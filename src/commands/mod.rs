@@ -5,6 +5,7 @@ mod job;
 mod results;
 pub(crate) mod run;
 pub(crate) mod sql;
+pub(crate) mod table;
 mod targets;
 pub(crate) mod verify;
 

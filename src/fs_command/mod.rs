@@ -20,7 +20,7 @@ mod context;
 mod copying;
 mod doctor;
 mod look;
-mod print;
+pub(crate) mod print;
 mod read;
 
 pub(crate) use cli::Fs;

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::status_line::LogWriter;
 
 /// Prints results. A reader that has gone away ends the command without a word.
-pub(super) struct Printer {
+pub(crate) struct Printer {
     out: BufWriter<Stdout>,
 }
 
@@ -30,7 +30,7 @@ fn written(result: std::io::Result<()>) -> Result<(), Failure> {
 
 impl Printer {
     /// Prints a line.
-    pub(super) fn line(&mut self, text: &str) -> Result<(), Failure> {
+    pub(crate) fn line(&mut self, text: &str) -> Result<(), Failure> {
         written(writeln!(self.out, "{text}"))
     }
 
@@ -40,7 +40,7 @@ impl Printer {
     }
 
     /// Prints rows in columns; a column in which nothing stands is left out. The last one may be as long as it likes.
-    pub(super) fn table<const N: usize>(&mut self, right: [bool; N], rows: &[[String; N]]) -> Result<(), Failure> {
+    pub(crate) fn table<const N: usize>(&mut self, right: [bool; N], rows: &[[String; N]]) -> Result<(), Failure> {
         let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..N).map(width).collect();
         for row in rows {
@@ -59,7 +59,7 @@ impl Printer {
     }
 
     /// Writes what was printed so far.
-    pub(super) fn flush(&mut self) -> Result<(), Failure> {
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
         written(self.out.flush())
     }
 
@@ -78,7 +78,7 @@ pub(super) fn shown(name: &str) -> String {
 }
 
 /// A number of bytes.
-pub(super) fn size(bytes: u64, human: bool) -> String {
+pub(crate) fn size(bytes: u64, human: bool) -> String {
     if human { HumanBytes(bytes).to_string() } else { bytes.to_string() }
 }
 

@@ -12,6 +12,8 @@ mod clouds;
 #[cfg(test)]
 mod commits;
 #[cfg(test)]
+mod compaction;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod exactly_once;

@@ -1,10 +1,11 @@
 //! Files decoded and written, with their deletes.
 
 use iceberg::spec::Transform;
+use weir_connectors::sink::IntentLog;
 
 use super::support::{Lake, now, request, rows};
 use crate::policy::{Options, Way};
-use crate::{Quiet, Request};
+use crate::{Quiet, Request, TableIntents};
 
 fn whole() -> Request {
     let wanted = request(true);
@@ -87,4 +88,23 @@ async fn what_cannot_be_read_fails_the_run_and_leaves_the_table_as_it_was() {
     std::fs::write(&path, bytes).expect("back");
     assert_eq!(lake.number("SELECT count(*) FROM orders").await, 60);
     assert_eq!(lake.table().await.metadata.snapshots().count(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_that_was_cut_off_has_left_is_deleted_a_day_later_and_nothing_else() {
+    let mut lake = Lake::new(&[], &[]).await;
+    lake.append(&rows(0..10)).await;
+    let (table, file_systems) = (lake.table().await, lake.catalog.file_systems());
+    let (lost, kept) = (format!("{}/data/lost.parquet", table.metadata.location()), lake.live().await.0[0].file.file_path().to_owned());
+    let cut_off = TableIntents::new(&table, file_systems);
+    cut_off.record(&[lost.clone(), kept.clone()]).await.expect("recorded");
+    std::fs::write(lost.trim_start_matches("file://"), "half of it").expect("written");
+    let next = TableIntents::new(&table, file_systems);
+    assert_eq!(next.sweep(&table, now()).await.expect("swept"), 0, "it may be running");
+    assert_eq!(lake.orphans().await, [lost]);
+    let later = now() + std::time::Duration::from_secs(25 * 3_600);
+    assert_eq!(next.sweep(&table, later).await.expect("swept"), 1);
+    assert!(lake.orphans().await.is_empty());
+    assert_eq!(lake.number("SELECT count(*) FROM orders").await, 10);
+    assert_eq!(next.sweep(&table, later).await.expect("swept"), 0, "the list is gone");
 }

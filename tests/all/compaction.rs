@@ -1,0 +1,105 @@
+//! `weir table`: small files made large by hand, as users and other engines see it.
+
+use std::path::PathBuf;
+
+use crate::orders::{LIMIT, answer, sqlite};
+use crate::support::{Table, Workdir};
+
+struct Lake {
+    folder: Workdir,
+    init: PathBuf,
+}
+
+impl Lake {
+    /// A table of eight commits with a file each, in two partitions.
+    async fn new() -> Self {
+        let folder = Workdir::new();
+        let options =
+            format!("'type' = 'iceberg', 'catalog-type' = 'sql', 'uri' = '{}', 'warehouse' = '{}'", sqlite(&folder), folder.uri("warehouse"));
+        let init = folder.write("init.sql", &format!("CREATE CATALOG lake WITH ({options});"));
+        let lake = Self { folder, init };
+        lake.sql("CREATE DATABASE lake.shop; CREATE TABLE lake.shop.t (id BIGINT, s STRING, day DATE) PARTITIONED BY (day)").await;
+        let insert = |id: u32| {
+            let (s, day) = (["NULL", "'x'", "'y'"][id as usize % 3], 1 + id / 6);
+            format!("INSERT INTO lake.shop.t VALUES ({id}, {s}, DATE '2026-01-0{day}')")
+        };
+        for id in 0..8 {
+            lake.sql(&insert(id)).await;
+        }
+        lake
+    }
+
+    async fn sql(&self, sql: &str) -> String {
+        answer(&self.folder, &self.init, sql).await
+    }
+
+    async fn table(&self, command: &str, more: &[&str]) -> String {
+        let mut arguments = vec!["table", command, "lake.shop.t", "--init", self.init.to_str().unwrap()];
+        arguments.extend(more);
+        self.folder.weir(arguments).output(LIMIT).await.succeeded().stdout
+    }
+
+    async fn rows(&self) -> String {
+        self.sql("SELECT id, s, day FROM lake.shop.t ORDER BY id").await
+    }
+
+    async fn files(&self) -> String {
+        self.sql("SELECT partition, count(*) FROM lake.shop.t$files GROUP BY partition ORDER BY partition").await
+    }
+}
+
+/// What PyIceberg sees: rows, their sum, and rows whose file is in the wrong partition.
+async fn seen(table: &Table) -> [serde_json::Value; 3] {
+    let told = table.check(&["--sum", "id", "--places"]).await;
+    ["rows", "sums", "misplaced"].map(|key| told[key].clone())
+}
+
+#[tokio::test]
+async fn a_table_is_compacted_by_hand_and_every_reader_sees_the_same_rows() {
+    let lake = Lake::new().await;
+    let other = Table::of_sql("shop.t", "lake", &sqlite(&lake.folder), &lake.folder.uri("warehouse"));
+    let (rows, seen) = (lake.rows().await, seen(&other).await);
+    assert_eq!(lake.files().await, "day=2026-01-01,6\nday=2026-01-02,2");
+
+    let picture = lake.table("files", &[]).await;
+    assert!(picture.contains("day=2026-01-01") && picture.contains("6 files above the ideal"), "{picture}");
+    let plan = lake.table("compact", &["--dry-run"]).await;
+    assert!(plan.contains("copy") && !plan.contains("day=2026-01-02"), "{plan}");
+    assert_eq!(lake.files().await, "day=2026-01-01,6\nday=2026-01-02,2", "a dry run changes nothing");
+
+    let told = lake.table("compact", &[]).await;
+    assert!(told.starts_with("6 files of") && told.contains("became 1 of") && told.contains("1 groups copied, 0 decoded"), "{told}");
+    assert_eq!((lake.files().await.as_str(), lake.rows().await), ("day=2026-01-01,1\nday=2026-01-02,2", rows.clone()));
+    assert_eq!(self::seen(&other).await, seen);
+
+    let told = lake.table("compact", &["--settle", "--partition", "day=2026-01-01"]).await;
+    assert!(told.contains("0 groups copied, 1 decoded"), "{told}");
+    let told = lake.table("compact", &["--settle", "--min-input-files", "2"]).await;
+    assert!(told.starts_with("2 files of"), "{told}");
+    assert_eq!((lake.files().await.as_str(), lake.rows().await), ("day=2026-01-01,1\nday=2026-01-02,1", rows));
+    assert_eq!(self::seen(&other).await, seen);
+    assert!(lake.table("compact", &["--settle"]).await.starts_with("0 files of"), "nothing is left to do");
+    assert!(lake.table("files", &[]).await.contains("debt: 0 files above the ideal"));
+
+    let verified = lake.folder.weir(["verify", "--init", lake.init.to_str().unwrap(), "lake.shop.t"]).output(LIMIT).await.succeeded();
+    assert!(!verified.stdout.is_empty());
+    let left = std::fs::read_dir(lake.folder.path("warehouse/shop/t/metadata/weir-compaction")).map(Iterator::count).unwrap_or(0);
+    assert_eq!(left, 0, "the lists of files that were begun are gone");
+}
+
+#[tokio::test]
+async fn what_cannot_be_compacted_is_refused_with_the_reason() {
+    let lake = Lake::new().await;
+    for (table, more, code, says) in [
+        ("lake.shop.none", vec![], 3, "none"),
+        ("lake.shop.t", vec!["--branch", "b"], 3, "no branch 'b'"),
+        ("lake.shop.t", vec!["--target-size", "0"], 2, "expected a size"),
+        ("lake.shop.t", vec!["--min-input-files", "1"], 2, "min-input-files"),
+    ] {
+        let mut arguments = vec!["table", "compact", table, "--init", lake.init.to_str().unwrap()];
+        arguments.extend(more);
+        let output = lake.folder.weir(arguments).output(LIMIT).await;
+        assert_eq!(output.status.code(), Some(code), "{}", output.stderr);
+        assert!(output.stderr.contains(says), "{}", output.stderr);
+    }
+}

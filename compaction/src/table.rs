@@ -2,13 +2,17 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use iceberg::spec::{DataContentType, DataFile, DataFileFormat, FormatVersion, MAIN_BRANCH, SnapshotRef, TableMetadata, Type};
+use iceberg::spec::{
+    DataContentType, DataFile, DataFileFormat, FormatVersion, MAIN_BRANCH, ManifestContentType, ManifestStatus, Snapshot, SnapshotRef, TableMetadata,
+    Type,
+};
 use weir_base::options::parse_memory_size;
 use weir_catalog::lake::LakeTable;
 use weir_catalog::properties::declared::TARGET_SIZE;
-use weir_catalog::read::{LiveFile, data_files};
+use weir_catalog::read::{LiveFile, data_files, entries, manifests, sequence_number};
 use weir_connectors::ConnectorError;
 use weir_connectors::iceberg::catalog_error;
 
@@ -79,16 +83,91 @@ impl LiveTable {
         Ok(Self::new(table, snapshot, live))
     }
 
+    /// The table as it is in `table`, a later state of the same branch. Only the manifests of the snapshots since are read; all of them, if
+    /// deletes came or went, or the snapshot is not in the branch's history any more.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub async fn follow(mut self, table: LakeTable, branch: Option<&str>) -> Result<Self, ConnectorError> {
+        let head = table.metadata.snapshot_for_ref(branch.unwrap_or(MAIN_BRANCH)).cloned();
+        let Some(since) = since(&table.metadata, head.as_ref(), self.snapshot.as_ref()) else { return Self::load(table, branch).await };
+        for snapshot in since {
+            let Some(changed) = Changed::of(&table, &snapshot).await? else { return Self::load(table, branch).await };
+            for path in &changed.removed {
+                self.files.remove(path);
+                self.inventory.remove(path);
+            }
+            for live in changed.added {
+                self.add(&table.metadata, live);
+            }
+        }
+        (self.table, self.snapshot) = (table, head);
+        Ok(self)
+    }
+
+    fn add(&mut self, metadata: &TableMetadata, live: LiveFile) {
+        // Files that somebody has sorted stay as they are: their order would be lost.
+        if live.file.sort_order_id().unwrap_or(0) == 0 {
+            self.inventory.add(partition_key(metadata, &live), facts(metadata, &live, &self.deletes));
+        }
+        self.files.insert(live.file.file_path().to_owned(), live);
+    }
+
     fn new(table: LakeTable, snapshot: Option<SnapshotRef>, live: Vec<LiveFile>) -> Self {
         let (data, deletes): (Vec<LiveFile>, Vec<LiveFile>) = live.into_iter().partition(|live| live.file.content_type() == DataContentType::Data);
         let deletes = Deletes::of(&table.metadata, deletes, &data);
-        let mut inventory = Inventory::default();
-        // Files that somebody has sorted stay as they are: their order would be lost.
-        for live in data.iter().filter(|live| live.file.sort_order_id().unwrap_or(0) == 0) {
-            inventory.add(partition_key(&table.metadata, live), facts(&table.metadata, live, &deletes));
+        let metadata = Arc::clone(&table.metadata);
+        let mut all = Self { table, snapshot, inventory: Inventory::default(), files: HashMap::new(), deletes };
+        data.into_iter().for_each(|live| all.add(&metadata, live));
+        all
+    }
+}
+
+/// The snapshots after `known` up to `head`, oldest first; `None` if `known` is not in the history.
+fn since(metadata: &TableMetadata, head: Option<&SnapshotRef>, known: Option<&SnapshotRef>) -> Option<Vec<SnapshotRef>> {
+    let known = known?.snapshot_id();
+    let (mut since, mut next) = (Vec::new(), head.cloned());
+    while let Some(snapshot) = next {
+        if snapshot.snapshot_id() == known {
+            since.reverse();
+            return Some(since);
         }
-        let files = data.into_iter().map(|live| (live.file.file_path().to_owned(), live)).collect();
-        Self { table, snapshot, inventory, files, deletes }
+        next = snapshot.parent_snapshot_id().and_then(|id| metadata.snapshot_by_id(id)).cloned();
+        since.push(snapshot);
+    }
+    None
+}
+
+/// Data files that a snapshot has added and removed.
+#[derive(Debug, Default)]
+struct Changed {
+    added: Vec<LiveFile>,
+    removed: Vec<String>,
+}
+
+impl Changed {
+    /// `None` if it has changed deletes too.
+    async fn of(table: &LakeTable, snapshot: &Snapshot) -> Result<Option<Self>, ConnectorError> {
+        let id = snapshot.snapshot_id();
+        let mut changed = Self::default();
+        for manifest in manifests(table, snapshot).await.map_err(catalog_error)?.into_iter().filter(|one| one.added_snapshot_id == id) {
+            if manifest.content == ManifestContentType::Deletes {
+                return Ok(None);
+            }
+            for entry in entries(table, &manifest).await.map_err(catalog_error)?.into_iter().filter(|entry| entry.snapshot_id() == Some(id)) {
+                match entry.status() {
+                    ManifestStatus::Deleted => changed.removed.push(entry.file_path().to_owned()),
+                    ManifestStatus::Added => changed.added.push(LiveFile {
+                        file: entry.data_file().clone(),
+                        spec_id: manifest.partition_spec_id,
+                        sequence_number: sequence_number(table, &manifest, &entry).map_err(catalog_error)?,
+                        snapshot_id: Some(id),
+                    }),
+                    ManifestStatus::Existing => {}
+                }
+            }
+        }
+        Ok(Some(changed))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::support::{Lake, now, request, rows};
 use crate::policy::Options;
-use crate::{Quiet, Request};
+use crate::{LiveTable, Quiet, Request};
 
 fn whole() -> Request {
     let wanted = request(true);
@@ -85,4 +85,32 @@ async fn a_position_delete_that_comes_meanwhile_is_given_way_to_by_its_group_alo
     assert_eq!((report.decoded, report.gave_way), (1, 0), "the next run gets it");
     assert_eq!(lake.content().await, before);
     assert_eq!(lake.live().await.1.len(), 0);
+}
+
+/// Partitions and files, without which of them were touched.
+fn shown(live: &LiveTable) -> Vec<String> {
+    let mut shown: Vec<String> =
+        live.inventory.partitions().flat_map(|(partition, files)| files.iter().map(move |file| format!("{partition} {file:?}"))).collect();
+    shown.sort_unstable();
+    shown
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_followed_is_as_if_it_were_loaded_anew() {
+    let mut lake = Lake::new(&[("kind", iceberg::spec::Transform::Identity)], &[]).await;
+    lake.append(&rows(0..20)).await;
+    let mut followed = LiveTable::load(lake.table().await, None).await.expect("loaded");
+    for step in 0..9_i64 {
+        match step {
+            5 => assert_eq!(lake.compact(&request(false)).await.copied, 4),
+            7 => lake.delete_places(&lake.live().await.0[0], &[0]).await,
+            _ => lake.append(&rows(step * 20 + 20..step * 20 + 40)).await,
+        }
+        followed = followed.follow(lake.table().await, None).await.expect("followed");
+        let loaded = LiveTable::load(lake.table().await, None).await.expect("loaded");
+        assert_eq!(shown(&followed), shown(&loaded), "step {step}");
+        assert_eq!(followed.files.len(), loaded.files.len());
+        assert_eq!(followed.snapshot, loaded.snapshot);
+    }
+    assert!(shown(&followed).iter().any(|file| file.contains("files: 1, rows: 1")), "the delete is known");
 }

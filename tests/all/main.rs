@@ -19,6 +19,7 @@ mod conformance;
 mod exactly_once;
 #[cfg(test)]
 mod foreign;
+#[cfg(test)]
 mod frugal;
 #[cfg(test)]
 mod fs_command;

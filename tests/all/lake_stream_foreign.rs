@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::orders::{LIMIT, answer, run, sqlite};
-use crate::support::{Running, Table, Workdir, until};
+use crate::support::{Proxy, Running, Servers, Table, Warehouse, Workdir, until};
 
 const CHANGES: &str = "'streaming.overwrite-as-changes'='true', ";
 const SKIP: &str = "'streaming.skip-overwrite-snapshots'='true', ";
@@ -64,19 +64,23 @@ INSERT INTO lake.shop.{name} SELECT {query}
     }
 
     async fn holds(&self, job: &Path, table: &str, rows: u64) {
-        until(&format!("{table} has {rows} rows"), LIMIT, async || {
-            // The job makes the table, in its own time.
-            let arguments = ["sql", "--init", job.to_str()?, "--format", "csv", "-e", &format!("SELECT count(*) FROM lake.shop.{table}")];
-            let told = self.folder.weir(arguments).output(LIMIT).await.stdout;
-            (told.lines().last()? == rows.to_string()).then_some(())
-        })
-        .await;
+        holds(&self.folder, job, table, rows).await;
     }
 
     async fn stopped(running: Running) {
         running.terminate();
         running.wait(LIMIT).await.succeeded();
     }
+}
+
+async fn holds(folder: &Workdir, job: &Path, table: &str, rows: u64) {
+    until(&format!("{table} has {rows} rows"), LIMIT, async || {
+        // The job makes the table, in its own time.
+        let arguments = ["sql", "--init", job.to_str()?, "--format", "csv", "-e", &format!("SELECT count(*) FROM lake.shop.{table}")];
+        let told = folder.weir(arguments).output(LIMIT).await.stdout;
+        (told.lines().last()? == rows.to_string()).then_some(())
+    })
+    .await;
 }
 
 const COPY: &str = "id BIGINT, kind STRING";
@@ -209,4 +213,41 @@ async fn a_table_that_is_rolled_back_behind_what_was_read_stops_the_job() {
     world.events.change(json!({"rollback_to": before})).await;
     let told = running.wait(LIMIT).await.failed_with(3).stderr;
     assert!(told.contains("rolled back behind") && told.contains("job of another name"), "{told}");
+}
+
+#[tokio::test]
+async fn a_catalog_that_stays_away_for_longer_than_is_allowed_ends_an_attempt_and_no_row_is_lost() {
+    let rest = Servers::shared().rest(Warehouse::File);
+    let proxy = Proxy::before(&rest.uri).await;
+    // The REST server is shared: a database of one's own.
+    let database = format!("away_{}", uuid::Uuid::new_v4().simple());
+    let events = Table::of_rest(&format!("{database}.events"), &rest.uri);
+    let folder = Workdir::new();
+    let rows = |ids: Range<u64>| folder.write("rows.json", &ids.map(|id| format!(r#"{{"id": {id}}}"#)).collect::<Vec<_>>().join("\n"));
+    events.append(&rows(0..10)).await;
+    let (catalog, warehouse, checkpoints) = (sqlite(&folder), folder.uri("warehouse"), folder.uri("checkpoints"));
+    let job = folder.write(
+        "away.sql",
+        &format!(
+            "SET 'execution.checkpointing.interval' = '200 ms';
+SET 'execution.checkpointing.dir' = '{checkpoints}';
+CREATE CATALOG far WITH ('type' = 'iceberg', 'catalog-type' = 'rest', 'uri' = '{}');
+CREATE CATALOG lake WITH ('type' = 'iceberg', 'catalog-type' = 'sql', 'uri' = '{catalog}', 'warehouse' = '{warehouse}');
+CREATE DATABASE IF NOT EXISTS lake.shop;
+CREATE TABLE IF NOT EXISTS lake.shop.copy (id BIGINT);
+INSERT INTO lake.shop.copy SELECT id FROM far.{database}.events /*+ OPTIONS('streaming'='true', 'monitor-interval'='100 ms',
+  'starting-strategy'='TABLE_SCAN_THEN_INCREMENTAL', 'max-allowed-planning-failures'='0') */;
+",
+            proxy.uri()
+        ),
+    );
+    let mut running = folder.weir(run(&job)).start();
+    holds(&folder, &job, "copy", 10).await;
+    proxy.answer_all(503);
+    // One failure is the end of the client's own patience, a minute.
+    running.logged("could not be planned 1 times in a row", LIMIT).await;
+    events.append(&rows(10..20)).await;
+    proxy.mend();
+    holds(&folder, &job, "copy", 20).await;
+    World::stopped(running).await;
 }

@@ -245,9 +245,9 @@ INSERT INTO lake.shop.copy SELECT id FROM far.{database}.events /*+ OPTIONS('str
     holds(&folder, &job, "copy", 10).await;
     proxy.answer_all(503);
     // One failure is the end of the client's own patience, a minute.
-    running.logged("could not be planned 1 times in a row", LIMIT).await;
-    events.append(&rows(10..20)).await;
+    running.logged("could not be planned 1 times in a row", 2 * LIMIT).await;
     proxy.mend();
+    events.append(&rows(10..20)).await;
     holds(&folder, &job, "copy", 20).await;
     World::stopped(running).await;
 }

@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 SERVERS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart build test test-engines test-servers servers stop-servers fmt lint docs deps audit bench bench-read
+.PHONY: help quickstart build test test-engines test-servers servers stop-servers fmt lint docs deps audit bench bench-read bench-tpch
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -69,3 +69,8 @@ bench-read: ## Queries over Iceberg tables beside DuckDB and PyIceberg, in relea
 	scripts/setup test
 	scripts/reader fetch
 	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench read
+
+bench-tpch: ## The 22 queries of TPC-H beside DuckDB, answers compared; SCALE=1 is the default, LEAN=1 as above
+	scripts/setup test
+	scripts/reader fetch
+	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench tpch -- --scale $(or $(SCALE),1)

@@ -74,4 +74,6 @@ mod support;
 #[cfg(test)]
 mod time_travel;
 #[cfg(test)]
+mod tpch;
+#[cfg(test)]
 mod types;

@@ -198,6 +198,7 @@ impl<'a> Attempt<'a> {
         let (queue, mut committer) = self.start_committer(&recovered, &monitors);
         let (first, resumed) = (recovered.next_epoch, recovered.start == Start::Checkpoint);
         let engine = Engine::try_new(&self.parts.plan, &self.parts.store, self.reading())?;
+        self.failure.or(engine.look()).await??;
         let reached: BTreeMap<String, Cuts> = recovered.sinks.iter().map(|(id, sink)| (id.clone(), sink.reached.clone())).collect();
         let mut progress = recovered.sinks;
         let mut ending: Option<Task<Option<Progress>>> = None;

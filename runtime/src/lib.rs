@@ -17,6 +17,7 @@ mod name_nodes;
 mod query;
 mod recovery;
 mod restart;
+mod spill;
 mod status;
 
 pub use error::RuntimeError;

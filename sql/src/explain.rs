@@ -9,7 +9,7 @@ use weir_base::secret::shown;
 use weir_connectors::sink::Distribution;
 
 use crate::error::{SqlError, plan_error};
-use crate::parse::ast::Insert;
+use crate::parse::WrittenOption;
 use crate::plan::{JobSettings, PlannedInsert};
 use crate::planner::Planned;
 use crate::planner::resolve::Planning;
@@ -40,7 +40,7 @@ pub(crate) fn job<'a>(
     settings: &JobSettings,
     written: &[LogicalPlan],
     inserts: &[PlannedInsert],
-    statements: impl Iterator<Item = &'a Insert>,
+    hints: impl Iterator<Item = &'a [WrittenOption]>,
 ) -> String {
     let mut text = String::from("== Query as written ==\n");
     for (plan, insert) in written.iter().zip(inserts) {
@@ -61,13 +61,13 @@ pub(crate) fn job<'a>(
         format_args!("checkpoint: every {:?} into {}{}", settings.interval, settings.checkpoint_dir, defaulted(settings.checkpoint_dir_defaulted)),
     );
     push_sources(&mut text, planning);
-    for (insert, statement) in inserts.iter().zip(statements) {
+    for (insert, hint) in inserts.iter().zip(hints) {
         let distribution = match insert.sink.distribution() {
             Distribution::None => "none",
             Distribution::Hash => "hash",
         };
         line(&mut text, format_args!("sink '{}': {} (distribution {distribution})", insert.sink_id, insert.target));
-        for option in &statement.hint {
+        for option in hint {
             line(&mut text, format_args!("    {} = {} (hint)", option.key, shown(&option.key, &option.value)));
         }
         line(&mut text, format_args!("  operators: {}", operators(&insert.query)));

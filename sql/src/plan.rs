@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,9 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
+use weir_catalog::LakeCatalog;
+use weir_catalog::lake::LakeTable;
+use weir_connectors::iceberg::FoundFiles;
 use weir_connectors::sink::StreamSink;
 use weir_connectors::source::StreamSource;
 use weir_connectors::table::TablePath;
@@ -48,7 +52,33 @@ pub struct PlannedInsert {
     pub sink: Arc<dyn StreamSink>,
     /// Optimised plan; its output schema is `sink.schema()`.
     pub query: LogicalPlan,
+    /// What must be run before the query is made a physical plan: a DELETE or UPDATE looks for its files.
+    pub look: Option<Look>,
 }
+
+/// A scan that tells which files a DELETE or UPDATE is about.
+#[derive(Debug, Clone)]
+pub struct Look {
+    /// Optimised plan: paths of files, and how many of their rows match.
+    pub query: LogicalPlan,
+    /// Where its rows go.
+    pub found: FoundFiles,
+}
+
+/// A table that a CREATE TABLE … AS has made, before its rows are in it.
+#[derive(Debug, Clone)]
+pub struct CreatedTable {
+    /// Name as it was written out in full.
+    pub path: TablePath,
+    /// Its catalog.
+    pub catalog: Arc<dyn LakeCatalog>,
+    /// As it was made.
+    pub table: LakeTable,
+}
+
+/// Folders for rows that do not fit into memory (`io.tmp.dirs`), in the session configuration's extensions; none: the system's.
+#[derive(Debug, Clone, Default)]
+pub struct SpillTo(pub Vec<PathBuf>);
 
 /// Settings of a job, from SET, with Weir's defaults.
 #[derive(Debug, Clone)]
@@ -82,6 +112,8 @@ pub struct JobPlan {
     pub sources: Vec<StreamTable>,
     /// INSERTs in order of the file.
     pub inserts: Vec<PlannedInsert>,
+    /// The table that the statement has made for its rows; it goes if they do not come.
+    pub created: Option<CreatedTable>,
     /// The session that planned it: functions, configuration; physical plans are made from it, anew for each epoch.
     pub state: SessionState,
 }

@@ -14,10 +14,11 @@ use weir_base::secret::shown;
 use weir_connectors::iceberg::{READ_OPTIONS, STREAM_OPTIONS, is_streaming};
 use weir_fs::aliases::{is_alias_key, problem_of_alias_key};
 
-use crate::plan::JobSettings;
+use crate::plan::{JobSettings, SpillTo};
 pub use keys::SETTINGS;
 use keys::{
-    DIR, FOREIGN, FROM, HINTS, INTERVAL, NAME, NO_EFFECT, NOT_NULL, OWNED, PARALLELISM, READING, RETAINED, RUNTIME_MODE, TIMEOUT, TO, VALIDATION,
+    DIR, DISABLED_OPERATORS, FOREIGN, FROM, HINTS, INTERVAL, NAME, NO_EFFECT, NOT_NULL, OWNED, PARALLELISM, READING, RETAINED, RUNTIME_MODE,
+    TIMEOUT, TMP_DIRS, TO, VALIDATION,
 };
 
 /// What CREATE TABLE does about wrong options.
@@ -140,6 +141,17 @@ impl Settings {
     pub(crate) fn period(&self) -> [Option<String>; 2] {
         let mut bag = self.bag();
         [bag.string(&FROM), bag.string(&TO)]
+    }
+
+    /// Where rows go that do not fit into memory.
+    pub(crate) fn spill_to(&self) -> SpillTo {
+        let places = self.bag().string(&TMP_DIRS).unwrap_or_default();
+        SpillTo(places.split(',').map(str::trim).filter(|place| !place.is_empty()).map(PathBuf::from).collect())
+    }
+
+    /// Whether joins may be made by hash tables.
+    pub(crate) fn hash_joins(&self) -> bool {
+        self.bag().choice(&DISABLED_OPERATORS).is_none()
     }
 
     pub(crate) fn not_null(&self) -> NotNull {

@@ -28,6 +28,7 @@ pub(super) struct Running {
 pub(super) async fn run(plan: JobPlan, running: Running) -> Result<(), Failure> {
     let environment = JobEnvironment { file_systems: running.file_systems, budget: running.budget, options: running.options };
     let name = plan.settings.name.clone();
+    let created = plan.created.clone();
     let job = Job::new(plan, environment).map_err(|error| Failure::of(&error))?;
     let board = job.status();
     let endpoint = HttpEndpoint::open(running.http, board.clone()).await.map_err(|error| Failure::of(&error))?;
@@ -40,6 +41,9 @@ pub(super) async fn run(plan: JobPlan, running: Running) -> Result<(), Failure> 
     let _line = spawn("status line", show_status(board));
     let report = job.run(stop).await;
     status_line::clear();
+    if let (Err(_), Some(created)) = (&report, &created) {
+        tracing::warn!(table = %created.path, "{}", created.take_back().await);
+    }
     let report = report.map_err(|error| Failure::of(&error))?;
     let end = if report.stopped { "job stopped" } else { "job finished: its sources have ended" };
     tracing::info!(job = name, rows = report.rows, commits = report.commits, restarts = report.restarts, "{end}");

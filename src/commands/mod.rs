@@ -78,8 +78,16 @@ fn pin(session: &mut Session, period: &Period) -> Result<(), Failure> {
 
 /// Runs SQL text in a session and shows its warnings.
 async fn run_text(session: &mut Session, text: &str, mode: Mode) -> Result<Outcome, Failure> {
-    let script = Script::parse(text).map_err(|problems| Failure::usage(problems.to_string()))?;
-    let outcome = session.run(&script, mode).await.map_err(|error| sql_failure(&error))?;
+    run_script(session, &parse(text)?, mode).await
+}
+
+fn parse(text: &str) -> Result<Script, Failure> {
+    Script::parse(text).map_err(|problems| Failure::usage(problems.to_string()))
+}
+
+/// Runs a script in a session and shows its warnings.
+async fn run_script(session: &mut Session, script: &Script, mode: Mode) -> Result<Outcome, Failure> {
+    let outcome = session.run(script, mode).await.map_err(|error| sql_failure(&error))?;
     for warning in &outcome.warnings {
         tracing::warn!("{warning}");
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use weir_base::memory::MemoryBudget;
 use weir_fs::FileSystems;
 use weir_runtime::{JobOptions, run_query};
-use weir_sql::{Mode, Session, StatementResult, is_incomplete};
+use weir_sql::{Mode, Script, Session, StatementResult, is_incomplete};
 
 use super::job::{self, Running};
 use super::results::{ResultPrinter, print_results};
@@ -42,8 +42,16 @@ pub(crate) async fn run(global: &Global, arguments: &Sql) -> Result<(), Failure>
     Ok(())
 }
 
+/// Runs statements one after the other: each sees what those before it have written.
 async fn execute(session: &mut Session, text: &str, format: ResultFormat, budget: &MemoryBudget) -> Result<(), Failure> {
-    let outcome = super::run_text(session, text, Mode::Run).await?;
+    for statement in super::parse(text)?.into_single() {
+        execute_one(session, &statement, format, budget).await?;
+    }
+    Ok(())
+}
+
+async fn execute_one(session: &mut Session, statement: &Script, format: ResultFormat, budget: &MemoryBudget) -> Result<(), Failure> {
+    let outcome = super::run_script(session, statement, Mode::Run).await?;
     show(outcome.results, format, budget).await?;
     let Some(mut plan) = outcome.job else { return Ok(()) };
     if let Some(source) = plan.sources.first() {
@@ -87,7 +95,8 @@ const GREETING: &str = "Statements end with ';' and may take several lines. 'hel
 const HELP: &str = "\
 SELECT …;                a query; a stream needs /*+ OPTIONS('scan.bounded.mode' = 'latest-offset') */ behind its name
 CREATE …; DROP …;        what is made in a catalog stays, the rest is of this session
-INSERT INTO t VALUES …;  rows into a table; a job that reads a stream is run from a file: weir run FILE
+INSERT INTO t VALUES …;  rows into a table; INSERT OVERWRITE, UPDATE and DELETE change what is there
+CREATE TABLE t AS …;     a table from a query; a job that reads a stream is run from a file: weir run FILE
 SHOW TABLES;             also CATALOGS, DATABASES, VIEWS, FUNCTIONS, CONNECTORS, CREATE TABLE t
 DESCRIBE t;              columns of a table; DESCRIBE CONNECTOR kafka: options of a connector
 EXPLAIN …;               how a query or an INSERT would run

@@ -144,6 +144,7 @@ fn epoch(table: &LakeTable, job: &str, epoch: u64) -> Append {
         to: cuts(epoch),
         gaps: Default::default(),
         files: vec![file],
+        sequence_number: None,
         replaced: None,
     }
 }

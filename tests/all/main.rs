@@ -46,6 +46,8 @@ mod kerberos;
 #[cfg(test)]
 mod kerberos_refusals;
 #[cfg(test)]
+mod lake;
+#[cfg(test)]
 mod lake_stream;
 #[cfg(test)]
 mod lake_stream_foreign;
@@ -66,9 +68,13 @@ mod pairs;
 #[cfg(test)]
 mod quickstart;
 #[cfg(test)]
+mod row_changes;
+#[cfg(test)]
 mod s3_aliases;
 #[cfg(test)]
 mod secrets;
+#[cfg(test)]
+mod spilling;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -104,7 +104,7 @@ impl<'a> From<&'a Append> for Change<'a> {
             branch: append.branch.as_deref(),
             snapshot_id: append.snapshot_id,
             added: &append.files,
-            sequence_number: None,
+            sequence_number: append.sequence_number,
             replaced: append.replaced.as_ref(),
             append: Some(append),
         }

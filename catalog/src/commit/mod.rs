@@ -55,6 +55,8 @@ pub struct Append {
     pub gaps: Vec<Gap>,
     /// The files, all written for this table; none of them in it.
     pub files: Vec<DataFile>,
+    /// Data sequence number of the files, as in [`Replacement`]; `None`: that of the commit.
+    pub sequence_number: Option<i64>,
     /// What they take the place of; `None`: they come on top of what is there.
     pub replaced: Option<Replaced>,
 }

@@ -62,6 +62,19 @@ pub const EXPIRE_OWN: OptionDecl = OptionDecl::new(
 )
 .default("false");
 
+/// Isolation of DELETE.
+pub const DELETE_ISOLATION: OptionDecl = OptionDecl::new(
+    "write.delete.isolation-level",
+    ISOLATIONS,
+    "`serializable`: DELETE fails if another commit has meanwhile added files that may hold rows it is about; `snapshot`: such rows stay.",
+)
+.default("serializable");
+
+/// Isolation of UPDATE.
+pub const UPDATE_ISOLATION: OptionDecl = OptionDecl::new("write.update.isolation-level", ISOLATIONS, "The same for UPDATE.").default("serializable");
+
+const ISOLATIONS: ValueType = ValueType::Enum(&["serializable", "snapshot"]);
+
 /// A property that Iceberg knows and Weir keeps, but does not use.
 const fn for_others(key: &'static str, ty: ValueType) -> OptionDecl {
     OptionDecl::new(key, ty, "For other engines.")
@@ -118,8 +131,8 @@ pub const TABLE_PROPERTIES: &[OptionDecl] = &[
     for_others("write.delete.distribution-mode", ValueType::String),
     for_others("write.update.distribution-mode", ValueType::String),
     for_others("write.merge.distribution-mode", ValueType::String),
-    for_others("write.delete.isolation-level", ValueType::String),
-    for_others("write.update.isolation-level", ValueType::String),
+    DELETE_ISOLATION,
+    UPDATE_ISOLATION,
     for_others("write.merge.isolation-level", ValueType::String),
     for_others("write.delete.granularity", ValueType::String),
     for_others("write.wap.enabled", ValueType::Boolean),

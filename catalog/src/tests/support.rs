@@ -91,6 +91,7 @@ pub(crate) async fn epoch_of(table: &LakeTable, job: &str, previous: Option<u64>
         to: cuts(offset(epoch)),
         gaps: Vec::new(),
         files: vec![data_file(table, 7).await],
+        sequence_number: None,
         replaced: None,
     }
 }

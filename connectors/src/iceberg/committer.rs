@@ -8,17 +8,19 @@ use iceberg::spec::{DataFile, TableMetadata};
 use object_store::ObjectStoreExt;
 use weir_base::{Classified, ErrorKind};
 use weir_catalog::CatalogError;
-use weir_catalog::commit::{Append, TableCommitter, marked_jobs, marker_of};
+use weir_catalog::commit::{Append, Replaced, TableCommitter, marked_jobs, marker_of};
 use weir_catalog::lake::{LakeCatalog, LakeTable, TableId};
 use weir_catalog::marker::Marker;
+use weir_catalog::read::data_files;
 use weir_fs::FileSystems;
 
+use super::replacing::{Mark, Replacing, mark_of};
 use super::stream::announce;
 use super::write::{WrittenFile, file_system_error, store_error};
 use crate::error::ConnectorError;
 use crate::sink::{Committable, Committed, SinkCommit, SinkCommitter, TargetState};
 
-/// Commits appends to one table.
+/// Commits the files of epochs to one table.
 #[derive(Debug)]
 pub struct IcebergCommitter {
     name: String,
@@ -27,6 +29,7 @@ pub struct IcebergCommitter {
     file_systems: FileSystems,
     branch: Option<String>,
     loaded: Arc<TableMetadata>,
+    replacing: Option<Arc<Replacing>>,
 }
 
 impl IcebergCommitter {
@@ -38,13 +41,19 @@ impl IcebergCommitter {
             file_systems: catalog.file_systems().clone(),
             branch,
             loaded: Arc::clone(&table.metadata),
+            replacing: None,
         }
+    }
+
+    pub(super) fn replacing(self, replacing: &Arc<Replacing>) -> Self {
+        Self { replacing: Some(Arc::clone(replacing)), ..self }
     }
 
     /// Files belong to the schema and the partition spec they were written with. The table as it was when the sink was made has these,
     /// unless the files are those of an earlier process: then the table as it is now is asked.
     async fn data_files(&self, commit: &SinkCommit) -> Result<Vec<DataFile>, ConnectorError> {
-        let mut written = commit.committables.iter().map(written).collect::<Result<Vec<_>, _>>()?;
+        let files = commit.committables.iter().filter(|committable| mark_of(committable).is_none());
+        let mut written = files.map(written).collect::<Result<Vec<_>, _>>()?;
         for file in &mut written {
             file.path = self.file_systems.for_metadata(&file.path).map_err(file_system_error)?;
         }
@@ -53,6 +62,31 @@ impl IcebergCommitter {
             Ok(files) => Ok(files),
             Err(_) => known(&self.table.refresh().await.map_err(catalog_error)?.metadata),
         }
+    }
+}
+
+impl IcebergCommitter {
+    /// What the files take the place of, and their sequence number.
+    async fn replaced(&self, commit: &SinkCommit, added: &[DataFile]) -> Result<(Option<Replaced>, Option<i64>), ConnectorError> {
+        let Some(mark): Option<Mark> = commit.committables.iter().find_map(mark_of) else { return Ok((None, None)) };
+        let Some(replacing) = &self.replacing else {
+            let what = format!("the checkpoint holds a commit that replaces files of table {}, but the statement does not", self.id);
+            return Err(ConnectorError::user(what));
+        };
+        let live = match mark.read() {
+            None => Vec::new(),
+            Some(read) => data_files(&self.table.refresh().await.map_err(catalog_error)?, Some(read)).await.map_err(catalog_error)?,
+        };
+        Ok((Some(replacing.replaced(&mark, live, added)?), replacing.sequence_number(&mark)))
+    }
+
+    /// A commit that others have overtaken will never succeed, so that its files are of no use.
+    async fn overtaken(&self, commit: &SinkCommit, what: &str) -> ConnectorError {
+        let files: Vec<String> = commit.committables.iter().filter_map(|committable| Some(written(committable).ok()?.path)).collect();
+        if let Err(error) = delete_files(&self.file_systems, &files).await {
+            tracing::warn!(table = %self.id, %error, files = files.len(), "files of a statement that was overtaken are left behind");
+        }
+        ConnectorError::user(format!("{what}. Nothing was changed: run the statement again"))
     }
 }
 
@@ -96,6 +130,8 @@ impl SinkCommitter for IcebergCommitter {
     }
 
     async fn commit(&self, job: &str, sink: &str, epoch: u64, commit: &SinkCommit) -> Result<Committed, ConnectorError> {
+        let files = self.data_files(commit).await?;
+        let (replaced, sequence_number) = self.replaced(commit, &files).await?;
         let append = Append {
             table_uuid: commit.incarnation.clone(),
             branch: self.branch.clone(),
@@ -107,10 +143,14 @@ impl SinkCommitter for IcebergCommitter {
             from: commit.from.clone(),
             to: commit.to.clone(),
             gaps: commit.gaps.clone(),
-            files: self.data_files(commit).await?,
-            replaced: None,
+            files,
+            sequence_number,
+            replaced,
         };
-        let done = self.table.append(&append).await.map_err(catalog_error)?;
+        let done = match self.table.append(&append).await {
+            Err(CatalogError::Overtaken(what)) => return Err(self.overtaken(commit, &what).await),
+            done => done.map_err(catalog_error)?,
+        };
         announce(&append.table_uuid);
         tracing::debug!(table = %self.id, epoch, snapshot = done.snapshot_id, files = append.files.len(), already = done.already, "committed");
         Ok(Committed { already: done.already, snapshot: done.snapshot_id.to_string(), retries: done.retries })

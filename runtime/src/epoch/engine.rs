@@ -8,12 +8,12 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning, execute_stream};
 use futures::TryStreamExt;
 use weir_base::memory::MemoryBudget;
 use weir_connectors::sink::{Distribution, StreamSink, WriterContext};
 use weir_connectors::source::{Cut, Cuts};
-use weir_sql::plan::{JobPlan, LeafFactory, PlannedInsert};
+use weir_sql::plan::{JobPlan, LeafFactory, PlannedInsert, SpillTo};
 
 use super::memory::BudgetPool;
 use super::reading::{Hub, Reading};
@@ -22,6 +22,7 @@ use super::running::{RunningEpoch, RunningSink};
 use super::sink_exec::{SinkExec, read_end_row};
 use crate::checkpoint::{CheckpointStore, SinkIntents};
 use crate::error::RuntimeError;
+use crate::spill::SpillFolders;
 
 /// Makes and starts the epochs of one attempt.
 #[derive(Debug)]
@@ -45,11 +46,20 @@ pub(crate) struct EpochSpec<'a> {
 
 type Hubs = Arc<Mutex<BTreeMap<String, Hub>>>;
 
+/// Sorts for whose merging a budget has room.
+const SORTS_IN_BUDGET: u64 = 32;
+
 /// The session of a job or query with its memory charged to `budget`.
 pub(crate) fn session_on(budget: &MemoryBudget, state: SessionState) -> Result<SessionState, RuntimeError> {
-    let pool = Arc::new(BudgetPool::new(budget));
-    let environment = RuntimeEnvBuilder::from_runtime_env(state.runtime_env()).with_memory_pool(pool).build_arc()?;
-    Ok(SessionStateBuilder::new_from_existing(state).with_runtime_env(environment).build())
+    let places = state.config().get_extension::<SpillTo>().unwrap_or_default();
+    let folders = SpillFolders::try_new(&places)?;
+    let environment = RuntimeEnvBuilder::from_runtime_env(state.runtime_env()).with_disk_manager_builder(folders.disk_manager());
+    let environment = environment.with_memory_pool(Arc::new(BudgetPool::new(budget, Some(folders)))).build_arc()?;
+    let mut state = SessionStateBuilder::new_from_existing(state).with_runtime_env(environment).build();
+    // Each sort sets so much aside for merging; several of them must find room in a small budget.
+    let aside = &mut state.config_mut().options_mut().execution.sort_spill_reservation_bytes;
+    *aside = (*aside).min(usize::try_from(budget.limit() / SORTS_IN_BUDGET).unwrap_or(usize::MAX));
+    Ok(state)
 }
 
 impl Engine {
@@ -59,6 +69,16 @@ impl Engine {
         options.execution.target_partitions = plan.settings.parallelism.max(1);
         options.optimizer.enable_round_robin_repartition = false;
         Ok(Self { plan: Arc::clone(plan), state, store: store.clone(), reading })
+    }
+
+    /// Looks for the files that a DELETE or UPDATE is about, unless an attempt before has.
+    pub(crate) async fn look(&self) -> Result<(), RuntimeError> {
+        for look in self.plan.inserts.iter().filter_map(|insert| insert.look.as_ref()).filter(|look| !look.found.are_known()) {
+            let plan = self.state.query_planner().create_physical_plan(&look.query, &self.state).await?;
+            let rows: Vec<_> = execute_stream(plan, self.state.task_ctx())?.try_collect().await?;
+            look.found.take(&rows)?;
+        }
+        Ok(())
     }
 
     /// Plans the epoch and starts it. Nothing is read before the first command.

@@ -113,7 +113,7 @@ impl Rig {
             let query = context.state().optimize(&logical).expect("optimised");
             let spread = if self.hash { Distribution::Hash } else { Distribution::None };
             let sink = FakeSink::new(Arc::clone(&self.tables[id]), &self.files, &self.world, (spread, self.writers));
-            inserts.push(PlannedInsert { sink_id: id.clone(), target: path(id), sink: Arc::new(sink), query });
+            inserts.push(PlannedInsert { sink_id: id.clone(), target: path(id), sink: Arc::new(sink), query, look: None });
         }
         let settings = JobSettings {
             name: self.name.clone(),
@@ -131,7 +131,7 @@ impl Rig {
             ]
             .into(),
         };
-        JobPlan { settings, sources: vec![table], inserts, state: context.state() }
+        JobPlan { settings, sources: vec![table], inserts, created: None, state: context.state() }
     }
 
     /// A process with the job in it.

@@ -40,6 +40,7 @@ pub(crate) enum StatementKind {
     Reset(Option<(String, Position)>),
     ShowSettings,
     Insert(Box<Insert>),
+    Change(Box<RowChange>),
     StatementSet(Vec<Insert>),
     Query(Box<QueryText>),
     /// EXPLAIN ANALYZE: the query is run, and what its operators did is shown.
@@ -72,6 +73,8 @@ pub(crate) struct CreateTable {
     pub(crate) partitioned_by: Vec<Partition>,
     pub(crate) options: Vec<WrittenOption>,
     pub(crate) like: Option<Like>,
+    /// The query of AS, which fills the table.
+    pub(crate) query: Option<QueryText>,
 }
 
 /// One column of a CREATE TABLE.
@@ -150,13 +153,34 @@ pub(crate) struct Logical {
     pub(crate) time: Option<(String, Position)>,
 }
 
-/// An INSERT INTO.
+/// An INSERT INTO or INSERT OVERWRITE.
 #[derive(Debug, Clone)]
 pub(crate) struct Insert {
     pub(crate) target: Name,
+    pub(crate) overwrite: bool,
     pub(crate) hint: Vec<WrittenOption>,
+    pub(crate) partition: Vec<PartitionValue>,
     pub(crate) columns: Vec<(String, Position)>,
     pub(crate) query: QueryText,
+}
+
+/// One element of `PARTITION (…)`.
+#[derive(Debug, Clone)]
+pub(crate) struct PartitionValue {
+    pub(crate) column: String,
+    /// A constant; `None`: the query gives it.
+    pub(crate) value: Option<String>,
+    pub(crate) position: Position,
+}
+
+/// A DELETE or an UPDATE.
+#[derive(Debug, Clone)]
+pub(crate) struct RowChange {
+    pub(crate) target: Name,
+    /// `SELECT *, <new values> FROM <target> [WHERE …]`.
+    pub(crate) query: QueryText,
+    /// The columns that get the new values; `None`: the rows go.
+    pub(crate) set: Option<Vec<(String, Position)>>,
 }
 
 /// Which version of a table is read.

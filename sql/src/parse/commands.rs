@@ -2,13 +2,16 @@
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::ast::{Describe, Insert, Object, Pattern, Show, Statement, StatementKind};
+use super::ast::{Describe, Insert, Object, PartitionValue, Pattern, Show, Statement, StatementKind};
+use super::changes::{delete, truncate, update};
 use super::cursor::{Cursor, Parsed, WrittenOption};
-use super::ddl::{parse_create, parse_drop};
+use super::ddl::{expression, parse_create, parse_drop};
 use super::query::{hint_options, parse_query};
+use super::source::syntax;
 
 const FIRST_WORDS: &[&str] = &[
-    "CREATE", "DROP", "USE", "SET", "RESET", "INSERT", "EXECUTE", "BEGIN", "SELECT", "WITH", "VALUES", "EXPLAIN", "SHOW", "DESCRIBE", "DESC", "ALTER",
+    "CREATE", "DROP", "USE", "SET", "RESET", "INSERT", "EXECUTE", "BEGIN", "SELECT", "WITH", "VALUES", "EXPLAIN", "SHOW", "DESCRIBE", "DESC",
+    "ALTER", "DELETE", "UPDATE", "TRUNCATE",
 ];
 
 /// Parses one statement; a statement set has been put together before.
@@ -59,7 +62,21 @@ fn statement_kind(cursor: &mut Cursor<'_>) -> Parsed<StatementKind> {
     if cursor.eat(&["EXPLAIN"]) {
         return explain(cursor);
     }
-    for word in ["DELETE", "UPDATE", "MERGE", "TRUNCATE", "ALTER", "ANALYZE", "LOAD", "CALL", "STOP", "COMPILE", "ADD", "REMOVE"] {
+    if cursor.eat(&["DELETE"]) {
+        return delete(cursor);
+    }
+    if cursor.eat(&["UPDATE"]) {
+        return update(cursor);
+    }
+    if cursor.eat(&["TRUNCATE", "TABLE"]) {
+        return truncate(cursor);
+    }
+    if cursor.is_word(0, "MERGE") {
+        let what = "MERGE is not supported yet: UPDATE and DELETE change rows, INSERT INTO adds them, and INSERT OVERWRITE t SELECT … \
+                    writes the wanted rows of a table or of its partitions anew.";
+        return Err(cursor.unsupported(what));
+    }
+    for word in ["ALTER", "ANALYZE", "LOAD", "CALL", "STOP", "COMPILE", "ADD", "REMOVE"] {
         if cursor.is_word(0, word) {
             return Err(cursor.unsupported(format!("{word} is not supported yet.")));
         }
@@ -69,16 +86,14 @@ fn statement_kind(cursor: &mut Cursor<'_>) -> Parsed<StatementKind> {
 
 /// What follows INSERT.
 fn insert(cursor: &mut Cursor<'_>) -> Parsed<Insert> {
-    if cursor.is_word(0, "OVERWRITE") {
-        return Err(cursor.unsupported("INSERT OVERWRITE is not supported yet: INSERT INTO appends."));
+    let overwrite = cursor.eat(&["OVERWRITE"]);
+    if !overwrite || cursor.is_word(0, "INTO") {
+        cursor.expect(&["INTO"])?;
     }
-    cursor.expect(&["INTO"])?;
     cursor.eat(&["TABLE"]);
     let target = cursor.name("a table name", 3)?;
     let hint = hint_options(cursor)?.unwrap_or_default();
-    if cursor.is_word(0, "PARTITION") {
-        return Err(cursor.unsupported("INSERT … PARTITION (…) is not supported yet: give the value as a column of the query."));
-    }
+    let partition = if cursor.eat(&["PARTITION"]) { partition(cursor)? } else { Vec::new() };
     let mut columns = Vec::new();
     let starts_query = ["SELECT", "WITH", "VALUES"].iter().any(|word| cursor.is_word(1, word)) || cursor.nth(1) == Some(&Token::LParen);
     if cursor.peek() == Some(&Token::LParen) && !starts_query {
@@ -93,7 +108,27 @@ fn insert(cursor: &mut Cursor<'_>) -> Parsed<Insert> {
         cursor.expect_token(&Token::RParen)?;
     }
     let query = parse_query(cursor)?;
-    Ok(Insert { target, hint, columns, query })
+    Ok(Insert { target, overwrite, hint, partition, columns, query })
+}
+
+/// `(column [= constant], …)`.
+fn partition(cursor: &mut Cursor<'_>) -> Parsed<Vec<PartitionValue>> {
+    cursor.expect_token(&Token::LParen)?;
+    let mut values: Vec<PartitionValue> = Vec::new();
+    loop {
+        let position = cursor.position();
+        let column = cursor.identifier("a column name")?;
+        let value = if cursor.eat_token(&Token::Eq) { Some(expression(cursor)?) } else { None };
+        if values.iter().any(|other| other.column == column) {
+            return Err(syntax(format!("The column '{column}' is named twice."), position).into());
+        }
+        values.push(PartitionValue { column, value, position });
+        if !cursor.eat_token(&Token::Comma) {
+            break;
+        }
+    }
+    cursor.expect_token(&Token::RParen)?;
+    Ok(values)
 }
 
 fn set(cursor: &mut Cursor<'_>) -> Parsed<StatementKind> {
@@ -215,7 +250,7 @@ fn explain(cursor: &mut Cursor<'_>) -> Parsed<StatementKind> {
         let inner = parse_statement(cursor)?;
         return match inner.kind {
             StatementKind::Query(query) => Ok(StatementKind::Analyze(query)),
-            _ => Err(super::source::syntax("EXPLAIN ANALYZE takes a query.", inner.position).into()),
+            _ => Err(syntax("EXPLAIN ANALYZE takes a query.", inner.position).into()),
         };
     }
     if !cursor.eat(&["PLAN", "FOR"]) {
@@ -227,6 +262,6 @@ fn explain(cursor: &mut Cursor<'_>) -> Parsed<StatementKind> {
     let inner = parse_statement(cursor)?;
     match inner.kind {
         StatementKind::Insert(_) | StatementKind::Query(_) | StatementKind::StatementSet(_) => Ok(StatementKind::Explain(Box::new(inner))),
-        _ => Err(super::source::syntax("EXPLAIN takes a query, an INSERT or a STATEMENT SET.", inner.position).into()),
+        _ => Err(syntax("EXPLAIN takes a query, an INSERT or a STATEMENT SET.", inner.position).into()),
     }
 }

@@ -159,6 +159,7 @@ fn create_table(cursor: &mut Cursor<'_>, temporary: bool) -> Parsed<CreateTable>
         partitioned_by: Vec::new(),
         options: Vec::new(),
         like: None,
+        query: None,
     };
     if cursor.eat_token(&Token::LParen) {
         while !cursor.eat_token(&Token::RParen) {
@@ -179,11 +180,16 @@ fn create_table(cursor: &mut Cursor<'_>, temporary: bool) -> Parsed<CreateTable>
     if cursor.eat(&["LIKE"]) {
         table.like = Some(like(cursor)?);
     }
-    if cursor.is_word(0, "AS") {
-        return Err(cursor.unsupported("CREATE TABLE … AS SELECT is not supported yet: use CREATE TABLE and INSERT INTO."));
+    if let (Some(column), true) = (table.columns.first(), cursor.is_word(0, "AS")) {
+        let what = "The columns of CREATE TABLE … AS are those of the query: write only PRIMARY KEY in the parentheses, and CAST in the query.";
+        return Err(unsupported(what, column.position));
+    }
+    if table.like.is_none() && cursor.eat(&["AS"]) {
+        table.query = Some(parse_query(cursor)?);
+        return Ok(table);
     }
     if table.columns.is_empty() && table.like.is_none() {
-        return Err(cursor.unexpected("columns, or LIKE"));
+        return Err(cursor.unexpected("columns, LIKE, or AS and a query"));
     }
     for (index, column) in table.columns.iter().enumerate() {
         if table.columns[..index].iter().any(|other| other.name == column.name) {
@@ -268,7 +274,7 @@ fn not_enforced(cursor: &mut Cursor<'_>) -> Parsed<()> {
 }
 
 /// An expression up to the next `,`, `)` or COMMENT of the same depth, as text.
-fn expression(cursor: &mut Cursor<'_>) -> Parsed<String> {
+pub(super) fn expression(cursor: &mut Cursor<'_>) -> Parsed<String> {
     let start = cursor.index();
     let mut depth = 0_usize;
     while let Some(token) = cursor.peek() {

@@ -43,6 +43,11 @@ impl Script {
         if problems.is_empty() { Ok(Self { statements }) } else { Err(Problems::new(problems)) }
     }
 
+    /// Each statement as a script of its own, in order.
+    pub fn into_single(self) -> impl Iterator<Item = Self> {
+        self.statements.into_iter().map(|statement| Self { statements: vec![statement] })
+    }
+
     /// Whether there is no statement in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -59,6 +59,11 @@ impl Source {
         Ok(Self { text: text.to_owned(), line_starts, tokens, hints })
     }
 
+    /// The same text with other tokens, without hints.
+    pub(crate) fn with_tokens(&self, tokens: Vec<TokenWithSpan>) -> Self {
+        Self { text: self.text.clone(), line_starts: self.line_starts.clone(), tokens, hints: Vec::new() }
+    }
+
     /// The text from the first to the last token of a range.
     pub(crate) fn slice(&self, from: usize, to: usize) -> &str {
         let (Some(first), Some(last)) = (self.tokens.get(from), to.checked_sub(1).and_then(|last| self.tokens.get(last))) else { return "" };

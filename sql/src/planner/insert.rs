@@ -1,20 +1,22 @@
-//! INSERT INTO: the query's columns go into the sink's by position; omitted ones are NULL; types are converted as Flink converts them.
+//! INSERT INTO and INSERT OVERWRITE: the query's columns go into the sink's by position; those that PARTITION names have its values, omitted
+//! ones are NULL; types are converted as Flink converts them.
 
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, SchemaRef};
-use datafusion::common::{DFSchemaRef, ScalarValue};
+use datafusion::common::{DFSchema, DFSchemaRef, DataFusionError, ScalarValue};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use weir_base::options::{OptionBag, Position, Problem, closest};
 use weir_catalog::{LakeCatalog, LakeTable};
-use weir_connectors::iceberg::IcebergSink;
+use weir_connectors::iceberg::{IcebergSink, Scope as Replaces};
 use weir_connectors::registry::{Opened, Role};
 use weir_connectors::sink::StreamSink;
 use weir_connectors::table::TablePath;
 
 use super::functions::{nested_cast, not_null};
 use super::implicit_cast::{fits_as_flink_types, is_implicit};
-use super::resolve::{Found, Planning, find, hint_bag};
+use super::resolve::{Found, Planning, computed, find, hint_bag};
+use super::time_travel::evaluated;
 use super::{Planned, optimise, plan_query, streaming};
 use crate::error::{NOT_FOUND, NOT_YET, PLAN, SqlError, TYPES, plan_error};
 use crate::parse::ast::Insert;
@@ -31,21 +33,26 @@ pub(crate) async fn plan_insert(
     before: &[PlannedInsert],
 ) -> Result<(PlannedInsert, Planned), SqlError> {
     let target = scope.table(&insert.target);
-    let Target { sink, suffix, columns, uuid } = open_sink(planning, insert, &target).await?;
+    let opened = open_sink(planning, insert, &target).await?;
     let mut planned = plan_query(planning, &insert.query, scope).await?;
     if let Some(what) = streaming::first_unsupported(&planned.plan) {
         let problem = Problem::new(NOT_YET, format!("INSERT INTO '{target}'"), format!("{what} over a stream is not supported yet."));
         let hint = "A streaming INSERT can project, filter, cast, call scalar functions and UNNEST.";
         return Err(problem.hint(hint).at(Some(insert.query.position)).into());
     }
-    planned.plan = fit(planning, planned.plan, insert.query.position, &columns, &target, &sink.schema())?;
+    if insert.overwrite && streaming::reads_stream(&planned.plan) {
+        let what = "its query reads a stream: each epoch would overwrite the one before.";
+        let hint = "Read a table, a logical table in batch mode, or files.";
+        return Err(Problem::new(PLAN, format!("INSERT OVERWRITE '{target}'"), what).hint(hint).at(Some(insert.query.position)).into());
+    }
+    planned.plan = fit(planning, planned.plan, insert.query.position, &opened, &target)?;
     let query = optimise(&planned, &format!("INSERT INTO '{target}'"), insert.query.position)?;
     if let Some((table, kind)) = streaming::blind_to_changes(&query) {
         let what = format!("it reads the changes of '{table}' and does not look at '{kind}': rows that were removed would come as new ones.");
         let hint = format!("Select '{kind}' into a column of the target, or filter by it: WHERE {kind} = '+I'.");
         return Err(Problem::new(PLAN, format!("INSERT INTO '{target}'"), what).hint(hint).at(Some(insert.query.position)).into());
     }
-    planning.circles.push((uuid, streaming::tables_followed(&query)));
+    planning.circles.push((opened.uuid.clone(), streaming::tables_followed(&query)));
     if let Some(number) = streaming::first_in_a_circle(&planning.circles) {
         let first = before.get(number).map_or(&target, |insert| &insert.target);
         let what = if *first == target {
@@ -57,11 +64,12 @@ pub(crate) async fn plan_insert(
         };
         return Err(Problem::new(PLAN, format!("INSERT INTO '{target}'"), what).at(Some(insert.query.position)).into());
     }
-    Ok((PlannedInsert { sink_id: sink_id(&target.table, &suffix, before), target, sink, query }, planned))
+    let sink_id = sink_id(&target.table, &opened.suffix, before);
+    Ok((PlannedInsert { sink_id, target, sink: opened.sink, query, look: None }, planned))
 }
 
 /// The table's name, with the suffix that the user gave; `-2` and so on behind it if that is taken.
-fn sink_id(table: &str, suffix: &str, before: &[PlannedInsert]) -> String {
+pub(super) fn sink_id(table: &str, suffix: &str, before: &[PlannedInsert]) -> String {
     let name = if suffix.is_empty() { table.to_owned() } else { format!("{table}-{suffix}") };
     let is_free = |id: &String| before.iter().all(|other| other.sink_id != *id);
     let numbered = (2_u64..).map(|number| format!("{name}-{number}"));
@@ -73,16 +81,19 @@ struct Target {
     sink: Arc<dyn StreamSink>,
     /// What the sink's options add to its id.
     suffix: String,
-    /// The columns that the query fills, in its order; empty for all of the sink.
+    /// The columns that the query fills, in its order; empty for all of the sink that have no constant.
     columns: Vec<(String, Position)>,
     /// Of a table in a lake.
     uuid: Option<String>,
+    /// Columns with one value in all rows.
+    constants: Vec<(String, ScalarValue)>,
 }
 
 async fn open_sink(planning: &mut Planning<'_>, insert: &Insert, target: &TablePath) -> Result<Target, SqlError> {
     let session = planning.session;
     let mut columns = insert.columns.clone();
     let mut uuid = None;
+    let mut constants = Vec::new();
     let (sink, suffix) = match find(session, target, insert.target.position).await? {
         Found::View(_) => {
             let problem = Problem::new(NOT_YET, format!("View '{target}'"), "a view cannot be the target of an INSERT.");
@@ -96,7 +107,11 @@ async fn open_sink(planning: &mut Planning<'_>, insert: &Insert, target: &TableP
                     columns = table.def.sink_schema().fields().iter().map(|field| (field.name().clone(), insert.target.position)).collect();
                 }
                 uuid = Some(found.metadata.uuid().to_string());
-                open_iceberg(planning, &link.catalog, &found, &link.writing(target, &insert.hint))?
+                open_iceberg(planning, (&link.catalog, &found), &link.writing(target, &insert.hint), insert, &mut constants)?
+            }
+            None if insert.overwrite || !insert.partition.is_empty() => {
+                let what = "only Iceberg tables can be overwritten, and only they have partitions.";
+                return Err(Problem::new(NOT_YET, format!("Table '{target}'"), what).at(Some(insert.target.position)).into());
             }
             None => {
                 let def = table.with_hint(Some(&insert.hint));
@@ -107,36 +122,64 @@ async fn open_sink(planning: &mut Planning<'_>, insert: &Insert, target: &TableP
         },
         Found::Lake(lake, table) => {
             uuid = Some(table.metadata.uuid().to_string());
-            open_iceberg(planning, &lake.catalog, &table, &hint_bag(target, Some(&insert.hint)))?
+            open_iceberg(planning, (&lake.catalog, &table), &hint_bag(target, Some(&insert.hint)), insert, &mut constants)?
         }
     };
-    Ok(Target { sink, suffix, columns, uuid })
+    Ok(Target { sink, suffix, columns, uuid, constants })
 }
 
 /// The sink of a table in a lake, and its suffix.
 fn open_iceberg(
     planning: &mut Planning<'_>,
-    catalog: &Arc<dyn LakeCatalog>,
-    table: &LakeTable,
+    (catalog, table): (&Arc<dyn LakeCatalog>, &LakeTable),
     options: &OptionBag,
+    insert: &Insert,
+    constants: &mut Vec<(String, ScalarValue)>,
 ) -> Result<(Arc<dyn StreamSink>, String), SqlError> {
     let Opened { value, warnings } = IcebergSink::open(catalog, table, options)?;
     planning.warnings.extend(warnings);
     let suffix = value.uid_suffix().to_owned();
-    Ok((Arc::new(value), suffix))
+    let schema = value.schema();
+    for given in &insert.partition {
+        let place = places(&[(given.column.clone(), given.position)], &schema, options.object())?;
+        let field = place.first().and_then(|place| schema.fields().get(*place));
+        if let (Some(text), Some(field)) = (&given.value, field) {
+            constants.push((given.column.clone(), constant(planning, text, field, options.object(), given.position)?));
+        }
+    }
+    if !insert.overwrite {
+        return Ok((Arc::new(value), suffix));
+    }
+    let partitions = table.metadata.default_partition_spec().fields().len();
+    let replaces = match (partitions, constants.len()) {
+        (0, _) => Replaces::Everything,
+        (all, given) if given == all => Replaces::Partitions(constants.clone()),
+        _ => Replaces::TouchedPartitions,
+    };
+    Ok((Arc::new(value.replacing(catalog, table, replaces, true)?), suffix))
+}
+
+/// The value of an element of PARTITION, in the type of its column.
+fn constant(planning: &Planning<'_>, text: &str, field: &Field, object: &str, at: Position) -> Result<ScalarValue, SqlError> {
+    let nothing = DFSchema::empty();
+    let failed = |error: DataFusionError| plan_error(&error, object, at);
+    let value = computed(&planning.base, text, &nothing, object, at)?.cast_to(field.data_type(), &nothing).map_err(failed)?;
+    evaluated(&planning.base, value).map_err(failed)
 }
 
 /// A projection of `query` to the columns of the sink.
-fn fit(
-    planning: &Planning<'_>,
-    query: LogicalPlan,
-    at: Position,
-    named: &[(String, Position)],
-    target: &TablePath,
-    sink: &SchemaRef,
-) -> Result<LogicalPlan, SqlError> {
+fn fit(planning: &Planning<'_>, query: LogicalPlan, at: Position, opened: &Target, target: &TablePath) -> Result<LogicalPlan, SqlError> {
     let object = format!("INSERT INTO '{target}'");
-    let places = places(named, sink, &object)?;
+    let sink = opened.sink.schema();
+    let constant_of = |name: &str| opened.constants.iter().find(|(column, _)| column == name).map(|(_, value)| value);
+    let places = match opened.columns.as_slice() {
+        [] => (0..sink.fields().len()).filter(|place| constant_of(sink.field(*place).name()).is_none()).collect(),
+        named => places(named, &sink, &object)?,
+    };
+    if let Some((name, position)) = opened.columns.iter().find(|(name, _)| constant_of(name).is_some()) {
+        let what = format!("Column '{name}' has a value in PARTITION and is filled by the query as well.");
+        return Err(Problem::new(PLAN, object, what).at(Some(*position)).into());
+    }
     let given = query.schema().fields().len();
     if given != places.len() {
         let names: Vec<&str> = places.iter().filter_map(|place| sink.fields().get(*place)).map(|field| field.name().as_str()).collect();
@@ -148,7 +191,11 @@ fn fit(
     let mut never_null = Vec::new();
     for (index, field) in sink.fields().iter().enumerate() {
         let source = places.iter().position(|place| *place == index);
-        match column(&query, source, field, &object) {
+        let value = match constant_of(field.name()) {
+            Some(value) => Ok(Expr::Literal(value.clone(), None)),
+            None => column(&query, source, field, &object),
+        };
+        match value {
             Ok(value) => {
                 if !field.is_nullable() && value.nullable(query.schema()).unwrap_or(true) {
                     never_null.push(columns.len());
@@ -177,10 +224,7 @@ fn fit(
 }
 
 /// For each column of the query, the place of the sink's column that it goes into.
-fn places(named: &[(String, Position)], sink: &SchemaRef, object: &str) -> Result<Vec<usize>, SqlError> {
-    if named.is_empty() {
-        return Ok((0..sink.fields().len()).collect());
-    }
+pub(super) fn places(named: &[(String, Position)], sink: &SchemaRef, object: &str) -> Result<Vec<usize>, SqlError> {
     let mut places = Vec::with_capacity(named.len());
     let mut problems = Vec::new();
     for (name, at) in named {
@@ -200,7 +244,7 @@ fn places(named: &[(String, Position)], sink: &SchemaRef, object: &str) -> Resul
 }
 
 /// The value of one column of the sink.
-fn column(query: &LogicalPlan, source: Option<usize>, field: &Field, object: &str) -> Result<Expr, Box<Problem>> {
+pub(super) fn column(query: &LogicalPlan, source: Option<usize>, field: &Field, object: &str) -> Result<Expr, Box<Problem>> {
     let schema: &DFSchemaRef = query.schema();
     let Some(source) = source else {
         if !field.is_nullable() {

@@ -8,6 +8,7 @@ mod metadata_tables;
 mod names;
 mod places;
 pub(crate) mod resolve;
+pub(crate) mod row_changes;
 pub(crate) mod state;
 mod stream_table;
 mod streaming;
@@ -15,6 +16,7 @@ mod text_casts;
 mod time_travel;
 mod unnest;
 
+use datafusion::common::TableReference;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement as DfStatement;
@@ -22,11 +24,13 @@ use datafusion::sql::sqlparser::ast::Statement as AstStatement;
 
 pub(crate) use insert::plan_insert;
 pub(crate) use resolve::Planning;
+pub(crate) use row_changes::plan_change;
 pub(crate) use streaming::reads_stream;
 
 use crate::error::{SqlError, plan_error};
 use crate::parse::ast::QueryText;
 use crate::session::objects::Scope;
+use state::StatementTables;
 
 /// A query as a plan that is not optimised, and the state that made it.
 #[derive(Debug)]
@@ -42,18 +46,31 @@ pub(crate) fn plan_query<'a>(
     scope: &'a Scope,
 ) -> futures::future::BoxFuture<'a, Result<Planned, SqlError>> {
     Box::pin(async move {
-        planning.note_idle_hints(query);
-        let mut named = query.query.clone();
-        names::name_columns(&mut named);
-        let statement = DfStatement::Statement(Box::new(AstStatement::Query(named)));
-        let references = planning.base.resolve_table_references(&statement);
-        let references = references.map_err(|error| plan_error(&error, "Query", query.position))?;
+        let references = query_references(planning, query)?;
         let tables = planning.tables(&references, query, scope).await?;
-        let state = state::statement_state(&planning.base, tables, &query.types, (&scope.catalog, &scope.database));
-        let plan = state.statement_to_plan(statement).await.and_then(unnest::replace_markers);
-        let plan = plan.map_err(|error| plan_error(&error, "Query", places::of_column(query, &error)))?;
-        Ok(Planned { plan, state })
+        plan_over(planning, query, tables, scope).await
     })
+}
+
+/// The tables that a query names.
+fn query_references(planning: &Planning<'_>, query: &QueryText) -> Result<Vec<TableReference>, SqlError> {
+    let references = planning.base.resolve_table_references(&statement_of(query));
+    references.map_err(|error| plan_error(&error, "Query", query.position))
+}
+
+/// Plans a query whose tables have been found.
+async fn plan_over(planning: &mut Planning<'_>, query: &QueryText, tables: StatementTables, scope: &Scope) -> Result<Planned, SqlError> {
+    planning.note_idle_hints(query);
+    let state = state::statement_state(&planning.base, tables, &query.types, (&scope.catalog, &scope.database));
+    let plan = state.statement_to_plan(statement_of(query)).await.and_then(unnest::replace_markers);
+    let plan = plan.map_err(|error| plan_error(&error, "Query", places::of_column(query, &error)))?;
+    Ok(Planned { plan, state })
+}
+
+fn statement_of(query: &QueryText) -> DfStatement {
+    let mut named = query.query.clone();
+    names::name_columns(&mut named);
+    DfStatement::Statement(Box::new(AstStatement::Query(named)))
 }
 
 /// Optimises a plan.

@@ -19,12 +19,21 @@ use super::text_casts::TextCasts;
 use super::unnest::UnnestPlanner;
 use crate::parse::TYPE_PLACEHOLDER;
 use crate::parse::types::SqlType;
+use crate::settings::Settings;
 
 /// Tables of one statement: by full name, the last part as written in the statement (a hint's mark included).
 pub(crate) type StatementTables = HashMap<TablePath, Arc<dyn TableProvider>>;
 
-/// The state that every statement's state is made from.
-pub(crate) fn base_state(parallelism: usize) -> SessionState {
+/// The state that every statement's state is made from, as the settings say.
+pub(crate) fn base_state(parallelism: usize, settings: &Settings) -> SessionState {
+    let mut state = default_state(parallelism);
+    let config = state.config_mut();
+    config.options_mut().optimizer.prefer_hash_join = settings.hash_joins();
+    config.set_extension(Arc::new(settings.spill_to()));
+    state
+}
+
+fn default_state(parallelism: usize) -> SessionState {
     let mut config = SessionConfig::new().with_target_partitions(parallelism.max(1)).with_create_default_catalog_and_schema(false);
     let options = config.options_mut();
     options.sql_parser.enable_ident_normalization = false;

@@ -8,7 +8,7 @@ use arrow_schema::{DataType, Schema, TimeUnit};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::ColumnarValue;
+use datafusion::logical_expr::{ColumnarValue, Expr};
 use datafusion::sql::sqlparser::ast::{Expr as AstExpr, ExprWithAlias, visit_expressions};
 use weir_base::options::{Position, Problem};
 use weir_connectors::table::TablePath;
@@ -66,8 +66,12 @@ fn constant(base: &SessionState, query: &QueryText, expression: &AstExpr) -> Dat
     let state = statement_state(base, StatementTables::new(), &query.types, ("", ""));
     let nothing = DFSchema::empty();
     let expression = ExprWithAlias { expr: expression.clone(), alias: None };
-    let planned = state.create_logical_expr_from_sql_expr(expression, &nothing)?;
-    let physical = state.create_physical_expr(planned, &nothing)?;
+    evaluated(&state, state.create_logical_expr_from_sql_expr(expression, &nothing)?)
+}
+
+/// The value of an expression without columns.
+pub(super) fn evaluated(state: &SessionState, constant: Expr) -> DataFusionResult<ScalarValue> {
+    let physical = state.create_physical_expr(constant, &DFSchema::empty())?;
     let one_row = RecordBatchOptions::new().with_row_count(Some(1));
     let row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &one_row)?;
     match physical.evaluate(&row)? {

@@ -3,6 +3,7 @@
 //! DDL is carried out at once. Queries are planned and handed back. The INSERTs of one run become one job.
 
 mod create;
+mod create_as;
 mod ddl_text;
 mod lake_ddl;
 pub(crate) mod link;
@@ -112,7 +113,7 @@ impl Session {
             settings: Settings::default(),
             objects: Objects::default(),
             scope: Scope::default(),
-            base: base_state(options.cores),
+            base: base_state(options.cores, &Settings::default()),
         };
         Self {
             parts,
@@ -198,6 +199,7 @@ impl Session {
     }
 
     fn settings_changed(&mut self) {
+        self.parts.base = base_state(self.cores, &self.parts.settings);
         self.parts.file_systems = self.process_file_systems.with_properties(&self.parts.settings.file_system_properties());
     }
 }

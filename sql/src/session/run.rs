@@ -1,21 +1,49 @@
 //! The running of a script, statement by statement.
 
-use weir_base::options::Problem;
+use std::borrow::Cow;
+
+use weir_base::options::{Position, Problem};
 
 use super::objects::DEFAULT_CATALOG;
 use super::{Mode, Outcome, Session, StatementResult, table_of};
 use crate::error::{NOT_FOUND, NOT_YET, SqlError};
 use crate::explain;
 use crate::parse::Script;
-use crate::parse::ast::{Insert, Statement, StatementKind};
+use crate::parse::ast::{Insert, QueryText, RowChange, Statement, StatementKind};
 use crate::parse::{Name, WrittenOption};
-use crate::plan::{JobPlan, JobSettings, PlannedInsert, QueryPlan};
+use crate::plan::{CreatedTable, JobPlan, JobSettings, PlannedInsert, QueryPlan};
 use crate::planner::resolve::Purpose;
-use crate::planner::{Planned, Planning, optimise, plan_insert, plan_query, reads_stream};
+use crate::planner::row_changes::not_alone;
+use crate::planner::{Planned, Planning, optimise, plan_change, plan_insert, plan_query, reads_stream};
 use crate::session::objects::missing;
 
-/// INSERTs of a run, in order, with the scope in which each stood.
-type Inserts<'a> = Vec<(&'a Insert, super::Scope)>;
+/// Writes of a run, in order, with the scope in which each stood.
+type Writes<'a> = Vec<(Write<'a>, super::Scope)>;
+
+/// A statement that writes.
+#[derive(Debug)]
+enum Write<'a> {
+    Insert(Cow<'a, Insert>),
+    Change(&'a RowChange),
+}
+
+impl Write<'_> {
+    /// For a write that takes the place of rows, or of a table that is not there: what it is, and where it stands.
+    fn alone(&self) -> Option<(&'static str, Position)> {
+        match self {
+            Self::Insert(Cow::Owned(insert)) => Some(("CREATE TABLE … AS", insert.target.position)),
+            Self::Insert(insert) => insert.overwrite.then_some(("INSERT OVERWRITE", insert.target.position)),
+            Self::Change(change) => Some((if change.set.is_some() { "UPDATE" } else { "DELETE" }, change.target.position)),
+        }
+    }
+
+    fn query(&self) -> &QueryText {
+        match self {
+            Self::Insert(insert) => &insert.query,
+            Self::Change(change) => &change.query,
+        }
+    }
+}
 
 impl Session {
     /// Runs a script.
@@ -24,8 +52,8 @@ impl Session {
     /// The problems of the first statement that has any; what the statements before it did stays done. Failures of catalogs.
     pub async fn run(&mut self, script: &Script, mode: Mode) -> Result<Outcome, SqlError> {
         let mut outcome = Outcome::default();
-        let mut run = Run { mode, job: self.settings_after(script), asked: false };
-        let mut inserts: Inserts<'_> = Vec::new();
+        let mut run = Run { mode, job: self.settings_after(script), asked: false, created: None };
+        let mut inserts: Writes<'_> = Vec::new();
         for statement in &script.statements {
             self.statement(statement, &mut run, &mut inserts, &mut outcome).await?;
         }
@@ -34,10 +62,12 @@ impl Session {
         }
         match mode {
             Mode::Run => {
-                for (insert, scope) in &inserts {
-                    outcome.results.extend(self.create_linked(insert, scope, &mut run).await?);
+                for (write, scope) in &inserts {
+                    if let Write::Insert(insert) = write {
+                        outcome.results.extend(self.create_linked(insert, scope, &mut run).await?);
+                    }
                 }
-                outcome.job = Some(self.job(&inserts, &mut outcome.warnings).await?);
+                outcome.job = Some(self.job(&inserts, run.created.take(), &mut outcome.warnings).await?);
             }
             Mode::Explain => outcome.results.push(self.explain_inserts(&inserts, &mut outcome.warnings).await?),
             Mode::Init => {}
@@ -49,7 +79,7 @@ impl Session {
         &mut self,
         statement: &'a Statement,
         run: &mut Run,
-        inserts: &mut Inserts<'a>,
+        inserts: &mut Writes<'a>,
         outcome: &mut Outcome,
     ) -> Result<(), SqlError> {
         let message = |text: String| Some(StatementResult::Message(text));
@@ -79,14 +109,25 @@ impl Session {
             StatementKind::CreateDatabase { name, if_not_exists, options } => {
                 self.create_database(name, *if_not_exists, options, run, outcome).await?.and_then(message)
             }
-            StatementKind::CreateTable(table) => self.create_table(table, run, outcome).await?.and_then(message),
+            StatementKind::CreateTable(table) => match &table.query {
+                None => self.create_table(table, run, outcome).await?.and_then(message),
+                Some(query) => {
+                    let made = self.create_table_as(table, query, run, outcome).await?;
+                    inserts.extend(made.filled.map(|insert| (Write::Insert(Cow::Owned(insert)), self.parts.scope.clone())));
+                    made.message.and_then(message)
+                }
+            },
             StatementKind::CreateView(view) => self.create_view(view, &mut outcome.warnings).await?.and_then(message),
             StatementKind::Insert(insert) => {
-                inserts.push((insert, self.parts.scope.clone()));
+                inserts.push((Write::Insert(Cow::Borrowed(insert)), self.parts.scope.clone()));
                 None
             }
             StatementKind::StatementSet(all) => {
-                inserts.extend(all.iter().map(|insert| (insert, self.parts.scope.clone())));
+                inserts.extend(all.iter().map(|insert| (Write::Insert(Cow::Borrowed(insert)), self.parts.scope.clone())));
+                None
+            }
+            StatementKind::Change(change) => {
+                inserts.push((Write::Change(change), self.parts.scope.clone()));
                 None
             }
             _ if run.mode == Mode::Init => None,
@@ -161,12 +202,12 @@ impl Session {
         Ok(())
     }
 
-    /// All INSERTs as one job.
-    async fn job(&self, inserts: &Inserts<'_>, warnings: &mut Vec<Problem>) -> Result<JobPlan, SqlError> {
+    /// All writes as one job.
+    async fn job(&self, inserts: &Writes<'_>, created: Option<CreatedTable>, warnings: &mut Vec<Problem>) -> Result<JobPlan, SqlError> {
         let settings = self.job_settings();
         let mut planning = Planning::new(&self.parts, Purpose::Stream);
-        planning.base = crate::planner::state::base_state(settings.parallelism);
-        let (planned, written) = plan_inserts(&mut planning, inserts).await?;
+        planning.base = crate::planner::state::base_state(settings.parallelism, &self.parts.settings);
+        let (planned, written) = plan_writes(&mut planning, inserts).await?;
         let unbounded = planning.sources.iter().find(|(_, table)| !table.source.is_bounded());
         if let (true, Some((_, table))) = (self.parts.settings.batch_mode(), unbounded) {
             let what = "it is an unbounded stream, which a job with 'execution.runtime-mode' = 'BATCH' cannot read.";
@@ -175,15 +216,15 @@ impl Session {
         }
         let state = written.into_iter().next_back().map_or_else(|| planning.base.clone(), |last| last.state);
         warnings.append(&mut planning.warnings);
-        Ok(JobPlan { settings, sources: planning.stream_tables(), inserts: planned, state })
+        Ok(JobPlan { settings, sources: planning.stream_tables(), inserts: planned, created, state })
     }
 
     async fn explain(&self, statement: &Statement, warnings: &mut Vec<Problem>) -> Result<StatementResult, SqlError> {
         let scope = self.parts.scope.clone();
         match &statement.kind {
-            StatementKind::Insert(insert) => self.explain_inserts(&vec![(insert, scope)], warnings).await,
+            StatementKind::Insert(insert) => self.explain_inserts(&vec![(Write::Insert(Cow::Borrowed(insert)), scope)], warnings).await,
             StatementKind::StatementSet(all) => {
-                let inserts = all.iter().map(|insert| (insert, scope.clone())).collect();
+                let inserts = all.iter().map(|insert| (Write::Insert(Cow::Borrowed(insert)), scope.clone())).collect();
                 self.explain_inserts(&inserts, warnings).await
             }
             StatementKind::Query(query) => {
@@ -197,13 +238,22 @@ impl Session {
         }
     }
 
-    async fn explain_inserts(&self, inserts: &Inserts<'_>, warnings: &mut Vec<Problem>) -> Result<StatementResult, SqlError> {
+    async fn explain_inserts(&self, inserts: &Writes<'_>, warnings: &mut Vec<Problem>) -> Result<StatementResult, SqlError> {
         let mut planning = Planning::new(&self.parts, Purpose::Stream);
         planning.only_shown = true;
-        let (planned, written) = plan_inserts(&mut planning, inserts).await?;
+        let (planned, written) = plan_writes(&mut planning, inserts).await?;
         let written: Vec<_> = written.into_iter().map(|one| one.plan).collect();
         warnings.append(&mut planning.warnings);
-        let text = explain::job(&planning, &self.job_settings(), &written, &planned, inserts.iter().map(|(insert, _)| *insert));
+        let text = explain::job(
+            &planning,
+            &self.job_settings(),
+            &written,
+            &planned,
+            inserts.iter().map(|(write, _)| match write {
+                Write::Insert(insert) => insert.hint.as_slice(),
+                Write::Change(_) => &[],
+            }),
+        );
         Ok(StatementResult::Text(text))
     }
 
@@ -234,22 +284,28 @@ impl Session {
     }
 }
 
-/// Plans the INSERTs of one job; gives also what was written, before the optimiser.
-async fn plan_inserts(planning: &mut Planning<'_>, inserts: &Inserts<'_>) -> Result<(Vec<PlannedInsert>, Vec<Planned>), SqlError> {
+/// Plans the writes of one job; gives also what was written, before the optimiser.
+async fn plan_writes(planning: &mut Planning<'_>, inserts: &Writes<'_>) -> Result<(Vec<PlannedInsert>, Vec<Planned>), SqlError> {
+    if let (Some((what, at)), true) = (inserts.iter().find_map(|(write, _)| write.alone()), inserts.len() > 1) {
+        return Err(not_alone(what, at));
+    }
     let mut planned: Vec<PlannedInsert> = Vec::with_capacity(inserts.len());
     let mut written = Vec::with_capacity(inserts.len());
-    for (insert, scope) in inserts {
-        let (one, with) = plan_insert(planning, insert, scope, &planned).await?;
+    for (write, scope) in inserts {
+        let (one, with) = match write {
+            Write::Insert(insert) => plan_insert(planning, insert, scope, &planned).await?,
+            Write::Change(change) => plan_change(planning, change, scope).await?,
+        };
         planned.push(one);
         written.push(with);
     }
     let streams: Vec<bool> = written.iter().map(|one| reads_stream(&one.plan)).collect();
     let still = planned.iter().zip(inserts).zip(&streams).find(|(_, reads)| !**reads);
     match still {
-        Some(((one, (insert, _)), _)) if streams.contains(&true) => {
+        Some(((one, (write, _)), _)) if streams.contains(&true) => {
             let what = "its query reads no stream, and other INSERTs of the job do: its rows would come again in every epoch.";
             let problem = Problem::new(NOT_YET, format!("INSERT INTO '{}'", one.target), what);
-            Err(problem.hint("Run it by itself, as a job of its own.").at(Some(insert.query.position)).into())
+            Err(problem.hint("Run it by itself, as a job of its own.").at(Some(write.query().position)).into())
         }
         _ => Ok((planned, written)),
     }
@@ -263,6 +319,8 @@ pub(super) struct Run {
     job: JobSettings,
     /// The hook has been called since the last CREATE CATALOG, linked table or DROP.
     asked: bool,
+    /// The table that a CREATE TABLE … AS has made.
+    pub(super) created: Option<CreatedTable>,
 }
 
 impl Run {

@@ -48,6 +48,16 @@ pub(super) const FROM: OptionDecl = OptionDecl::new(
     "Logical tables give no rows before this time, such as `2026-01-31` or `2026-01-31 12:00:00`.",
 );
 pub(super) const TO: OptionDecl = OptionDecl::new("execution.period.to", ValueType::String, "Logical tables give no rows of this time or later.");
+pub(super) const TMP_DIRS: OptionDecl = OptionDecl::new(
+    "io.tmp.dirs",
+    ValueType::String,
+    "Folders, with commas between them, for rows of sorts, aggregates and joins that do not fit into memory. Default: the system's for temporary files.",
+);
+pub(super) const DISABLED_OPERATORS: OptionDecl = OptionDecl::new(
+    "table.exec.disabled-operators",
+    ValueType::Enum(&["HashJoin", "ShuffleHashJoin", "BroadcastHashJoin"]),
+    "Joins by hash tables, which hold one side in memory, are not made; those that sort both sides, and can spill to disk, are. Any of the names.",
+);
 const ZONE: OptionDecl = OptionDecl::new("table.local-time-zone", ValueType::String, "Session time zone. Only UTC has an effect yet.").default("UTC");
 const RESTART: OptionDecl = OptionDecl::new(
     "restart-strategy.type",
@@ -83,6 +93,8 @@ pub const SETTINGS: &[OptionDecl] = &[
     VALIDATION,
     HINTS,
     NOT_NULL,
+    TMP_DIRS,
+    DISABLED_OPERATORS,
     ZONE,
     RESTART,
     OptionDecl::new("restart-strategy.exponential-delay.initial-backoff", ValueType::Duration, "First wait.").default("1 s"),

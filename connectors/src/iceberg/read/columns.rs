@@ -3,15 +3,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow_schema::{ArrowError, SchemaRef};
+use arrow_schema::{ArrowError, DataType, Field, FieldRef, Schema as ArrowSchema, SchemaRef};
 use datafusion::common::ScalarValue;
 use iceberg::spec::{DEFAULT_SCHEMA_NAME_MAPPING, NameMapping, Schema, TableMetadata};
+use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 
 use super::facts::leaf_types;
 use super::files::columns::Naming;
 use super::values::of_literal;
 use crate::error::ConnectorError;
+use crate::iceberg::FILE_COLUMN;
 use crate::iceberg::types::{file_schema, plain_schema};
+
+/// The field id that the Iceberg specification reserves for the path of a row's file (`_file`).
+pub(super) const FILE_ID: i32 = i32::MAX - 1;
 
 /// Some columns of a table, and how they are found in its files.
 #[derive(Debug, Clone)]
@@ -49,6 +54,19 @@ impl TableColumns {
         };
         let defaults = Arc::new(leaf_types(with_ids.fields()).into_iter().filter_map(default).collect());
         Ok(Self { schema: plain_schema(&with_ids), with_ids, naming, defaults })
+    }
+
+    /// The columns, and one more at the end for the path of the file.
+    pub(super) fn with_file(mut self) -> Self {
+        let field = Field::new(FILE_COLUMN, DataType::Utf8, true);
+        let add = |schema: &SchemaRef, field: Field| {
+            let fields: Vec<FieldRef> = schema.fields().iter().cloned().chain([Arc::new(field)]).collect();
+            Arc::new(ArrowSchema::new(fields))
+        };
+        self.schema = add(&self.schema, field.clone());
+        let id = HashMap::from([(PARQUET_FIELD_ID_META_KEY.to_owned(), FILE_ID.to_string())]);
+        self.with_ids = add(&self.with_ids, field.with_metadata(id));
+        self
     }
 
     /// Some of the columns.

@@ -6,6 +6,8 @@ use arrow_schema::{DataType, Fields};
 use datafusion::common::ScalarValue;
 use iceberg::spec::{DataFile, Datum, FieldSummary, Literal, PrimitiveType, TableMetadata, Transform, Type};
 
+use weir_catalog::read::LiveFile;
+
 use super::condition::{Facts, Known};
 use super::need::parts_of;
 use super::transforms;
@@ -67,6 +69,36 @@ impl Specs {
         let parts = self.parts(spec).iter().zip(file.partition().fields());
         let identity = parts.filter(|(part, _)| part.transform == Transform::Identity);
         identity.filter_map(|(part, value)| Some((part.source, constant(part.data_type.as_ref()?, value.as_ref())?))).collect()
+    }
+}
+
+/// What identity partitions say of a table's files.
+#[derive(Debug)]
+pub(in crate::iceberg) struct PartitionConstants {
+    specs: Specs,
+    /// Field ids of the columns of the present spec, by name.
+    columns: HashMap<String, i32>,
+}
+
+impl PartitionConstants {
+    /// Those of a table, in the columns of today.
+    pub(in crate::iceberg) fn of(metadata: &TableMetadata) -> Self {
+        let schema = metadata.current_schema();
+        let types = crate::iceberg::types::file_schema(schema).map(|columns| leaf_types(columns.fields())).unwrap_or_default();
+        let identity = metadata.default_partition_spec().fields().iter().filter(|field| field.transform == Transform::Identity);
+        let columns = identity.filter_map(|field| Some((schema.name_by_field_id(field.source_id)?.to_owned(), field.source_id))).collect();
+        Self { specs: Specs::of(metadata, &types), columns }
+    }
+
+    /// Whether a column is an identity partition of the present spec.
+    pub(in crate::iceberg) fn is_partitioned_by(&self, column: &str) -> bool {
+        self.columns.contains_key(column)
+    }
+
+    /// Whether all rows of a file have these values.
+    pub(in crate::iceberg) fn have(&self, live: &LiveFile, values: &[(String, ScalarValue)]) -> bool {
+        let constants = self.specs.constants(live.spec_id, &live.file);
+        values.iter().all(|(column, value)| self.columns.get(column).and_then(|id| constants.get(id)) == Some(value))
     }
 }
 

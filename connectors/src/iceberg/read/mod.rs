@@ -31,6 +31,7 @@ mod values;
 mod want;
 
 pub(in crate::iceberg) use columns::TableColumns;
+pub(in crate::iceberg) use facts::PartitionConstants;
 pub(in crate::iceberg) use file_rows::{FileRows, FileToRead, GroupSize, Wanted, row_groups};
 pub use options::{READ_OPTIONS, row_limit};
 pub(in crate::iceberg) use options::{SPLIT_SIZE, pass_over_idle, read_options};

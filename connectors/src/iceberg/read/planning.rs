@@ -23,7 +23,7 @@ use crate::iceberg::committer::catalog_error;
 const READS_AT_ONCE: usize = 16;
 
 /// A data file to read, with everything that metadata says of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct FileTask {
     pub(super) entry: ManifestEntryRef,
     pub(super) spec_id: i32,

@@ -1,11 +1,12 @@
 //! A table as DataFusion sees it: one snapshot, chosen when the query is planned.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow_schema::SchemaRef;
+use arrow_schema::{DataType, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::DFSchema;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::PhysicalExpr;
@@ -13,11 +14,13 @@ use datafusion::physical_plan::ExecutionPlan;
 use iceberg::spec::SnapshotRef;
 use weir_base::options::{OptionBag, Problems};
 use weir_catalog::lake::{LakeCatalog, LakeTable, TableId};
+use weir_catalog::read::LiveFile;
 use weir_fs::FileSystems;
 
-use super::columns::TableColumns;
+use super::columns::{FILE_ID, TableColumns};
+use super::condition::Condition;
 use super::condition_of;
-use super::facts::{Specs, leaf_types};
+use super::facts::{OfFile, Specs, leaf_types};
 use super::files::TableFiles;
 use super::need::Need;
 use super::open::{Counts, Reading};
@@ -27,6 +30,7 @@ use super::scan_exec::IcebergScanExec;
 use super::splits::deal;
 use crate::batch::BatchTable;
 use crate::error::ConnectorError;
+use crate::iceberg::FoundFiles;
 use crate::iceberg::committer::catalog_error;
 use crate::registry::Opened;
 
@@ -54,14 +58,34 @@ impl IcebergScan {
         Ok(Opened { value: Self { catalog: Arc::clone(catalog), id: id.clone(), options }, warnings })
     }
 
+    /// The provider of a scan that looks for files to change: with the column [`FILE_COLUMN`](crate::iceberg::FILE_COLUMN), and what planning
+    /// it tells goes into `found`.
+    ///
+    /// # Errors
+    /// As [`Self::provider_of`].
+    pub fn looking(&self, table: LakeTable, found: &FoundFiles) -> Result<Arc<dyn TableProvider>, ConnectorError> {
+        Ok(Arc::new(self.table_of(table)?.looking(found)))
+    }
+
+    /// The provider of a scan of those of the files found that hold rows which stay.
+    ///
+    /// # Errors
+    /// As [`Self::provider_of`].
+    pub fn reading_again(&self, table: LakeTable, found: &FoundFiles) -> Result<Arc<dyn TableProvider>, ConnectorError> {
+        Ok(Arc::new(self.table_of(table)?.reading_again(found)))
+    }
+
     /// The provider of the table as it has been loaded.
     ///
     /// # Errors
     /// A snapshot, branch, tag or time that the table does not have; a schema of types that cannot be read.
     pub fn provider_of(&self, table: LakeTable) -> Result<Arc<dyn TableProvider>, ConnectorError> {
+        Ok(Arc::new(self.table_of(table)?))
+    }
+
+    fn table_of(&self, table: LakeTable) -> Result<IcebergTable, ConnectorError> {
         let name = format!("{}.{}", self.catalog.name(), self.id);
-        let provider = IcebergTable::new(&name, table, self.options.clone(), self.catalog.file_systems().clone())?;
-        Ok(Arc::new(provider))
+        IcebergTable::new(&name, table, self.options.clone(), self.catalog.file_systems().clone())
     }
 }
 
@@ -80,13 +104,29 @@ pub(super) struct IcebergTable {
     snapshot: Option<SnapshotRef>,
     columns: TableColumns,
     options: ReadOptions,
+    step: Option<Step>,
+}
+
+/// What a scan is for in a statement that changes rows.
+#[derive(Debug)]
+enum Step {
+    Look(FoundFiles),
+    ReadAgain(FoundFiles),
 }
 
 impl IcebergTable {
     pub(super) fn new(name: &str, table: LakeTable, options: ReadOptions, file_systems: FileSystems) -> Result<Self, ConnectorError> {
         let chosen = options.choose(name, &table)?;
         let columns = TableColumns::of(name, &table.metadata, &chosen.schema)?;
-        Ok(Self { files: TableFiles::new(name, file_systems), snapshot: chosen.snapshot, columns, options, table })
+        Ok(Self { files: TableFiles::new(name, file_systems), snapshot: chosen.snapshot, columns, options, table, step: None })
+    }
+
+    pub(super) fn looking(self, found: &FoundFiles) -> Self {
+        Self { columns: self.columns.with_file(), step: Some(Step::Look(found.clone())), ..self }
+    }
+
+    pub(super) fn reading_again(self, found: &FoundFiles) -> Self {
+        Self { step: Some(Step::ReadAgain(found.clone())), ..self }
     }
 
     /// The filters over the columns of `schema` that can be evaluated on rows.
@@ -128,13 +168,18 @@ impl TableProvider for IcebergTable {
         let types = Arc::new(leaf_types(self.columns.with_ids.fields()));
         let specs = Arc::new(Specs::of(&self.table.metadata, &types));
         let condition = condition_of::all(&filters, columns.with_ids.fields());
-        let planned = match &self.snapshot {
+        let mut planned = match &self.snapshot {
             None => Planned::default(),
             Some(snapshot) => {
                 let planning = Planning { table: &self.table, files: &self.files, snapshot, condition: &condition, specs: &specs, types: &types };
                 planning.run().await.map_err(|error| DataFusionError::External(Box::new(error)))?
             }
         };
+        match &self.step {
+            None => {}
+            Some(Step::Look(found)) => look(found, &mut planned, Lookout { condition, specs: Arc::clone(&specs), types: Arc::clone(&types) }),
+            Some(Step::ReadAgain(found)) => read_again(found, &mut planned).map_err(|error| DataFusionError::External(Box::new(error)))?,
+        }
         let parts = deal(&planned.tasks, state.config().target_partitions(), self.options.split_size);
         let reading = Reading {
             table: self.table.clone(),
@@ -151,4 +196,37 @@ impl TableProvider for IcebergTable {
         let snapshot = self.snapshot.as_ref().map(|snapshot| snapshot.snapshot_id());
         Ok(Arc::new(IcebergScanExec::new(snapshot, reading, parts, planned.pruned, limit)))
     }
+}
+
+/// What tells whether a file may hold rows that a statement is about.
+struct Lookout {
+    condition: Condition,
+    specs: Arc<Specs>,
+    types: Arc<HashMap<i32, DataType>>,
+}
+
+/// Gives each file its path as a column, and notes what planning knows.
+fn look(found: &FoundFiles, planned: &mut Planned, lookout: Lookout) {
+    let mut rows = BTreeMap::new();
+    for task in &mut planned.tasks {
+        let path = task.file().file_path().to_owned();
+        if task.deletes.is_empty() {
+            rows.insert(path.clone(), task.file().record_count());
+        }
+        Arc::make_mut(task).constants.insert(FILE_ID, ScalarValue::from(path));
+    }
+    let Lookout { condition, specs, types } = lookout;
+    let concerns = move |live: &LiveFile| condition.may_match(&OfFile { file: &live.file, parts: specs.parts(live.spec_id), types: &types });
+    found.note(rows, Arc::new(concerns));
+}
+
+fn read_again(found: &FoundFiles, planned: &mut Planned) -> Result<(), ConnectorError> {
+    let mut tasks = Vec::new();
+    for task in planned.tasks.drain(..) {
+        if found.is_read_again(task.file().file_path())? {
+            tasks.push(task);
+        }
+    }
+    planned.tasks = tasks;
+    Ok(())
 }

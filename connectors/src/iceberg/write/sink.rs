@@ -15,6 +15,7 @@ use super::plan::WritePlan;
 use super::writer::IcebergWriter;
 use crate::error::ConnectorError;
 use crate::iceberg::committer::IcebergCommitter;
+use crate::iceberg::replacing::{Replacing, Scope};
 use crate::registry::Opened;
 use crate::sink::{Distribution, SinkCommitter, SinkWriter, StreamSink, WriterContext};
 
@@ -29,7 +30,8 @@ enum RouteKey {
     PrimaryKey(Vec<Vec<usize>>),
 }
 
-/// Appends rows to an Iceberg table. Writers of an epoch give data files; the committer appends them as one snapshot.
+/// Appends rows to an Iceberg table, or puts them in the place of others. Writers of an epoch give data files; the committer makes them one
+/// snapshot.
 #[derive(Debug)]
 pub struct IcebergSink {
     plan: Arc<WritePlan>,
@@ -37,6 +39,8 @@ pub struct IcebergSink {
     committer: Arc<IcebergCommitter>,
     parallelism: Option<usize>,
     uid_suffix: String,
+    branch: Option<String>,
+    replacing: Option<Arc<Replacing>>,
 }
 
 impl IcebergSink {
@@ -54,9 +58,28 @@ impl IcebergSink {
             let what = "'distribution-mode' = 'hash' has no effect: the table has neither partitions nor a primary key.";
             warnings.push(Problem::warning("OPT-008", hints.object(), what).at(hints.position("distribution-mode")));
         }
-        let committer = Arc::new(IcebergCommitter::new(catalog, table, options.branch));
-        let value = Self { plan: Arc::new(plan), route, committer, parallelism: options.parallelism, uid_suffix: options.uid_suffix };
+        let committer = Arc::new(IcebergCommitter::new(catalog, table, options.branch.clone()));
+        let value = Self {
+            plan: Arc::new(plan),
+            route,
+            committer,
+            parallelism: options.parallelism,
+            uid_suffix: options.uid_suffix,
+            branch: options.branch,
+            replacing: None,
+        };
         Ok(Opened { value, warnings })
+    }
+
+    /// The same sink, of `table` in `catalog`, whose rows take the place of those in `scope`. It writes one epoch. `serializable`: it gives way to
+    /// commits that meanwhile add rows there.
+    ///
+    /// # Errors
+    /// A table of which only some files cannot be replaced (user).
+    pub fn replacing(self, catalog: &Arc<dyn LakeCatalog>, table: &LakeTable, scope: Scope, serializable: bool) -> Result<Self, ConnectorError> {
+        let replacing = Arc::new(Replacing::try_new(table, self.branch.as_deref(), scope, serializable)?);
+        let committer = IcebergCommitter::new(catalog, table, self.branch.clone()).replacing(&replacing);
+        Ok(Self { committer: Arc::new(committer), replacing: Some(replacing), ..self })
     }
 
     /// `uid-suffix`: a part of the sink's id, so that two INSERTs into one table keep their markers apart.
@@ -104,7 +127,9 @@ impl StreamSink for IcebergSink {
     }
 
     fn writer(&self, context: WriterContext) -> Result<Box<dyn SinkWriter>, ConnectorError> {
-        Ok(Box::new(IcebergWriter::new(Arc::clone(&self.plan), context)))
+        // One of the writers of the epoch tells what is replaced.
+        let replacing = self.replacing.as_ref().filter(|_| context.partition == 0).map(Arc::clone);
+        Ok(Box::new(IcebergWriter::new(Arc::clone(&self.plan), context, replacing)))
     }
 
     fn committer(&self) -> Option<Arc<dyn SinkCommitter>> {

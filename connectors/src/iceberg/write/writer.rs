@@ -14,6 +14,7 @@ use super::plan::WritePlan;
 use super::whole::WholeWriter;
 use super::written::WrittenFile;
 use crate::error::ConnectorError;
+use crate::iceberg::replacing::Replacing;
 use crate::iceberg::types::conform_batch;
 use crate::sink::{Committable, SinkWriter, WriterContext};
 
@@ -29,10 +30,12 @@ pub(super) struct IcebergWriter {
     plan: Arc<WritePlan>,
     files: FileFactory,
     body: Body,
+    /// Of the writer that tells what the epoch replaces.
+    replacing: Option<Arc<Replacing>>,
 }
 
 impl IcebergWriter {
-    pub(super) fn new(plan: Arc<WritePlan>, context: WriterContext) -> Self {
+    pub(super) fn new(plan: Arc<WritePlan>, context: WriterContext, replacing: Option<Arc<Replacing>>) -> Self {
         let limits = Limits::of(context.budget.limit(), context.partitions);
         let body = match &plan.partitioning {
             None => Body::Whole(Box::new(WholeWriter::new(&context, limits, plan.target_file_bytes))),
@@ -40,7 +43,7 @@ impl IcebergWriter {
                 Body::Partitioned(Box::new(PartitionedWriter::new(&context, limits, plan.target_file_bytes, Arc::clone(partitioning))))
             }
         };
-        Self { files: FileFactory::new(Arc::clone(&plan), context), plan, body }
+        Self { files: FileFactory::new(Arc::clone(&plan), context), plan, body, replacing }
     }
 
     async fn finish_files(&mut self) -> Result<(), ConnectorError> {
@@ -71,7 +74,7 @@ impl SinkWriter for IcebergWriter {
             self.abort().await;
             return Err(error);
         }
-        let Self { plan, files, body } = *self;
+        let Self { plan, files, body, replacing } = *self;
         let stored = match body {
             Body::Whole(writer) => writer.stored().await,
             Body::Partitioned(writer) => writer.stored().await,
@@ -83,11 +86,15 @@ impl SinkWriter for IcebergWriter {
                 return Err(other.err().unwrap_or_else(|| ConnectorError::transient("fail point: files closed")));
             }
         };
-        stored.iter().map(committable).collect()
+        let mut committables = stored.iter().map(committable).collect::<Result<Vec<_>, _>>()?;
+        if let Some(replacing) = replacing {
+            committables.extend(replacing.mark()?);
+        }
+        Ok(committables)
     }
 
     async fn abort(self: Box<Self>) {
-        let Self { plan, files, body } = *self;
+        let Self { plan, files, body, .. } = *self;
         match body {
             Body::Whole(writer) => writer.abort().await,
             Body::Partitioned(writer) => writer.abort().await,

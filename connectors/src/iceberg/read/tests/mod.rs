@@ -4,6 +4,7 @@ mod bytes;
 mod deletes;
 mod foreign;
 mod history;
+mod looking;
 mod model;
 mod property;
 mod pruning;

@@ -99,7 +99,7 @@ impl Fixture {
     }
 
     pub(super) fn writer(&self, budget: &MemoryBudget) -> Box<IcebergWriter> {
-        Box::new(IcebergWriter::new(Arc::clone(&self.plan), self.context(budget)))
+        Box::new(IcebergWriter::new(Arc::clone(&self.plan), self.context(budget), None))
     }
 
     /// Writes batches in one epoch; the files come as their committables say.

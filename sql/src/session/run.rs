@@ -1,7 +1,5 @@
 //! The running of a script, statement by statement.
 
-use std::borrow::Cow;
-
 use weir_base::options::{Position, Problem};
 
 use super::objects::DEFAULT_CATALOG;
@@ -23,7 +21,9 @@ type Writes<'a> = Vec<(Write<'a>, super::Scope)>;
 /// A statement that writes.
 #[derive(Debug)]
 enum Write<'a> {
-    Insert(Cow<'a, Insert>),
+    Insert(&'a Insert),
+    /// What fills a table that CREATE TABLE … AS has made.
+    Fill(Box<Insert>),
     Change(&'a RowChange),
 }
 
@@ -31,7 +31,7 @@ impl Write<'_> {
     /// For a write that takes the place of rows, or of a table that is not there: what it is, and where it stands.
     fn alone(&self) -> Option<(&'static str, Position)> {
         match self {
-            Self::Insert(Cow::Owned(insert)) => Some(("CREATE TABLE … AS", insert.target.position)),
+            Self::Fill(insert) => Some(("CREATE TABLE … AS", insert.target.position)),
             Self::Insert(insert) => insert.overwrite.then_some(("INSERT OVERWRITE", insert.target.position)),
             Self::Change(change) => Some((if change.set.is_some() { "UPDATE" } else { "DELETE" }, change.target.position)),
         }
@@ -40,6 +40,7 @@ impl Write<'_> {
     fn query(&self) -> &QueryText {
         match self {
             Self::Insert(insert) => &insert.query,
+            Self::Fill(insert) => &insert.query,
             Self::Change(change) => &change.query,
         }
     }
@@ -113,17 +114,17 @@ impl Session {
                 None => self.create_table(table, run, outcome).await?.and_then(message),
                 Some(query) => {
                     let made = self.create_table_as(table, query, run, outcome).await?;
-                    inserts.extend(made.filled.map(|insert| (Write::Insert(Cow::Owned(insert)), self.parts.scope.clone())));
+                    inserts.extend(made.filled.map(|insert| (Write::Fill(Box::new(insert)), self.parts.scope.clone())));
                     made.message.and_then(message)
                 }
             },
             StatementKind::CreateView(view) => self.create_view(view, &mut outcome.warnings).await?.and_then(message),
             StatementKind::Insert(insert) => {
-                inserts.push((Write::Insert(Cow::Borrowed(insert)), self.parts.scope.clone()));
+                inserts.push((Write::Insert(insert), self.parts.scope.clone()));
                 None
             }
             StatementKind::StatementSet(all) => {
-                inserts.extend(all.iter().map(|insert| (Write::Insert(Cow::Borrowed(insert)), self.parts.scope.clone())));
+                inserts.extend(all.iter().map(|insert| (Write::Insert(insert), self.parts.scope.clone())));
                 None
             }
             StatementKind::Change(change) => {
@@ -222,9 +223,9 @@ impl Session {
     async fn explain(&self, statement: &Statement, warnings: &mut Vec<Problem>) -> Result<StatementResult, SqlError> {
         let scope = self.parts.scope.clone();
         match &statement.kind {
-            StatementKind::Insert(insert) => self.explain_inserts(&vec![(Write::Insert(Cow::Borrowed(insert)), scope)], warnings).await,
+            StatementKind::Insert(insert) => self.explain_inserts(&vec![(Write::Insert(insert), scope)], warnings).await,
             StatementKind::StatementSet(all) => {
-                let inserts = all.iter().map(|insert| (Write::Insert(Cow::Borrowed(insert)), scope.clone())).collect();
+                let inserts = all.iter().map(|insert| (Write::Insert(insert), scope.clone())).collect();
                 self.explain_inserts(&inserts, warnings).await
             }
             StatementKind::Query(query) => {
@@ -251,7 +252,7 @@ impl Session {
             &planned,
             inserts.iter().map(|(write, _)| match write {
                 Write::Insert(insert) => insert.hint.as_slice(),
-                Write::Change(_) => &[],
+                Write::Fill(_) | Write::Change(_) => &[],
             }),
         );
         Ok(StatementResult::Text(text))
@@ -294,6 +295,7 @@ async fn plan_writes(planning: &mut Planning<'_>, inserts: &Writes<'_>) -> Resul
     for (write, scope) in inserts {
         let (one, with) = match write {
             Write::Insert(insert) => plan_insert(planning, insert, scope, &planned).await?,
+            Write::Fill(insert) => plan_insert(planning, insert, scope, &planned).await?,
             Write::Change(change) => plan_change(planning, change, scope).await?,
         };
         planned.push(one);

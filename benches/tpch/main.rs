@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use print::line;
+use print::{line, spread};
 use trial::lake::Lake;
 use trial::queries::{QUERIES, Query};
 use trial::{Outcome, compare, duck};
@@ -65,7 +65,7 @@ async fn run(arguments: &Arguments) -> Outcome<bool> {
     line(&format!("scale {}, {files} data files, {} threads each, best of {} runs", arguments.scale, arguments.threads, arguments.runs));
     let queries: Vec<Query> = QUERIES.into_iter().filter(|query| arguments.only.is_empty() || arguments.only.contains(&query.number)).collect();
     line("query   Weir ms  DuckDB ms   ratio  answers");
-    let (mut all_equal, mut sums, mut logs) = (true, (0.0, 0.0), 0.0);
+    let (mut all_equal, mut sums, mut ratios) = (true, (0.0, 0.0), Vec::new());
     for query in &queries {
         let text = query.at(arguments.scale);
         let request = duck::Request { threads: arguments.threads, tables: tables.clone(), queries: vec![text.clone()], runs: arguments.runs };
@@ -83,10 +83,11 @@ async fn run(arguments: &Arguments) -> Outcome<bool> {
         line(&format!("Q{:<4} {our_ms:>10.1} {their_ms:>10.1} {:>7.2}  {verdict}", query.number, our_ms / their_ms));
         all_equal &= equal.is_none();
         sums = (sums.0 + our_ms, sums.1 + their_ms);
-        logs += (our_ms / their_ms).ln();
+        ratios.push(our_ms / their_ms);
     }
-    let mean = (logs / queries.len().max(1) as f64).exp();
-    line(&format!("all   {:>10.1} {:>10.1} {:>7.2}  (geometric mean of the ratios: {mean:.2})", sums.0, sums.1, sums.0 / sums.1));
+    let mean = (ratios.iter().map(|ratio: &f64| ratio.ln()).sum::<f64>() / ratios.len().max(1) as f64).exp();
+    line(&format!("all   {:>10.1} {:>10.1} {:>7.2}", sums.0, sums.1, sums.0 / sums.1));
+    line(&format!("ratios: geometric mean {mean:.2}, median {}", spread(ratios.into_iter(), 2)));
     Ok(all_equal)
 }
 

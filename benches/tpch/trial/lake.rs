@@ -18,7 +18,7 @@ use weir_runtime::run_query;
 use weir_sql::{Mode, Script, Session, SessionOptions, StatementResult};
 
 use super::Outcome;
-use super::rows::{TABLES, Table, batches};
+use super::rows::{TABLES, Table};
 
 /// Bytes of a data file: tables come in several files, as they do in life.
 const FILE_BYTES: &str = "67108864";
@@ -56,7 +56,7 @@ impl Lake {
         let catalog = format!("'uri' = 'sqlite:{folder}/catalog.db', 'warehouse' = 'file://{folder}/warehouse'");
         let mut script = format!("CREATE CATALOG lake WITH ('type' = 'iceberg', 'catalog-type' = 'sql', {catalog});\n");
         script.push_str("CREATE DATABASE lake.tpch; USE CATALOG lake; USE tpch;\n");
-        for Table { name, columns } in TABLES {
+        for Table { name, columns, .. } in TABLES {
             script.push_str(&format!("CREATE TABLE {name} ({columns}) WITH ('write.target-file-size-bytes' = '{FILE_BYTES}');\n"));
         }
         lake.session.run(&Script::parse(&script)?, Mode::Run).await?;
@@ -66,19 +66,20 @@ impl Lake {
     /// Writes the rows of all tables, each as one snapshot.
     pub(crate) async fn fill(&self, scale: f64) -> Outcome<()> {
         for table in TABLES {
-            self.fill_table(table.name, scale).await?;
+            self.fill_table(table, scale).await?;
         }
         Ok(())
     }
 
-    async fn fill_table(&self, table: &str, scale: f64) -> Outcome<()> {
-        let (catalog, id) = self.session.lake_table(table)?;
+    async fn fill_table(&self, table: Table, scale: f64) -> Outcome<()> {
+        let Table { name, batches, .. } = table;
+        let (catalog, id) = self.session.lake_table(name)?;
         let loaded = catalog.load(&id).await?;
-        let sink = IcebergSink::open(&catalog, &loaded, &OptionBag::new(table))?.value;
+        let sink = IcebergSink::open(&catalog, &loaded, &OptionBag::new(name))?.value;
         let committer = sink.committer().ok_or("no committer")?;
         let context = WriterContext {
             job: "tpch".to_owned(),
-            sink: table.to_owned(),
+            sink: name.to_owned(),
             epoch: 1,
             attempt: "a".to_owned(),
             partition: 0,
@@ -87,7 +88,7 @@ impl Lake {
             intents: Arc::new(Forgotten),
         };
         let mut writer = sink.writer(context)?;
-        for batch in batches(table, scale, &sink.schema()) {
+        for batch in batches(scale, &sink.schema()) {
             writer.write(batch?).await?;
         }
         let commit = SinkCommit {
@@ -99,7 +100,7 @@ impl Lake {
             gaps: Vec::new(),
             committables: writer.finish().await?,
         };
-        committer.commit("tpch", table, 1, &commit).await?;
+        committer.commit("tpch", name, 1, &commit).await?;
         Ok(())
     }
 

@@ -75,8 +75,8 @@ async fn a_join_that_does_not_fit_names_what_would_help_and_then_spills() {
     assert!(told.contains("raise --memory") && told.contains("'table.exec.disabled-operators' = 'HashJoin'"), "{told}");
     all_gone(&spill).await;
     lake.run("SET 'table.exec.disabled-operators' = 'HashJoin'").await;
-    // Four sorts at the same time, of half as much again as their memory.
-    lake.budget = MemoryBudget::new(2 * MEMORY);
+    // Four sorts at the same time, of more than they may hold together.
+    lake.budget = MemoryBudget::new(3 * MEMORY);
     assert_eq!(lake.ask(joined).await, format!("{},10", SIDE * SIDE));
     assert!(spills(&mut lake, joined).await);
     all_gone(&spill).await;

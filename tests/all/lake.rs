@@ -47,7 +47,7 @@ impl Lake {
     /// Runs statements one after the other.
     pub(crate) async fn run(&mut self, sql: &str) {
         for statement in Script::parse(sql).unwrap().into_single() {
-            let outcome = self.session.run(&statement, Mode::Run).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+            let outcome = Box::pin(self.session.run(&statement, Mode::Run)).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
             if let Some(plan) = outcome.job {
                 self.run_plan(plan).await.unwrap_or_else(|error| panic!("{sql}: {}", chain(&error)));
             }
@@ -72,7 +72,7 @@ impl Lake {
 
     async fn outcome(&mut self, sql: &str) -> Result<Outcome, String> {
         let script = Script::parse(sql).map_err(|problems| problems.to_string())?;
-        self.session.run(&script, Mode::Run).await.map_err(|error| error.to_string())
+        Box::pin(self.session.run(&script, Mode::Run)).await.map_err(|error| error.to_string())
     }
 
     /// Runs the job of a statement as `weir sql` does.
@@ -82,14 +82,14 @@ impl Lake {
         plan.settings.checkpoint_dir = format!("memory://in-process-{}/", STATEMENTS.fetch_add(1, Ordering::Relaxed));
         let options = JobOptions { one_off: true, ..JobOptions::default() };
         let environment = JobEnvironment { file_systems: self.session.file_systems().clone(), budget: self.budget.clone(), options };
-        Job::new(plan, environment)?.run(CancellationToken::new()).await
+        Box::pin(Job::new(plan, environment)?.run(CancellationToken::new())).await
     }
 
     /// The rows of a query.
     pub(crate) async fn batches(&mut self, sql: &str) -> Result<Vec<RecordBatch>, String> {
         let outcome = self.outcome(sql).await?;
         let Some(StatementResult::Query(query)) = outcome.results.into_iter().next() else { panic!("{sql} is no query") };
-        let stream = run_query(*query, &self.budget).await.map_err(|error| chain(&error))?;
+        let stream = Box::pin(run_query(*query, &self.budget)).await.map_err(|error| chain(&error))?;
         stream.try_collect().await.map_err(|error| chain(&error))
     }
 

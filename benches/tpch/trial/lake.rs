@@ -59,7 +59,7 @@ impl Lake {
         for Table { name, columns, .. } in TABLES {
             script.push_str(&format!("CREATE TABLE {name} ({columns}) WITH ('write.target-file-size-bytes' = '{FILE_BYTES}');\n"));
         }
-        lake.session.run(&Script::parse(&script)?, Mode::Run).await?;
+        Box::pin(lake.session.run(&Script::parse(&script)?, Mode::Run)).await?;
         Ok(lake)
     }
 
@@ -106,7 +106,7 @@ impl Lake {
 
     /// Runs a query.
     pub(crate) async fn ask(&mut self, sql: &str) -> Outcome<Vec<RecordBatch>> {
-        let outcome = self.session.run(&Script::parse(sql)?, Mode::Run).await?;
+        let outcome = Box::pin(self.session.run(&Script::parse(sql)?, Mode::Run)).await?;
         let Some(StatementResult::Query(query)) = outcome.results.into_iter().next() else { return Err("that is no query".into()) };
         Ok(run_query(*query, &self.budget).await?.try_collect().await?)
     }

@@ -1,4 +1,4 @@
-//! The one memory budget of a process, charged by fetched messages, batches in flight and open files.
+//! The one memory budget of a process, charged by fetched messages, batches in flight, open files and metadata that is kept.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,11 +14,13 @@ pub enum Use {
     Writers,
     /// DataFusion operators (sorts, joins, repartitions).
     Operators,
+    /// Metadata of tables that is kept for the next query.
+    Metadata,
 }
 
 impl Use {
     /// Every use, in the order of display.
-    pub const ALL: [Self; 4] = [Self::Fetch, Self::Batches, Self::Writers, Self::Operators];
+    pub const ALL: [Self; 5] = [Self::Fetch, Self::Batches, Self::Writers, Self::Operators, Self::Metadata];
 
     /// The use as a label.
     #[must_use]
@@ -28,6 +30,7 @@ impl Use {
             Self::Batches => "batches",
             Self::Writers => "writers",
             Self::Operators => "operators",
+            Self::Metadata => "metadata",
         }
     }
 
@@ -37,6 +40,7 @@ impl Use {
             Self::Batches => 1,
             Self::Writers => 2,
             Self::Operators => 3,
+            Self::Metadata => 4,
         }
     }
 }
@@ -46,7 +50,7 @@ struct Counters {
     limit: u64,
     used: AtomicU64,
     peak: AtomicU64,
-    by_use: [AtomicU64; 4],
+    by_use: [AtomicU64; 5],
 }
 
 /// A budget in bytes, shared by clones.

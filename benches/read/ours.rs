@@ -25,15 +25,16 @@ pub(crate) struct Task {
 /// Runs the query as often as each line of the input says, and answers with the rows of the last time.
 pub(crate) fn serve(task: &str) -> Outcome<()> {
     let task: Task = serde_json::from_str(task)?;
+    let budget = MemoryBudget::new(MemoryBudget::default_limit());
     let mut session = Session::new(SessionOptions {
         registry: Arc::new(weir_connectors::registry()),
         file_systems: FileSystems::default(),
         job_file: None,
+        budget: budget.clone(),
         cores: task.cores,
         before_create: None,
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(task.cores).enable_all().build()?;
-    let budget = MemoryBudget::new(MemoryBudget::default_limit());
     let init = Script::parse(&task.init).map_err(|problems| problems.to_string())?;
     runtime.block_on(session.run(&init, Mode::Init))?;
     for times in std::io::stdin().lock().lines() {

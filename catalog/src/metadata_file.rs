@@ -12,6 +12,7 @@ use iceberg::{MetadataLocation, TableRequirement, TableUpdate};
 use uuid::Uuid;
 use weir_base::ErrorKind;
 
+use crate::commit::read_file;
 use crate::error::CatalogError;
 use crate::lake::{LakeTable, TableId};
 use crate::others;
@@ -49,11 +50,37 @@ impl MetadataFiles {
         if let Some(metadata) = self.remembered(id, &location) {
             return Ok(self.table(id, metadata, location));
         }
-        let what = || format!("cannot read metadata file `{location}` of table `{id}`");
-        let metadata = others::table_metadata(&self.file_io, &location).await.map_err(|error| CatalogError::iceberg(what(), error))?;
-        let metadata = Arc::new(metadata);
+        let metadata = match others::table_metadata(&self.file_io, &location).await {
+            Ok(metadata) => Arc::new(metadata),
+            Err(error) => return Err(self.unreadable(id, &location, error).await),
+        };
         self.remember(id, &location, &metadata);
         Ok(self.table(id, metadata, location))
+    }
+
+    /// What is wrong with a metadata file that could not be read, and what can be done about it.
+    async fn unreadable(&self, id: &TableId, location: &str, error: iceberg::Error) -> CatalogError {
+        let what = format!("cannot read metadata file `{location}` of table `{id}`");
+        let error = CatalogError::iceberg(&what, error);
+        if error.is_transient() {
+            return error;
+        }
+        if self.is_missing(location).await {
+            let message = format!("{what}: it is not there, though it is the one that the catalog names. {RESTORE}");
+            return CatalogError::caused(ErrorKind::Corrupt, message, error);
+        }
+        let Ok(content) = read_file(&self.file_io, location).await else { return error };
+        match flaw(&content) {
+            Some((kind, flaw)) => CatalogError::caused(kind, format!("{what}: {flaw}"), error),
+            None => error.with_note(RESTORE),
+        }
+    }
+
+    async fn is_missing(&self, location: &str) -> bool {
+        match self.file_io.new_input(location) {
+            Ok(input) => matches!(input.exists().await, Ok(false)),
+            Err(_) => false,
+        }
     }
 
     /// Writes `metadata` to `location`; the table as it is once the pointer says so.
@@ -88,6 +115,35 @@ impl MetadataFiles {
         }
     }
 }
+
+/// What can be done about a metadata file that is gone or damaged.
+const RESTORE: &str = "Restore the file from a copy; or drop the table, which leaves its files, and register an older metadata file of its folder \
+     with an engine that can";
+
+/// What is wrong with the content of a metadata file, if it can be told: no JSON, or a format that is not read.
+fn flaw(content: &[u8]) -> Option<(ErrorKind, String)> {
+    match serde_json::from_slice(content) {
+        Ok(json) => newer_format(&json).map(|what| (ErrorKind::User, what)),
+        // Packed with gzip.
+        Err(_) if content.starts_with(&[0x1f, 0x8b]) => None,
+        Err(error) if error.is_eof() => Some((ErrorKind::Corrupt, format!("it ends early, after {} bytes. {RESTORE}", content.len()))),
+        Err(error) => Some((ErrorKind::Corrupt, format!("it is no JSON ({error}). {RESTORE}"))),
+    }
+}
+
+/// That table metadata is of a format version which is not read.
+pub(crate) fn newer_format(json: &serde_json::Value) -> Option<String> {
+    let version = json.get("format-version")?.as_u64()?;
+    (version > NEWEST).then(|| {
+        format!(
+            "the table is of format version {version}, and versions up to {NEWEST} are read. Read it by an engine that knows version {version}, or have it \
+             written anew in version 2 or 3 there"
+        )
+    })
+}
+
+/// The newest format version that is read.
+const NEWEST: u64 = 3;
 
 /// Deletes files by name, a few at a time; a file that cannot be deleted is left behind with a warning.
 pub(crate) async fn delete_files(file_io: &FileIO, paths: &[String]) {
@@ -191,6 +247,20 @@ mod tests {
         for name in ["", "-m.avro", "snap-.avro", "snap-1-0-x.avro", "v3.metadata.json", "00001-x.metadata.json", "stats.puffin", "x-m0.avro"] {
             assert_eq!(snapshot_in(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_metadata_file_is_told() {
+        for (content, kind, said) in [
+            (r#"{"format-version": 2, "loc"#, ErrorKind::Corrupt, "ends early, after 26 bytes"),
+            ("", ErrorKind::Corrupt, "ends early"),
+            ("<html>", ErrorKind::Corrupt, "no JSON"),
+            (r#"{"format-version": 4}"#, ErrorKind::User, "format version 4, and versions up to 3 are read"),
+        ] {
+            let (found, told) = flaw(content.as_bytes()).expect("wrong");
+            assert!(found == kind && told.contains(said), "{told}");
+        }
+        assert_eq!(flaw(br#"{"format-version": 2}"#), None, "for the crate to say");
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use iceberg::spec::{DataContentType, DataFile, ManifestEntryRef, ManifestFile, Snapshot};
 use weir_base::ErrorKind;
 
-use crate::commit::read_manifest_list;
+use crate::commit::{read_file, read_manifest_list};
 use crate::error::CatalogError;
 use crate::lake::LakeTable;
 use crate::others;
@@ -102,6 +103,14 @@ async fn live_of(table: &LakeTable, manifests: impl IntoIterator<Item = Manifest
 /// A manifest list that cannot be read.
 pub async fn manifests(table: &LakeTable, snapshot: &Snapshot) -> Result<Vec<ManifestFile>, CatalogError> {
     read_manifest_list(table, snapshot).await
+}
+
+/// The Avro file of a manifest.
+///
+/// # Errors
+/// A manifest that cannot be read.
+pub async fn manifest_bytes(table: &LakeTable, manifest: &ManifestFile) -> Result<Bytes, CatalogError> {
+    read_file(&table.file_io, &manifest.manifest_path).await.map_err(|error| CatalogError::iceberg(unreadable(table, manifest), error))
 }
 
 /// All entries of a manifest, those of removed files too.

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use iceberg::spec::{DataContentType, Struct, TableMetadata};
-use weir_catalog::delete_files::{may_apply, only_target};
+use weir_catalog::delete_files::{Targets, may_apply};
 use weir_catalog::read::LiveFile;
 
 use crate::policy::Carried;
@@ -33,7 +33,7 @@ impl Deletes {
         for (number, live) in deletes.into_iter().enumerate() {
             let global = metadata.partition_spec_by_id(live.spec_id).is_none_or(|spec| spec.is_unpartitioned());
             let equality = live.file.content_type() == DataContentType::EqualityDeletes;
-            match only_target(&live.file).filter(|_| !equality) {
+            match Targets::of(&live.file).only().filter(|_| !equality).map(str::to_owned) {
                 Some(path) => index.of_file.entry(path).or_default().push(number),
                 None if equality && global => index.everywhere.push(number),
                 None => index.of_partition.entry((live.spec_id, live.file.partition().clone())).or_default().push(number),

@@ -83,6 +83,12 @@ pub(crate) fn plan_error(error: &DataFusionError, object: &str, statement: Posit
     SqlError::from(describe(root(error), object).at(Some(at)))
 }
 
+/// The name of the column that an error says is not there.
+pub(crate) fn missing_column(error: &DataFusionError) -> Option<&str> {
+    let DataFusionError::SchemaError(schema, _) = root(error) else { return None };
+    if let SchemaError::FieldNotFound { field, .. } = schema.as_ref() { Some(&field.name) } else { None }
+}
+
 /// The error below its contexts.
 pub(crate) fn root(error: &DataFusionError) -> &DataFusionError {
     match error {

@@ -17,8 +17,8 @@ use weir_fs::aliases::{is_alias_key, problem_of_alias_key};
 use crate::plan::{JobSettings, SpillTo};
 pub use keys::SETTINGS;
 use keys::{
-    DIR, DISABLED_OPERATORS, FOREIGN, FROM, HINTS, INTERVAL, NAME, NO_EFFECT, NOT_NULL, OWNED, PARALLELISM, READING, RETAINED, RUNTIME_MODE, TIMEOUT,
-    TMP_DIRS, TO, VALIDATION,
+    CACHE, CACHE_SIZE, DIR, DISABLED_OPERATORS, FOREIGN, FROM, HINTS, INTERVAL, NAME, NO_EFFECT, NOT_NULL, OWNED, PARALLELISM, READING, RETAINED,
+    RUNTIME_MODE, TIMEOUT, TMP_DIRS, TO, VALIDATION,
 };
 
 /// What CREATE TABLE does about wrong options.
@@ -175,6 +175,12 @@ impl Settings {
         let mut streaming = reading.clone();
         fill(&mut streaming, STREAM_OPTIONS);
         if job && is_streaming(&streaming) || is_streaming(options) { streaming } else { reading }
+    }
+
+    /// The most bytes of metadata that are kept for the next query; 0 is none, `None` the default.
+    pub(crate) fn metadata_cache(&self) -> Option<u64> {
+        let mut bag = self.bag();
+        if bag.boolean(&CACHE) == Some(false) { Some(0) } else { bag.bytes(&CACHE_SIZE) }
     }
 
     /// The settings of a job, Weir's defaults filled in.

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 /// Checks a job file and prints its plan.
 pub(crate) async fn run(global: &Global, arguments: &Explain) -> Result<(), Failure> {
     let text = super::read(&arguments.file)?;
-    let mut session = super::session(global, FileSystems::default(), Some(arguments.file.clone()), None)?;
+    let mut session = super::session(global, &super::budget(global), FileSystems::default(), Some(arguments.file.clone()), None)?;
     super::pin(&mut session, &arguments.period)?;
     let mut outcome = super::run_text(&mut session, &text, Mode::Explain).await?;
     // That a table was declared in a session which ends here is no news.

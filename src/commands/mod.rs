@@ -34,6 +34,7 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
 /// A session for a job file, or for none, with the settings of the configuration file.
 fn session(
     global: &Global,
+    budget: &MemoryBudget,
     file_systems: FileSystems,
     job_file: Option<PathBuf>,
     before_create: Option<Arc<dyn BeforeCreate>>,
@@ -43,6 +44,7 @@ fn session(
         file_systems,
         job_file,
         cores: std::thread::available_parallelism().map_or(1, usize::from),
+        budget: budget.clone(),
         before_create,
     });
     if let Some(Configuration { file, entries }) = configuration::read(global.config.as_deref())? {
@@ -55,7 +57,7 @@ fn session(
 
 /// The file systems of a session after the configuration file, `--init` files and `--set` options.
 pub(crate) async fn file_systems(global: &Global, files: &[PathBuf], settings: &[(String, String)]) -> Result<FileSystems, Failure> {
-    let mut session = session(global, FileSystems::default(), files.first().cloned(), None)?;
+    let mut session = session(global, &budget(global), FileSystems::default(), files.first().cloned(), None)?;
     init(&mut session, files).await?;
     for (key, value) in settings {
         let warnings = session.set(key, value).map_err(|error| sql_failure(&error))?;

@@ -17,10 +17,10 @@ pub(crate) async fn run(global: &Global, arguments: &Run) -> Result<(), Failure>
     let text = super::read(&arguments.file)?;
     let file_systems = FileSystems::default();
     let check = Arc::new(TargetCheck { file_systems: file_systems.clone() });
-    let mut session = super::session(global, file_systems, Some(arguments.file.clone()), Some(check))?;
+    let budget = super::budget(global);
+    let mut session = super::session(global, &budget, file_systems, Some(arguments.file.clone()), Some(check))?;
     super::pin(&mut session, &arguments.period)?;
     let outcome = super::run_text(&mut session, &text, Mode::Run).await?;
-    let budget = super::budget(global);
     let Some(plan) = outcome.job else {
         if outcome.results.is_empty() {
             return Err(Failure::usage(format!("'{}' has no INSERT statement, so there is nothing to run", arguments.file.display())));

@@ -22,7 +22,7 @@ static STATEMENTS: AtomicU64 = AtomicU64::new(0);
 /// Runs statements.
 pub(crate) async fn run(global: &Global, arguments: &Sql) -> Result<(), Failure> {
     let budget = super::budget(global);
-    let mut session = super::session(global, FileSystems::default(), arguments.init.first().cloned(), None)?;
+    let mut session = super::session(global, &budget, FileSystems::default(), arguments.init.first().cloned(), None)?;
     super::init(&mut session, &arguments.init).await?;
     let mut texts = Vec::new();
     for file in &arguments.file {

@@ -8,7 +8,7 @@ use crate::output::line;
 
 /// Verifies a table; a broken promise ends with the exit code of wrong data.
 pub(crate) async fn run(global: &Global, arguments: &Verify) -> Result<(), Failure> {
-    let mut session = super::session(global, FileSystems::default(), None, None)?;
+    let mut session = super::session(global, &super::budget(global), FileSystems::default(), None, None)?;
     super::init(&mut session, &arguments.init).await?;
     let (catalog, id) = session.lake_table(&arguments.table).map_err(|error| {
         let failure = super::sql_failure(&error);

@@ -28,15 +28,17 @@ pub(crate) struct Lake {
 impl Lake {
     /// A lake whose statements may hold `memory` bytes.
     pub(crate) async fn new(memory: u64) -> Self {
+        let budget = MemoryBudget::new(memory);
         let options = SessionOptions {
             registry: Arc::new(weir_connectors::registry()),
             file_systems: FileSystems::default(),
             job_file: None,
             cores: 2,
+            budget: budget.clone(),
             before_create: None,
         };
         let folder = tempfile::tempdir().unwrap();
-        let mut lake = Self { folder, session: Session::new(options), budget: MemoryBudget::new(memory) };
+        let mut lake = Self { folder, session: Session::new(options), budget };
         let path = lake.folder.path().display();
         let places = format!("'uri' = 'sqlite:{path}/catalog.db', 'warehouse' = 'file://{path}/warehouse'");
         let catalog = format!("CREATE CATALOG lake WITH ('type' = 'iceberg', 'catalog-type' = 'sql', {places})");

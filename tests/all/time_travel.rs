@@ -86,3 +86,50 @@ async fn a_version_that_cannot_be_read_is_refused_with_what_there_is() {
         assert!(told.contains(says), "{sql}\n{told}");
     }
 }
+
+#[tokio::test]
+async fn a_table_whose_metadata_is_gone_or_damaged_is_named_with_the_file_and_the_way_out() {
+    let lake = Lake::new("(id BIGINT)").await;
+    lake.sql("INSERT INTO lake.shop.t VALUES (1)").await;
+    lake.sql("CREATE TABLE lake.shop.whole (id BIGINT); INSERT INTO lake.shop.whole VALUES (7)").await;
+    let folder = lake.folder.path("warehouse/shop/t/metadata");
+    let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let file = files.filter(|path| path.to_string_lossy().ends_with(".metadata.json")).max().unwrap();
+    let name = file.file_name().unwrap().to_str().unwrap();
+    let content = std::fs::read_to_string(&file).unwrap();
+    let newer = content.replace("\"format-version\":2", "\"format-version\":4");
+    assert_ne!(newer, content);
+    for (damaged, says) in [
+        (None, "it is not there"),
+        (Some(&content[..content.len() / 2]), "it ends early"),
+        (Some("<html>"), "it is no JSON"),
+        (Some(newer.as_str()), "format version 4"),
+    ] {
+        match damaged {
+            Some(damaged) => std::fs::write(&file, damaged).unwrap(),
+            None => std::fs::remove_file(&file).unwrap(),
+        }
+        let told = lake.refused("SELECT count(*) FROM lake.shop.t").await;
+        assert!(told.contains(says) && told.contains(name) && told.contains("shop.t"), "{told}");
+        assert_eq!(lake.sql("SELECT id FROM lake.shop.whole").await, "7");
+    }
+    std::fs::write(&file, content).unwrap();
+    assert_eq!(lake.sql("SELECT count(*) FROM lake.shop.t").await, "1");
+}
+
+#[tokio::test]
+async fn what_was_appended_between_two_snapshots_is_read_by_sql() {
+    let lake = Lake::new("(id BIGINT)").await;
+    for id in 1..=3 {
+        lake.sql(&format!("INSERT INTO lake.shop.t VALUES ({id})")).await;
+    }
+    let snapshots = lake.sql("SELECT snapshot_id FROM lake.shop.t$snapshots ORDER BY committed_at").await;
+    let [first, second, third] = snapshots.lines().collect::<Vec<_>>()[..] else { panic!("three snapshots\n{snapshots}") };
+    let ids = |options: &str| format!("SELECT id FROM lake.shop.t /*+ OPTIONS({options}) */ ORDER BY id");
+    assert_eq!(lake.sql(&ids(&format!("'start-snapshot-id' = '{first}'"))).await, "2\n3");
+    assert_eq!(lake.sql(&ids(&format!("'start-snapshot-id' = '{first}', 'end-snapshot-id' = '{second}'"))).await, "2");
+    let told = lake.refused(&ids(&format!("'start-snapshot-id' = '{third}', 'end-snapshot-id' = '{first}'"))).await;
+    assert!(told.contains("is no ancestor of"), "{told}");
+    let told = lake.refused(&ids("'start-snapshot-id' = '5'")).await;
+    assert!(told.contains("it has no snapshot 5"), "{told}");
+}

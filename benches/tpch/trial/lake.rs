@@ -44,14 +44,16 @@ impl IntentLog for Forgotten {
 impl Lake {
     /// A lake in `folder` with the eight tables, without rows.
     pub(crate) async fn create(folder: &Path, threads: usize, memory: u64) -> Outcome<Self> {
+        let budget = MemoryBudget::new(memory);
         let session = Session::new(SessionOptions {
             registry: Arc::new(weir_connectors::registry()),
             file_systems: FileSystems::default(),
             job_file: None,
             cores: threads,
+            budget: budget.clone(),
             before_create: None,
         });
-        let mut lake = Self { session, budget: MemoryBudget::new(memory) };
+        let mut lake = Self { session, budget };
         let folder = folder.display();
         let catalog = format!("'uri' = 'sqlite:{folder}/catalog.db', 'warehouse' = 'file://{folder}/warehouse'");
         let mut script = format!("CREATE CATALOG lake WITH ('type' = 'iceberg', 'catalog-type' = 'sql', {catalog});\n");

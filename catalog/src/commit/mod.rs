@@ -28,7 +28,7 @@ pub use committer::TableCommitter;
 pub use expire::Expired;
 
 pub(crate) use expire::{ancestors, heads};
-pub(crate) use stage::read_manifest_list;
+pub(crate) use stage::{read_file, read_manifest_list};
 
 /// What one epoch of one sink appends.
 #[derive(Debug, Clone)]

@@ -290,6 +290,10 @@ fn swap_of(
 /// The manifests of a snapshot.
 pub(crate) async fn read_manifest_list(base: &LakeTable, snapshot: &Snapshot) -> Result<Vec<ManifestFile>, CatalogError> {
     let what = || format!("cannot read manifest list `{}` of table `{}`", snapshot.manifest_list(), base.id);
+    if snapshot.encryption_key_id().is_some() {
+        let keys = "it is encrypted, and encrypted tables are not read. Read it by an engine that has the table's keys";
+        return Err(CatalogError::user(format!("{}: {keys}", what())));
+    }
     let bytes = read_file(&base.file_io, snapshot.manifest_list()).await.map_err(|error| CatalogError::iceberg(what(), error))?;
     // A table that was upgraded from format 1 still has lists of that format.
     let list = ManifestList::parse_with_version(&bytes, base.metadata.format_version())
@@ -321,7 +325,8 @@ fn origin(entry: &ManifestEntry) -> Result<(i64, i64), &'static str> {
     }
 }
 
-async fn read_file(file_io: &FileIO, path: &str) -> iceberg::Result<bytes::Bytes> {
+/// The content of a metadata file.
+pub(crate) async fn read_file(file_io: &FileIO, path: &str) -> iceberg::Result<bytes::Bytes> {
     file_io.new_input(path)?.read().await
 }
 

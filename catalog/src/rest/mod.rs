@@ -25,6 +25,7 @@ use weir_fs::aliases::is_alias_key;
 
 use crate::error::CatalogError;
 use crate::lake::{LakeCatalog, LakeTable, TableId, TableSpec};
+use crate::metadata_file::newer_format;
 use crate::new_table::NewTable;
 use crate::others::number_snapshots;
 use client::{Call, Client, Repeat};
@@ -147,6 +148,9 @@ impl RestCatalog {
 /// # Errors
 /// What is wrong with it.
 pub(crate) fn read_metadata(mut json: serde_json::Value) -> Result<TableMetadata, String> {
+    if let Some(newer) = newer_format(&json) {
+        return Err(newer);
+    }
     let read = || -> Result<TableMetadata, String> {
         number_snapshots(&mut json);
         let metadata: TableMetadata = serde_json::from_value(json).map_err(|error| error.to_string())?;

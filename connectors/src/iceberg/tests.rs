@@ -54,6 +54,10 @@ fn columns() -> ArrowSchema {
 
 impl Lake {
     pub(in crate::iceberg) async fn new(partitioned_by: &[(&str, Transform)], key: &[&str]) -> Self {
+        Self::of(&columns(), partitioned_by, key).await
+    }
+
+    pub(in crate::iceberg) async fn of(columns: &ArrowSchema, partitioned_by: &[(&str, Transform)], key: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("folder");
         let mut options = OptionBag::new("Catalog 'lake'");
         for (name, value) in [("type", "iceberg"), ("catalog-type", "memory"), ("warehouse", &format!("file://{}", folder.path().display()))] {
@@ -63,7 +67,7 @@ impl Lake {
         catalog.create_database("shop", &BTreeMap::new()).await.expect("database");
         let key: Vec<String> = key.iter().map(|name| (*name).to_owned()).collect();
         let spec = TableSpec {
-            schema: weir_catalog::lake_schema(&columns(), &key).expect("schema"),
+            schema: weir_catalog::lake_schema(columns, &key).expect("schema"),
             partitioned_by: partitioned_by
                 .iter()
                 .map(|(source, transform)| PartitionColumn { source: (*source).to_owned(), transform: *transform })

@@ -63,7 +63,7 @@ async fn plan_over(planning: &mut Planning<'_>, query: &QueryText, tables: State
     planning.note_idle_hints(query);
     let state = state::statement_state(&planning.base, tables, &query.types, (&scope.catalog, &scope.database));
     let plan = state.statement_to_plan(statement_of(query)).await.and_then(unnest::replace_markers);
-    let plan = plan.map_err(|error| plan_error(&error, "Query", places::of_column(query, &error)))?;
+    let plan = plan.map_err(|error| planning.column_error(&error, query))?;
     Ok(Planned { plan, state })
 }
 

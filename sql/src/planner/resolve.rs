@@ -7,12 +7,14 @@ use arrow_schema::Schema;
 use datafusion::catalog::{TableProvider, view::ViewTable};
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::datasource::provider_as_source;
+use datafusion::error::DataFusionError;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, ident};
 use datafusion::sql::sqlparser::ast::ExprWithAlias;
+use iceberg::spec::TableMetadataRef;
 use weir_base::options::{OptionBag, Position, Problem};
 use weir_catalog::{CatalogError, LakeCatalog, LakeTable, TableId};
-use weir_connectors::iceberg::{IcebergScan, IcebergStream, MetadataTable, ROW_KIND, is_streaming, row_limit, tells_changes};
+use weir_connectors::iceberg::{IcebergScan, IcebergStream, MetadataTable, ROW_KIND, is_streaming, past_column, row_limit, tells_changes};
 use weir_connectors::registry::Role;
 use weir_connectors::source::StreamSource;
 use weir_connectors::table::{ColumnKind, TableDef, TablePath};
@@ -20,7 +22,7 @@ use weir_connectors::table::{ColumnKind, TableDef, TablePath};
 use super::state::{StatementTables, statement_state};
 use super::stream_table::{LakeStream, StreamProvider};
 use super::{Planned, logical_tables, places, plan_query, time_travel};
-use crate::error::{NOT_YET, SqlError, plan_error};
+use crate::error::{NOT_FOUND, NOT_YET, SqlError, missing_column, plan_error};
 use crate::parse::ast::QueryText;
 use crate::parse::{WrittenOption, parse_expression, split_marks};
 use crate::plan::StreamTable;
@@ -51,6 +53,8 @@ pub(crate) struct Planning<'a> {
     pub(crate) circles: Vec<(Option<String>, BTreeSet<String>)>,
     /// Names of views being planned, against a view in itself.
     open_views: Vec<TablePath>,
+    /// The tables of lakes met so far, for messages about columns that they once had.
+    lakes: Vec<(TablePath, TableMetadataRef)>,
 }
 
 /// Two uses of a table with the same options are one source.
@@ -66,12 +70,34 @@ pub(crate) enum Found {
 impl<'a> Planning<'a> {
     pub(crate) fn new(session: &'a SessionParts, purpose: Purpose) -> Self {
         let base = session.base.clone();
-        Self { session, base, purpose, sources: Vec::new(), warnings: Vec::new(), only_shown: false, circles: Vec::new(), open_views: Vec::new() }
+        Self {
+            session,
+            base,
+            purpose,
+            sources: Vec::new(),
+            warnings: Vec::new(),
+            only_shown: false,
+            circles: Vec::new(),
+            open_views: Vec::new(),
+            lakes: Vec::new(),
+        }
     }
 
     /// The sources met so far, in order.
     pub(crate) fn stream_tables(&self) -> Vec<StreamTable> {
         self.sources.iter().map(|(_, table)| table.clone()).collect()
+    }
+
+    /// The error of a query about a column that is not there; with what has become of it, if one of the tables once had it.
+    pub(super) fn column_error(&self, error: &DataFusionError, query: &QueryText) -> SqlError {
+        let at = places::of_column(query, error);
+        let past = missing_column(error).and_then(|column| {
+            self.lakes.iter().find_map(|(path, metadata)| past_column(&path.to_string(), metadata, column).map(|past| (column, past)))
+        });
+        match past {
+            Some((column, past)) => Problem::new(NOT_FOUND, "Query", format!("Column '{column}' not found.")).hint(past).at(Some(at)).into(),
+            None => plan_error(error, "Query", at),
+        }
     }
 
     pub(crate) fn note_idle_hints(&mut self, query: &QueryText) {
@@ -241,6 +267,7 @@ impl<'a> Planning<'a> {
         at: Position,
     ) -> Result<Arc<dyn TableProvider>, SqlError> {
         let options = &self.session.settings.reading(options, self.purpose == Purpose::Stream);
+        self.lakes.push((path.clone(), Arc::clone(&table.metadata)));
         if is_streaming(options) {
             return self.lake_stream(path, catalog, &table, options, at);
         }

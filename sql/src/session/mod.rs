@@ -17,8 +17,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::execution::session_state::SessionState;
+use weir_base::memory::MemoryBudget;
 use weir_base::options::Problem;
 use weir_catalog::{LakeCatalog, TableId};
+use weir_connectors::iceberg::MetadataCache;
 use weir_connectors::registry::Registry;
 use weir_fs::FileSystems;
 
@@ -43,6 +45,8 @@ pub struct SessionOptions {
     pub job_file: Option<PathBuf>,
     /// Cores of the process, the default parallelism.
     pub cores: usize,
+    /// Memory of the process, which metadata that is kept for the next query is charged to.
+    pub budget: MemoryBudget,
     /// Asked before a run creates anything in a lake.
     pub before_create: Option<Arc<dyn BeforeCreate>>,
 }
@@ -90,6 +94,7 @@ pub struct Session {
     cores: usize,
     before_create: Option<Arc<dyn BeforeCreate>>,
     process_file_systems: FileSystems,
+    budget: MemoryBudget,
 }
 
 /// What planning reads of a session.
@@ -107,13 +112,15 @@ impl Session {
     /// A session with an empty default catalog.
     #[must_use]
     pub fn new(options: SessionOptions) -> Self {
+        let mut base = base_state(options.cores, &Settings::default());
+        keep_metadata(&mut base, MetadataCache::new(&options.budget, None));
         let parts = SessionParts {
             registry: options.registry,
             file_systems: options.file_systems.clone(),
             settings: Settings::default(),
             objects: Objects::default(),
             scope: Scope::default(),
-            base: base_state(options.cores, &Settings::default()),
+            base,
         };
         Self {
             parts,
@@ -121,6 +128,7 @@ impl Session {
             cores: options.cores,
             before_create: options.before_create,
             process_file_systems: options.file_systems,
+            budget: options.budget,
         }
     }
 
@@ -199,7 +207,15 @@ impl Session {
     }
 
     fn settings_changed(&mut self) {
+        let before = self.parts.base.config().get_extension::<MetadataCache>();
         self.parts.base = base_state(self.cores, &self.parts.settings);
         self.parts.file_systems = self.process_file_systems.with_properties(&self.parts.settings.file_system_properties());
+        let cache = MetadataCache::new(&self.budget, self.parts.settings.metadata_cache());
+        let same = before.filter(|before| before.limit() == cache.limit());
+        keep_metadata(&mut self.parts.base, same.map_or(cache, |before| before.as_ref().clone()));
     }
+}
+
+fn keep_metadata(state: &mut SessionState, cache: MetadataCache) {
+    state.config_mut().set_extension(Arc::new(cache));
 }

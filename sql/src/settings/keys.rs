@@ -58,6 +58,18 @@ pub(super) const DISABLED_OPERATORS: OptionDecl = OptionDecl::new(
     ValueType::Enum(&["HashJoin", "ShuffleHashJoin", "BroadcastHashJoin"]),
     "Joins by hash tables, which hold one side in memory, are not made; those that sort both sides, and can spill to disk, are. Any of the names.",
 );
+pub(super) const CACHE: OptionDecl = OptionDecl::new(
+    "io.manifest.cache-enabled",
+    ValueType::Boolean,
+    "Whether manifest lists, manifests and Parquet footers that were read stay in memory for the next query of the process. They never change, so \
+     nothing gets stale.",
+)
+.default("true");
+pub(super) const CACHE_SIZE: OptionDecl = OptionDecl::new(
+    "io.manifest.cache.max-total-bytes",
+    ValueType::MemorySize,
+    "The most memory that they take; what was not used for the longest time goes first. Default: an eighth of `--memory`.",
+);
 const ZONE: OptionDecl = OptionDecl::new("table.local-time-zone", ValueType::String, "Session time zone. Only UTC has an effect yet.").default("UTC");
 const RESTART: OptionDecl = OptionDecl::new(
     "restart-strategy.type",
@@ -95,6 +107,8 @@ pub const SETTINGS: &[OptionDecl] = &[
     NOT_NULL,
     TMP_DIRS,
     DISABLED_OPERATORS,
+    CACHE,
+    CACHE_SIZE,
     ZONE,
     RESTART,
     OptionDecl::new("restart-strategy.exponential-delay.initial-backoff", ValueType::Duration, "First wait.").default("1 s"),
@@ -234,12 +248,15 @@ pub(super) const NO_EFFECT: &[&str] = &[
     "table.dml-sync",
     "table.planner",
     "table.sql-dialect",
+    "io.manifest.cache.expiration-interval-ms",
+    "io.manifest.cache.max-content-length",
     "table.display.max-column-width",
     "table.rtas-ctas.atomicity-enabled",
 ];
 
 /// Name spaces in which an unknown key is an error.
-pub(super) const OWNED: &[&str] = &["execution.", "table.", "pipeline.", "restart-strategy", "state.", "parallelism.", "fs.", READING];
+pub(super) const OWNED: &[&str] =
+    &["execution.", "table.", "pipeline.", "restart-strategy", "state.", "parallelism.", "fs.", "io.manifest.", READING];
 /// Name spaces of Flink's processes, which Weir does not have.
 pub(super) const FOREIGN: &[&str] = &[
     "taskmanager.",

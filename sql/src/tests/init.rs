@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use weir_base::memory::MemoryBudget;
 use weir_catalog::LakeCatalog;
 use weir_connectors::ConnectorError;
 use weir_fs::FileSystems;
@@ -61,6 +62,7 @@ fn hooked(hook: Arc<dyn BeforeCreate>) -> Session {
         registry: connectors::registry(),
         file_systems: FileSystems::default(),
         job_file: None,
+        budget: MemoryBudget::new(1 << 30),
         cores: 1,
         before_create: Some(hook),
     })

@@ -4,9 +4,11 @@ mod arbitrary;
 mod connectors;
 mod golden;
 mod init;
+mod past_columns;
 mod round_trip;
 
 use crate::session::{Session, SessionOptions};
+use weir_base::memory::MemoryBudget;
 use weir_fs::FileSystems;
 
 /// A session with fake connectors and the real catalogs.
@@ -15,6 +17,7 @@ fn session() -> Session {
         registry: connectors::registry(),
         file_systems: FileSystems::default(),
         job_file: Some("/jobs/orders.sql".into()),
+        budget: MemoryBudget::new(1 << 30),
         cores: 2,
         before_create: None,
     })

@@ -106,7 +106,7 @@ struct Found {
 
 impl Found {
     async fn open(global: &Global, which: &Which) -> Result<Self, Failure> {
-        let mut session = super::session(global, FileSystems::default(), None, None)?;
+        let mut session = super::session(global, &super::budget(global), FileSystems::default(), None, None)?;
         super::init(&mut session, &which.init).await?;
         let (catalog, id) = session.lake_table(&which.table).map_err(|error| {
             let failure = super::sql_failure(&error);

@@ -3,11 +3,14 @@
 //! The rows may be those of a manifest, a data file, a row group or a page; the facts come from partition values, metrics and statistics.
 //! The answer is never "no" if there can be such a row: what is not known is taken for possible. Pure.
 
+use std::cell::RefCell;
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use datafusion::common::ScalarValue;
 
 use super::transforms::bucket_of;
+use super::values::order;
 
 /// A leaf column that a condition is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,13 +66,24 @@ pub(super) struct Facts {
 
 /// What is known of the leaves of some rows. One leaf may have facts from several places, which all hold.
 pub(super) trait Known {
-    fn facts(&self, leaf: i32) -> Vec<Facts>;
+    /// Whether all facts about a leaf pass the test.
+    fn all(&self, leaf: i32, test: &dyn Fn(&Facts) -> bool) -> bool;
+
+    /// All facts about a leaf.
+    fn facts(&self, leaf: i32) -> Vec<Facts> {
+        let found = RefCell::new(Vec::new());
+        self.all(leaf, &|facts| {
+            found.borrow_mut().push(facts.clone());
+            true
+        });
+        found.into_inner()
+    }
 }
 
 impl Condition {
     /// Whether rows of which this is `known` can meet the condition.
     pub(super) fn may_match(&self, known: &impl Known) -> bool {
-        let all = |leaf: &LeafRef, test: &dyn Fn(&Facts) -> bool| known.facts(leaf.id).iter().all(test);
+        let all = |leaf: &LeafRef, test: &dyn Fn(&Facts) -> bool| known.all(leaf.id, test);
         match self {
             Self::Unknown => true,
             Self::Never => false,
@@ -88,6 +102,15 @@ impl Condition {
         match self {
             Self::And(parts) => parts.iter().flat_map(Self::conjuncts).collect(),
             other => vec![other],
+        }
+    }
+
+    /// Every leaf that the condition is about.
+    pub(super) fn leaves(&self) -> BTreeSet<i32> {
+        match self {
+            Self::Unknown | Self::Never => BTreeSet::new(),
+            Self::And(parts) | Self::Or(parts) => parts.iter().flat_map(Self::leaves).collect(),
+            Self::Compare(leaf, ..) | Self::In(leaf, _) | Self::StartsWith(leaf, _) | Self::IsNull(leaf) | Self::NotNull(leaf) => [leaf.id].into(),
         }
     }
 
@@ -110,8 +133,8 @@ impl Facts {
         if self.all_null {
             return false;
         }
-        let min = self.min.as_ref().and_then(|min| min.partial_cmp(value));
-        let max = self.max.as_ref().and_then(|max| max.partial_cmp(value));
+        let min = self.min.as_ref().and_then(|min| order(min, value));
+        let max = self.max.as_ref().and_then(|max| order(max, value));
         match comparison {
             Comparison::Less => min.is_none_or(Ordering::is_lt),
             Comparison::LessOrEqual => min.is_none_or(Ordering::is_le),
@@ -142,8 +165,8 @@ mod tests {
     struct One(Facts);
 
     impl Known for One {
-        fn facts(&self, leaf: i32) -> Vec<Facts> {
-            if leaf == 1 { vec![self.0.clone()] } else { Vec::new() }
+        fn all(&self, leaf: i32, test: &dyn Fn(&Facts) -> bool) -> bool {
+            leaf != 1 || test(&self.0)
         }
     }
 

@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, HashMap};
 
 use arrow_schema::{DataType, Fields};
 use datafusion::common::ScalarValue;
-use iceberg::spec::{DataFile, Datum, FieldSummary, Literal, PrimitiveType, TableMetadata, Transform, Type};
+use iceberg::spec::{FieldSummary, TableMetadata, Transform};
 
 use weir_catalog::read::LiveFile;
 
 use super::condition::{Facts, Known};
+use super::listed::of_entries::of_live;
+use super::listed::{ListedFile, ListedFiles, Metrics};
 use super::need::parts_of;
 use super::transforms;
-use super::values::of_literal;
+use super::values::of_stored;
 use crate::iceberg::types::field_id;
 
 /// The Arrow types of all leaves of some columns, by id.
@@ -35,8 +37,6 @@ pub(super) struct PartitionPart {
     pub(super) transform: Transform,
     /// Type of the source column as it is read, if it is.
     data_type: Option<DataType>,
-    /// Type of the partition values.
-    stored: Option<PrimitiveType>,
 }
 
 /// The partition specs of a table.
@@ -46,15 +46,7 @@ pub(super) struct Specs(HashMap<i32, Vec<PartitionPart>>);
 impl Specs {
     /// Those of `metadata`, for leaves of these types.
     pub(super) fn of(metadata: &TableMetadata, types: &HashMap<i32, DataType>) -> Self {
-        let source_type = |id: i32| {
-            let current = metadata.current_schema().field_by_id(id);
-            current.or_else(|| metadata.schemas_iter().find_map(|schema| schema.field_by_id(id))).map(|field| field.field_type.as_ref().clone())
-        };
-        let part = |source: i32, transform: Transform| {
-            let stored = source_type(source).and_then(|ty| transform.result_type(&ty).ok());
-            let stored = stored.and_then(|ty| if let Type::Primitive(primitive) = ty { Some(primitive) } else { None });
-            PartitionPart { source, transform, data_type: types.get(&source).cloned(), stored }
-        };
+        let part = |source: i32, transform: Transform| PartitionPart { source, transform, data_type: types.get(&source).cloned() };
         let specs = metadata.partition_specs_iter();
         Self(specs.map(|spec| (spec.spec_id(), spec.fields().iter().map(|field| part(field.source_id, field.transform)).collect())).collect())
     }
@@ -65,10 +57,10 @@ impl Specs {
     }
 
     /// The columns whose value is the same in all rows of a file, which need not be in it.
-    pub(super) fn constants(&self, spec: i32, file: &DataFile) -> BTreeMap<i32, ScalarValue> {
-        let parts = self.parts(spec).iter().zip(file.partition().fields());
+    pub(super) fn constants(&self, file: &ListedFile) -> BTreeMap<i32, ScalarValue> {
+        let parts = self.parts(file.spec_id()).iter().zip(file.partition());
         let identity = parts.filter(|(part, _)| part.transform == Transform::Identity);
-        identity.filter_map(|(part, value)| Some((part.source, constant(part.data_type.as_ref()?, value.as_ref())?))).collect()
+        identity.filter_map(|(part, value)| Some((part.source, constant(part.data_type.as_ref()?, value.as_deref())?))).collect()
     }
 }
 
@@ -97,15 +89,16 @@ impl PartitionConstants {
 
     /// Whether all rows of a file have these values.
     pub(in crate::iceberg) fn have(&self, live: &LiveFile, values: &[(String, ScalarValue)]) -> bool {
-        let constants = self.specs.constants(live.spec_id, &live.file);
+        let Some(listed) = of_live(live) else { return false };
+        let constants = self.specs.constants(&listed);
         values.iter().all(|(column, value)| self.columns.get(column).and_then(|id| constants.get(id)) == Some(value))
     }
 }
 
-fn constant(data_type: &DataType, value: Option<&Literal>) -> Option<ScalarValue> {
+fn constant(data_type: &DataType, value: Option<&[u8]>) -> Option<ScalarValue> {
     match value {
         None => ScalarValue::try_from(data_type).ok(),
-        Some(value) => of_literal(&value.as_primitive_literal()?, data_type),
+        Some(value) => of_stored(value, data_type),
     }
 }
 
@@ -117,9 +110,9 @@ pub(super) struct OfManifest<'a> {
 }
 
 impl Known for OfManifest<'_> {
-    fn facts(&self, leaf: i32) -> Vec<Facts> {
+    fn all(&self, leaf: i32, test: &dyn Fn(&Facts) -> bool) -> bool {
         let of_leaf = self.parts.iter().zip(self.summaries).filter(|(part, _)| part.source == leaf);
-        of_leaf.filter_map(|(part, summary)| of_summary(part, summary)).collect()
+        of_leaf.filter_map(|(part, summary)| of_summary(part, summary)).all(|facts| test(&facts))
     }
 }
 
@@ -128,63 +121,100 @@ fn of_summary(part: &PartitionPart, summary: &FieldSummary) -> Option<Facts> {
     if matches!(part.transform, Transform::Void | Transform::Unknown) {
         return None;
     }
-    let bound = |bytes: Option<&[u8]>| Datum::try_from_bytes(bytes?, part.stored.clone()?).ok();
-    let lower = bound(summary.lower_bound.as_ref().map(|bytes| bytes.as_slice()));
-    let upper = bound(summary.upper_bound.as_ref().map(|bytes| bytes.as_slice()));
-    let known = match (lower, upper) {
-        (Some(lower), Some(upper)) => transforms::facts(part.transform, data_type, lower.literal(), upper.literal()),
+    let known = match (&summary.lower_bound, &summary.upper_bound) {
+        (Some(lower), Some(upper)) => transforms::facts(part.transform, data_type, lower, upper),
         _ => Facts::default(),
     };
     Some(Facts { no_nulls: !summary.contains_null, ..known })
 }
 
-/// What a manifest says of a data file.
+/// What a partition says of all files in it.
 #[derive(Debug)]
-pub(super) struct OfFile<'a> {
-    pub(super) file: &'a DataFile,
+pub(super) struct OfPartition<'a> {
     pub(super) parts: &'a [PartitionPart],
-    pub(super) types: &'a HashMap<i32, DataType>,
+    pub(super) values: &'a [Option<Box<[u8]>>],
 }
 
-impl Known for OfFile<'_> {
-    fn facts(&self, leaf: i32) -> Vec<Facts> {
-        let of_leaf = self.parts.iter().zip(self.file.partition().fields()).filter(|(part, _)| part.source == leaf);
-        let mut facts: Vec<Facts> = of_leaf.filter_map(|(part, value)| of_partition(part, value.as_ref())).collect();
-        if let Some(data_type) = self.types.get(&leaf) {
-            facts.push(of_metrics(self.file, leaf, data_type));
-        }
-        facts
+impl Known for OfPartition<'_> {
+    fn all(&self, leaf: i32, test: &dyn Fn(&Facts) -> bool) -> bool {
+        let of_leaf = self.parts.iter().zip(self.values).filter(|(part, _)| part.source == leaf);
+        of_leaf.filter_map(|(part, value)| of_partition(part, value.as_deref())).all(|facts| test(&facts))
     }
 }
 
-fn of_partition(part: &PartitionPart, value: Option<&Literal>) -> Option<Facts> {
+fn of_partition(part: &PartitionPart, value: Option<&[u8]>) -> Option<Facts> {
     match (value, part.transform) {
         (_, Transform::Void | Transform::Unknown) => None,
         (None, _) => Some(Facts { all_null: true, ..Facts::default() }),
-        (Some(value), transform) => {
-            let literal = value.as_primitive_literal()?;
-            Some(transforms::facts(transform, part.data_type.as_ref()?, &literal, &literal))
-        }
+        (Some(value), transform) => Some(transforms::facts(transform, part.data_type.as_ref()?, value, value)),
     }
 }
 
-fn of_metrics(file: &DataFile, leaf: i32, data_type: &DataType) -> Facts {
-    let bound = |bounds: &HashMap<i32, Datum>| {
-        bounds.get(&leaf).and_then(|datum| of_literal(datum.literal(), data_type)).filter(|_| is_ordered(file, leaf, data_type))
-    };
-    let values = file.value_counts().get(&leaf);
-    let nulls = file.null_value_counts().get(&leaf);
-    Facts {
-        min: bound(file.lower_bounds()),
-        max: bound(file.upper_bounds()),
-        // Writers that count the values of present structs only cannot say that no row lacks one.
-        no_nulls: nulls == Some(&0) && values == Some(&file.record_count()),
-        all_null: matches!((nulls, values), (Some(nulls), Some(values)) if nulls >= values),
-        buckets: None,
+/// The metrics of a leaf in the files of a manifest.
+#[derive(Debug)]
+pub(super) struct LeafMetrics<'a> {
+    id: i32,
+    data_type: &'a DataType,
+    metrics: &'a Metrics,
+}
+
+impl<'a> LeafMetrics<'a> {
+    /// Those of the leaves with these ids.
+    pub(super) fn of(files: &'a ListedFiles, ids: impl IntoIterator<Item = i32>, types: &'a HashMap<i32, DataType>) -> Vec<Self> {
+        let known = |id: i32| Some(Self { id, data_type: types.get(&id)?, metrics: files.metrics_of(id)? });
+        ids.into_iter().filter_map(known).collect()
     }
 }
 
-/// Whether bounds of the column hold for all its values: a NaN lies outside of them, and filters take it for the greatest number.
-pub(super) fn is_ordered(file: &DataFile, leaf: i32, data_type: &DataType) -> bool {
-    !matches!(data_type, DataType::Float32 | DataType::Float64) || file.nan_value_counts().get(&leaf) == Some(&0)
+/// What the metrics of a data file say.
+#[derive(Debug)]
+pub(super) struct OfMetrics<'a> {
+    pub(super) leaves: &'a [LeafMetrics<'a>],
+    /// Which of the manifest's files it is.
+    pub(super) row: usize,
+    /// Its rows.
+    pub(super) records: u64,
+}
+
+impl Known for OfMetrics<'_> {
+    fn all(&self, leaf: i32, test: &dyn Fn(&Facts) -> bool) -> bool {
+        let Some(LeafMetrics { data_type, metrics, .. }) = self.leaves.iter().find(|known| known.id == leaf) else { return true };
+        let [values, nulls, nans] = metrics.counts(self.row, self.records);
+        let [lower, upper] = if is_ordered(data_type, nans) { metrics.bounds(self.row) } else { [None; 2] };
+        test(&Facts {
+            min: lower.and_then(|lower| of_stored(lower, data_type)),
+            max: upper.and_then(|upper| of_stored(upper, data_type)),
+            // Writers that count the values of present structs only cannot say that no row lacks one.
+            no_nulls: nulls == Some(0) && values == Some(self.records),
+            all_null: matches!((nulls, values), (Some(nulls), Some(values)) if nulls >= values),
+            buckets: None,
+        })
+    }
+}
+
+/// All that a manifest says of a data file.
+#[derive(Debug)]
+pub(super) struct OfFile<'a> {
+    partition: OfPartition<'a>,
+    metrics: OfMetrics<'a>,
+}
+
+impl<'a> OfFile<'a> {
+    /// What is said of `file`; `leaves` are those of its manifest.
+    pub(super) fn new(file: &'a ListedFile, specs: &'a Specs, leaves: &'a [LeafMetrics<'a>]) -> Self {
+        let partition = OfPartition { parts: specs.parts(file.spec_id()), values: file.partition() };
+        Self { partition, metrics: OfMetrics { leaves, row: file.row(), records: file.records() } }
+    }
+}
+
+impl Known for OfFile<'_> {
+    fn all(&self, leaf: i32, test: &dyn Fn(&Facts) -> bool) -> bool {
+        self.partition.all(leaf, test) && self.metrics.all(leaf, test)
+    }
+}
+
+/// Whether bounds of a column hold for all its values, of which so many are no numbers: a NaN lies outside of them, and filters take it for
+/// the greatest number.
+pub(super) fn is_ordered(data_type: &DataType, nans: Option<u64>) -> bool {
+    !matches!(data_type, DataType::Float32 | DataType::Float64) || nans == Some(0)
 }

@@ -72,7 +72,7 @@ pub(in crate::iceberg) async fn row_groups(
     bytes: u64,
 ) -> Result<Vec<GroupSize>, ConnectorError> {
     let files = TableFiles::new(table, file_systems.clone());
-    let footer = footer::load(&files.open(path, bytes)?, footer::UNKNOWN, false).await.map_err(|error| files.unreadable(path, error))?;
+    let footer = files.footer(&files.open(path, bytes)?, footer::UNKNOWN, false).await.map_err(|error| files.unreadable(path, error))?;
     let size = |group: &RowGroupMetaData| GroupSize { rows: counted(group.num_rows()), bytes: counted(group.compressed_size()) };
     Ok(footer.row_groups().iter().map(size).collect())
 }
@@ -115,7 +115,7 @@ impl FileRows {
         let load = |page_index| {
             let (bytes, files, path) = (&bytes, &files, &file.path);
             async move {
-                let footer = footer::load(bytes, footer::UNKNOWN, page_index).await;
+                let footer = files.footer(bytes, footer::UNKNOWN, page_index).await;
                 footer.and_then(|footer| FileColumns::try_new(&footer, naming)).map_err(|error| files.unreadable(path, error))
             }
         };

@@ -28,11 +28,11 @@ use super::condition::{Condition, Known};
 use super::condition_of;
 use super::deletes::equality::{EqualityGroup, KeyColumns};
 use super::deletes::positions::kept;
-use super::facts::{OfFile, Specs, is_ordered};
+use super::facts::{LeafMetrics, OfFile, Specs, is_ordered};
 use super::files::columns::FileColumns;
 use super::files::recipe::{RowMaker, Wanted};
 use super::files::statistics::FileStatistics;
-use super::files::store::FileBytes;
+use super::files::store::{FileBytes, FileCounts};
 use super::files::{TableFiles, footer, leaves};
 use super::need::Need;
 use super::order::Order;
@@ -70,7 +70,7 @@ pub(super) struct Counts {
     pub(super) page_rows: Count,
     /// Rows that deletes took away.
     pub(super) deleted_rows: Count,
-    pub(super) bytes: Count,
+    pub(super) files: FileCounts,
 }
 
 impl Reading {
@@ -83,22 +83,21 @@ impl Reading {
         condition_of::all(&self.filters, self.fields())
     }
 
-    /// What metadata says of a split's file.
-    fn known<'a>(&'a self, split: &'a Split) -> OfFile<'a> {
-        OfFile { file: split.task.file(), parts: self.specs.parts(split.task.spec_id), types: &self.types }
-    }
-
     /// The splits in the order in which they are best read.
     pub(super) fn in_order(&self, splits: Vec<Split>) -> Vec<Split> {
-        match &self.order {
-            Some(order) => order.sorted(splits, |split| self.known(split).facts(order.leaf)),
-            None => splits,
-        }
+        let Some(order) = &self.order else { return splits };
+        order.sorted(splits, |split| {
+            let file = &split.task.file;
+            let leaves = LeafMetrics::of(file.all(), [order.leaf], &self.types);
+            OfFile::new(file, &self.specs, &leaves).facts(order.leaf)
+        })
     }
 
     /// Opens a split.
     pub(super) async fn open(self: Arc<Self>, split: Split) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-        if !self.condition().may_match(&self.known(&split)) {
+        let (condition, file) = (self.condition(), &split.task.file);
+        let leaves = LeafMetrics::of(file.all(), condition.leaves(), &self.types);
+        if !condition.may_match(&OfFile::new(file, &self.specs, &leaves)) {
             self.counts.late_files.add(1);
             return Ok(stream::empty().boxed());
         }
@@ -142,13 +141,13 @@ struct Group {
 impl OpenFile {
     async fn open(reading: Arc<Reading>, split: &Split) -> Result<Self, ConnectorError> {
         let task = Arc::clone(&split.task);
-        let (file, files) = (task.file(), &reading.files);
-        let path = file.file_path();
+        let (file, files) = (&task.file, &reading.files);
+        let path = file.path();
         let unreadable = |error| files.unreadable(path, error);
-        let bytes = files.open(path, file.file_size_in_bytes())?;
+        let bytes = files.open(path, file.bytes())?;
         let picks_rows = !reading.filters.is_empty() || !task.deletes.positions.is_empty();
         let load = || async {
-            let footer = footer::load(&bytes, footer::length(file), picks_rows).await?;
+            let footer = files.footer(&bytes, footer::length(file), picks_rows).await?;
             FileColumns::try_new(&footer, &reading.columns.naming)
         };
         let columns = match &split.shared {
@@ -224,8 +223,8 @@ impl OpenFile {
 
     /// What the footer and the page index say.
     fn statistics(&self) -> FileStatistics<'_> {
-        let file = self.task.file();
-        let ordered = |id: i32, data_type: &DataType| is_ordered(file, id, data_type);
+        let file = &self.task.file;
+        let ordered = |id: i32, data_type: &DataType| is_ordered(data_type, file.nans(id));
         let has_value = |id| missing(&self.reading, &self.task, id).is_some();
         FileStatistics::new(self.columns.metadata.metadata(), &self.columns.row, &self.reading.types, &ordered, &has_value)
     }
@@ -311,8 +310,8 @@ impl OpenFile {
         }
         let of_file = Wanted { fields: &fields, needs: &wanted, schema: &schema };
         let missing = |id| missing(reading, &self.task, id);
-        let rows = RowMaker::try_new(of_file, &self.columns.row, &chosen, &missing)
-            .map_err(|what| reading.files.wrong(self.task.file().file_path(), &what))?;
+        let rows =
+            RowMaker::try_new(of_file, &self.columns.row, &chosen, &missing).map_err(|what| reading.files.wrong(self.task.file.path(), &what))?;
         let expression = reassign_expr_columns(filter, &schema)
             .map_err(|error| ConnectorError::internal(format!("a filter cannot be read by its columns: {error}")))?;
         let mask = ProjectionMask::leaves(self.columns.metadata.parquet_schema(), chosen);
@@ -325,7 +324,7 @@ impl OpenFile {
         let mut stay: Option<BooleanArray> = None;
         for (keys, maker) in self.keys.iter().zip(keys) {
             let Some(deleted) = keys.group.read_rows() else { continue };
-            let kept = deleted.kept(&keys.columns, &maker.make(batch)?, self.task.sequence)?;
+            let kept = deleted.kept(&keys.columns, &maker.make(batch)?, self.task.file.sequence())?;
             stay = Some(match stay {
                 Some(before) => BooleanArray::new(before.values() & kept.values(), None),
                 None => kept,
@@ -342,11 +341,11 @@ impl OpenFile {
     }
 
     fn unreadable(&self, error: ParquetError) -> DataFusionError {
-        external(self.reading.files.unreadable(self.task.file().file_path(), error))
+        external(self.reading.files.unreadable(self.task.file.path(), error))
     }
 
     fn wrong(&self, error: &ArrowError) -> ConnectorError {
-        self.reading.files.wrong(self.task.file().file_path(), &error.to_string())
+        self.reading.files.wrong(self.task.file.path(), &error.to_string())
     }
 }
 

@@ -3,11 +3,12 @@
 use weir_base::options::{OptionBag, OptionDecl, Problem, Problems, ValueType};
 use weir_catalog::lake::LakeTable;
 
+use super::between::{Between, End};
 use super::snapshot::{Chosen, Version, choose};
 use crate::error::ConnectorError;
 use crate::iceberg::MetadataTableError;
 use crate::iceberg::WRITE_OPTIONS;
-use crate::iceberg::stream::{STREAM_OPTIONS, pass_over};
+use crate::iceberg::stream::{SKIP_OVERWRITES, START_ID, START_TAG, STREAM_OPTIONS, pass_over};
 use crate::registry::Opened;
 
 const BRANCH: OptionDecl = OptionDecl::new("branch", ValueType::String, "Branch to read, as it is now.").default("main");
@@ -23,6 +24,12 @@ const AS_OF_TIMESTAMP: OptionDecl = OptionDecl::new(
     "Read what was current at this time, in milliseconds since 1970-01-01 00:00 UTC, in the columns of then. \
      `FOR SYSTEM_TIME AS OF` says the same in SQL.",
 );
+const END_ID: OptionDecl = OptionDecl::new(
+    "end-snapshot-id",
+    ValueType::Integer { min: 0, max: i64::MAX },
+    "Read only what was appended up to this snapshot, its own rows included; after `start-snapshot-id` or `start-tag` if one is given. Default: the latest.",
+);
+const END_TAG: OptionDecl = OptionDecl::new("end-tag", ValueType::String, "The same by the name of a tag.");
 pub(in crate::iceberg) const SPLIT_SIZE: OptionDecl = OptionDecl::new(
     "split-size",
     ValueType::MemorySize,
@@ -47,7 +54,7 @@ const CASE_SENSITIVE: OptionDecl =
 
 /// Options that a hint may carry when a table is read in a batch query.
 pub const READ_OPTIONS: &[OptionDecl] =
-    &[BRANCH, TAG, SNAPSHOT_ID, AS_OF_TIMESTAMP, SPLIT_SIZE, LIMIT, SPLIT_LOOKBACK, SPLIT_OPEN_COST, INCLUDE_STATS, CASE_SENSITIVE];
+    &[BRANCH, TAG, SNAPSHOT_ID, AS_OF_TIMESTAMP, END_ID, END_TAG, SPLIT_SIZE, LIMIT, SPLIT_LOOKBACK, SPLIT_OPEN_COST, INCLUDE_STATS, CASE_SENSITIVE];
 
 /// The most rows that a read may give, if there is a bound.
 #[must_use]
@@ -95,26 +102,51 @@ impl ReadOptions {
     /// Every problem of them.
     pub(super) fn parse(hints: &OptionBag) -> Result<Opened<Self>, Problems> {
         let mut hints = hints.fresh();
-        let versions = [BRANCH, TAG, SNAPSHOT_ID, AS_OF_TIMESTAMP].map(|decl| decl.key);
-        let given: Vec<&str> = versions.into_iter().filter(|key| hints.contains(key)).collect();
-        if let [first, second, ..] = given.as_slice() {
-            let what = format!("Option '{first}' and '{second}' shouldn't be set together.");
-            let problem = Problem::new("OPT-006", hints.object().to_owned(), what).hint("Each of them says which snapshot is read.");
-            hints.report(problem.at(hints.position(second)));
-        }
+        report_contradiction(&mut hints);
         let branch = hints.string(&BRANCH).filter(|branch| branch != iceberg::spec::MAIN_BRANCH);
         let tag = hints.string(&TAG).map(Version::Tag);
         let snapshot = hints.integer(&SNAPSHOT_ID).map(Version::Snapshot);
         let time = hints.integer(&AS_OF_TIMESTAMP).map(Version::Time);
+        let after = hints.string(&START_TAG).map(End::Tag).or(hints.integer(&START_ID).map(End::Snapshot));
+        let until = hints.string(&END_TAG).map(End::Tag).or(hints.integer(&END_ID).map(End::Snapshot));
+        let is_range = after.is_some() || until.is_some();
         let split_size = hints.bytes(&SPLIT_SIZE).filter(|bytes| *bytes > 0);
         hints.integer(&LIMIT);
         pass_over_idle(&mut hints);
+        let skip_overwrites = is_range && hints.boolean(&SKIP_OVERWRITES).unwrap_or(false);
         pass_over(&mut hints);
         let known: Vec<&OptionDecl> = READ_OPTIONS.iter().chain(STREAM_OPTIONS).collect();
         let warnings = hints.finish("iceberg", &known, &[("iceberg sink", WRITE_OPTIONS)])?;
-        let version = tag.or(snapshot).or(time).unwrap_or(Version::Branch(branch));
+        let version = match tag.or(snapshot).or(time) {
+            Some(version) => version,
+            None if is_range => Version::Between(Between { after, until, branch, skip_overwrites }),
+            None => Version::Branch(branch),
+        };
         let split_size = split_size.unwrap_or(Self::default().split_size);
         Ok(Opened { value: Self { version, split_size }, warnings })
+    }
+}
+
+/// Options of which one says which snapshot, beginning or end is read.
+const EITHER: [&[OptionDecl]; 5] = [
+    &[BRANCH, TAG, SNAPSHOT_ID, AS_OF_TIMESTAMP],
+    &[TAG, SNAPSHOT_ID, AS_OF_TIMESTAMP, START_ID],
+    &[TAG, SNAPSHOT_ID, AS_OF_TIMESTAMP, START_TAG],
+    &[BRANCH, TAG, SNAPSHOT_ID, AS_OF_TIMESTAMP, END_ID, END_TAG],
+    &[START_ID, START_TAG],
+];
+
+/// Reports two options that say different things about what is read.
+fn report_contradiction(hints: &mut OptionBag) {
+    let given = |decls: &[OptionDecl]| -> Vec<&'static str> { decls.iter().map(|decl| decl.key).filter(|key| hints.contains(key)).collect() };
+    let twice = EITHER.iter().find_map(|decls| match given(decls).as_slice() {
+        [first, second, ..] => Some((*first, *second)),
+        _ => None,
+    });
+    if let Some((first, second)) = twice {
+        let what = format!("Option '{first}' and '{second}' shouldn't be set together.");
+        let problem = Problem::new("OPT-006", hints.object().to_owned(), what).hint("Each of them says which snapshot is read.");
+        hints.report(problem.at(hints.position(second)));
     }
 }
 
@@ -130,6 +162,10 @@ pub(in crate::iceberg) fn read_options(
 ) -> Result<Chosen, MetadataTableError> {
     let opened = ReadOptions::parse(options)?;
     warnings.extend(opened.warnings);
+    if let Version::Between(_) = opened.value.version {
+        let what = "its metadata tables show one snapshot, not what was appended between two. Leave 'start-snapshot-id' and the like out";
+        return Err(ConnectorError::user(format!("Table '{name}': {what}.")).into());
+    }
     Ok(opened.value.choose(name, table)?)
 }
 
@@ -155,5 +191,22 @@ mod tests {
         let both = parse(&[("tag", "v1"), ("snapshot-id", "42")]).expect_err("two");
         assert!(both.contains("OPT-006") && both.contains("'tag' and 'snapshot-id'"), "{both}");
         assert!(parse(&[("snapshot-id", "yesterday")]).is_err());
+    }
+
+    #[test]
+    fn a_range_has_one_beginning_and_one_end() {
+        let range = |after, until, branch: Option<&str>, skip_overwrites| {
+            Ok(Version::Between(Between { after, until, branch: branch.map(str::to_owned), skip_overwrites }))
+        };
+        let (one, tag) = (Some(End::Snapshot(1)), Some(End::Tag("v".to_owned())));
+        assert_eq!(parse(&[("start-snapshot-id", "1")]), range(one.clone(), None, None, false));
+        assert_eq!(parse(&[("start-snapshot-id", "1"), ("end-tag", "v")]), range(one.clone(), tag.clone(), None, false));
+        let skipping = [("start-tag", "v"), ("branch", "b"), ("streaming.skip-overwrite-snapshots", "true")];
+        assert_eq!(parse(&skipping), range(tag, None, Some("b"), true));
+        for wrong in [["start-snapshot-id", "start-tag"], ["snapshot-id", "start-snapshot-id"], ["end-snapshot-id", "end-tag"], ["branch", "end-tag"]]
+        {
+            let told = parse(&wrong.map(|key| (key, "1"))).expect_err("two");
+            assert!(told.contains("OPT-006") && wrong.iter().all(|key| told.contains(key)), "{told}");
+        }
     }
 }

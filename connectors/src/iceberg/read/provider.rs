@@ -17,11 +17,13 @@ use weir_catalog::lake::{LakeCatalog, LakeTable, TableId};
 use weir_catalog::read::LiveFile;
 use weir_fs::FileSystems;
 
+use super::cache::MetadataCache;
 use super::columns::{FILE_ID, TableColumns};
 use super::condition::Condition;
 use super::condition_of;
-use super::facts::{OfFile, Specs, leaf_types};
+use super::facts::{LeafMetrics, OfFile, Specs, leaf_types};
 use super::files::TableFiles;
+use super::listed::of_entries::of_live;
 use super::need::Need;
 use super::open::{Counts, Reading};
 use super::options::ReadOptions;
@@ -102,6 +104,8 @@ pub(super) struct IcebergTable {
     table: LakeTable,
     files: TableFiles,
     snapshot: Option<SnapshotRef>,
+    /// Of its rows only those that these snapshots have appended; `None`: all.
+    appended: Option<Vec<SnapshotRef>>,
     columns: TableColumns,
     options: ReadOptions,
     step: Option<Step>,
@@ -118,7 +122,8 @@ impl IcebergTable {
     pub(super) fn new(name: &str, table: LakeTable, options: ReadOptions, file_systems: FileSystems) -> Result<Self, ConnectorError> {
         let chosen = options.choose(name, &table)?;
         let columns = TableColumns::of(name, &table.metadata, &chosen.schema)?;
-        Ok(Self { files: TableFiles::new(name, file_systems), snapshot: chosen.snapshot, columns, options, table, step: None })
+        let files = TableFiles::new(name, file_systems);
+        Ok(Self { files, snapshot: chosen.snapshot, appended: chosen.appended, columns, options, table, step: None })
     }
 
     pub(super) fn looking(self, found: &FoundFiles) -> Self {
@@ -168,10 +173,20 @@ impl TableProvider for IcebergTable {
         let types = Arc::new(leaf_types(self.columns.with_ids.fields()));
         let specs = Arc::new(Specs::of(&self.table.metadata, &types));
         let condition = condition_of::all(&filters, columns.with_ids.fields());
+        let cache = state.config().get_extension::<MetadataCache>().map_or(MetadataCache::none(), |cache| cache.as_ref().clone());
+        let files = self.files.cached(cache);
         let mut planned = match &self.snapshot {
             None => Planned::default(),
             Some(snapshot) => {
-                let planning = Planning { table: &self.table, files: &self.files, snapshot, condition: &condition, specs: &specs, types: &types };
+                let planning = Planning {
+                    table: &self.table,
+                    files: &files,
+                    snapshot,
+                    appended: self.appended.as_deref(),
+                    condition: &condition,
+                    specs: &specs,
+                    types: &types,
+                };
                 planning.run().await.map_err(|error| DataFusionError::External(Box::new(error)))?
             }
         };
@@ -183,7 +198,7 @@ impl TableProvider for IcebergTable {
         let parts = deal(&planned.tasks, state.config().target_partitions(), self.options.split_size);
         let reading = Reading {
             table: self.table.clone(),
-            files: self.files.clone(),
+            files,
             specs,
             types,
             needs: vec![Need::Whole; columns.schema.fields().len()],
@@ -194,7 +209,7 @@ impl TableProvider for IcebergTable {
             counts: Counts::default(),
         };
         let snapshot = self.snapshot.as_ref().map(|snapshot| snapshot.snapshot_id());
-        Ok(Arc::new(IcebergScanExec::new(snapshot, reading, parts, planned.pruned, limit)))
+        Ok(Arc::new(IcebergScanExec::new(snapshot, reading, parts, planned.counts, limit)))
     }
 }
 
@@ -209,21 +224,26 @@ struct Lookout {
 fn look(found: &FoundFiles, planned: &mut Planned, lookout: Lookout) {
     let mut rows = BTreeMap::new();
     for task in &mut planned.tasks {
-        let path = task.file().file_path().to_owned();
+        let path = task.file.path().to_owned();
         if task.deletes.is_empty() {
-            rows.insert(path.clone(), task.file().record_count());
+            rows.insert(path.clone(), task.file.records());
         }
         Arc::make_mut(task).constants.insert(FILE_ID, ScalarValue::from(path));
     }
     let Lookout { condition, specs, types } = lookout;
-    let concerns = move |live: &LiveFile| condition.may_match(&OfFile { file: &live.file, parts: specs.parts(live.spec_id), types: &types });
+    let concerns = move |live: &LiveFile| {
+        of_live(live).is_none_or(|file| {
+            let leaves = LeafMetrics::of(file.all(), condition.leaves(), &types);
+            condition.may_match(&OfFile::new(&file, &specs, &leaves))
+        })
+    };
     found.note(rows, Arc::new(concerns));
 }
 
 fn read_again(found: &FoundFiles, planned: &mut Planned) -> Result<(), ConnectorError> {
     let mut tasks = Vec::new();
     for task in planned.tasks.drain(..) {
-        if found.is_read_again(task.file().file_path())? {
+        if found.is_read_again(task.file.path())? {
             tasks.push(task);
         }
     }

@@ -16,10 +16,11 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, SortOrderPushdownResult};
 use futures::{StreamExt, TryStreamExt, stream};
 
+use super::files::store::FileCounts;
 use super::need::{Need, paths};
 use super::open::{Counts, Reading};
 use super::order::Order;
-use super::planning::Pruned;
+use super::planning::PlanningCounts;
 use super::splits::Split;
 use super::statistics;
 
@@ -32,14 +33,14 @@ pub(super) struct IcebergScanExec {
     snapshot: Option<i64>,
     reading: Arc<Reading>,
     parts: Arc<[Vec<Split>]>,
-    pruned: Pruned,
+    planning: PlanningCounts,
     limit: Option<usize>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl IcebergScanExec {
-    pub(super) fn new(snapshot: Option<i64>, reading: Reading, parts: Vec<Vec<Split>>, pruned: Pruned, limit: Option<usize>) -> Self {
+    pub(super) fn new(snapshot: Option<i64>, reading: Reading, parts: Vec<Vec<Split>>, planning: PlanningCounts, limit: Option<usize>) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(Arc::clone(&reading.columns.schema)),
             Partitioning::UnknownPartitioning(parts.len()),
@@ -47,7 +48,7 @@ impl IcebergScanExec {
             Boundedness::Bounded,
         );
         let metrics = ExecutionPlanMetricsSet::new();
-        Self { snapshot, reading: Arc::new(reading), parts: parts.into(), pruned, limit, properties: Arc::new(properties), metrics }
+        Self { snapshot, reading: Arc::new(reading), parts: parts.into(), planning, limit, properties: Arc::new(properties), metrics }
     }
 
     /// The same scan that reads only what `needs` says of each column.
@@ -59,30 +60,32 @@ impl IcebergScanExec {
     fn counts(&self, partition: usize) -> Counts {
         let counter = |name: &'static str| MetricBuilder::new(&self.metrics).counter(name, partition);
         if partition == 0 {
-            counter("manifests_pruned").add(self.pruned.manifests);
-            counter("files_pruned").add(self.pruned.files);
+            counter("manifests_pruned").add(self.planning.manifests_pruned);
+            counter("files_pruned").add(self.planning.files_pruned);
+            counter("manifests_read").add(self.planning.manifests_read);
+            counter("manifests_cached").add(self.planning.manifests_cached);
         }
         Counts {
             late_files: counter("files_pruned_late"),
             row_groups: counter("row_groups_pruned"),
             page_rows: counter("page_rows_pruned"),
             deleted_rows: counter("rows_deleted"),
-            bytes: counter("bytes_scanned"),
+            files: FileCounts { bytes: counter("bytes_scanned"), footers_read: counter("footers_read"), footers_cached: counter("footers_cached") },
         }
     }
 }
 
 impl DisplayAs for IcebergScanExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tasks: std::collections::HashSet<&str> = self.parts.iter().flatten().map(|split| split.task.file().file_path()).collect();
+        let tasks: std::collections::HashSet<&str> = self.parts.iter().flatten().map(|split| split.task.file.path()).collect();
         let columns = self.reading.columns.schema.fields().iter().zip(&self.reading.needs);
         let leaves: Vec<String> = columns.flat_map(|(field, need)| paths(field.name(), field.data_type(), need)).collect();
         write!(f, "IcebergScanExec: table={}, files={}, leaves=[{}]", self.reading.files.table, tasks.len(), leaves.join(", "))?;
         if let Some(snapshot) = self.snapshot {
             write!(f, ", snapshot={snapshot}")?;
         }
-        if self.pruned != Pruned::default() {
-            write!(f, ", pruned={} manifests, {} files", self.pruned.manifests, self.pruned.files)?;
+        if self.planning.manifests_pruned + self.planning.files_pruned > 0 {
+            write!(f, ", pruned={} manifests, {} files", self.planning.manifests_pruned, self.planning.files_pruned)?;
         }
         if !self.reading.filters.is_empty() {
             let filters: Vec<String> = self.reading.filters.iter().map(ToString::to_string).collect();
@@ -116,7 +119,7 @@ impl ExecutionPlan for IcebergScanExec {
         let missing = || DataFusionError::Internal(format!("a scan has no partition {partition}"));
         let splits = self.parts.get(partition).ok_or_else(missing)?.clone();
         let counts = self.counts(partition);
-        let files = self.reading.files.counting(&counts.bytes);
+        let files = self.reading.files.counting(&counts.files).charging(context.memory_pool());
         let batch_rows = context.session_config().batch_size();
         let reading = Arc::new(Reading { counts, files, batch_rows, ..self.reading.as_ref().clone() });
         let splits = reading.in_order(splits);

@@ -5,6 +5,8 @@ use iceberg::spec::{MAIN_BRANCH, SchemaRef, SnapshotRef, TableMetadata};
 use weir_base::options::closest;
 use weir_catalog::references::references;
 
+use super::between::{Between, appended};
+
 /// What of a table's history is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Version {
@@ -14,6 +16,8 @@ pub(super) enum Version {
     Snapshot(i64),
     /// What was current at a time, in milliseconds since 1970.
     Time(i64),
+    /// What was appended between two snapshots.
+    Between(Between),
 }
 
 /// A snapshot and the columns that it is read in.
@@ -22,27 +26,44 @@ pub(in crate::iceberg) struct Chosen {
     /// `None`: the table has no rows yet.
     pub(in crate::iceberg) snapshot: Option<SnapshotRef>,
     pub(in crate::iceberg) schema: SchemaRef,
+    /// Of its rows only those that these snapshots have appended; `None`: all.
+    pub(super) appended: Option<Vec<SnapshotRef>>,
 }
 
 /// The snapshot that `version` means; `Err` says what is missing and what there is.
 ///
-/// A branch is read in the table's columns of today. A tag, a snapshot and a time are read in the columns of the snapshot.
+/// A branch is read in the table's columns of today. A tag, a snapshot, a time and a range with an end are read in the columns of the snapshot.
 pub(super) fn choose(metadata: &TableMetadata, version: &Version) -> Result<Chosen, String> {
     let snapshot = match version {
-        Version::Branch(None) => return Ok(Chosen { snapshot: metadata.current_snapshot().cloned(), schema: metadata.current_schema().clone() }),
-        Version::Branch(Some(name)) => {
-            let snapshot = named(metadata, name, true)?;
-            return Ok(Chosen { snapshot: Some(snapshot), schema: metadata.current_schema().clone() });
+        Version::Branch(None) => return Ok(today(metadata, metadata.current_snapshot().cloned())),
+        Version::Branch(Some(name)) => return Ok(today(metadata, Some(named(metadata, name, true)?))),
+        Version::Between(between) => {
+            let found = appended(metadata, between)?;
+            let chosen = match (&between.until, &found.last) {
+                (Some(_), Some(last)) => as_then(metadata, last.clone())?,
+                _ => today(metadata, found.last),
+            };
+            return Ok(Chosen { appended: Some(found.snapshots), ..chosen });
         }
         Version::Tag(name) => named(metadata, name, false)?,
         Version::Snapshot(id) => by_id(metadata, *id)?,
         Version::Time(time) => at(metadata, *time)?,
     };
-    let schema = snapshot.schema(metadata).map_err(|error| error.message().to_owned())?;
-    Ok(Chosen { snapshot: Some(snapshot), schema })
+    as_then(metadata, snapshot)
 }
 
-fn named(metadata: &TableMetadata, name: &str, branch: bool) -> Result<SnapshotRef, String> {
+/// In the columns of today.
+fn today(metadata: &TableMetadata, snapshot: Option<SnapshotRef>) -> Chosen {
+    Chosen { snapshot, schema: metadata.current_schema().clone(), appended: None }
+}
+
+/// In the columns that the snapshot had.
+fn as_then(metadata: &TableMetadata, snapshot: SnapshotRef) -> Result<Chosen, String> {
+    let schema = snapshot.schema(metadata).map_err(|error| error.message().to_owned())?;
+    Ok(Chosen { snapshot: Some(snapshot), schema, appended: None })
+}
+
+pub(super) fn named(metadata: &TableMetadata, name: &str, branch: bool) -> Result<SnapshotRef, String> {
     let kind = |branch| if branch { "branch" } else { "tag" };
     let refs = references(metadata).map_err(|error| error.to_string())?;
     match refs.get(name) {
@@ -58,7 +79,7 @@ fn named(metadata: &TableMetadata, name: &str, branch: bool) -> Result<SnapshotR
     }
 }
 
-fn by_id(metadata: &TableMetadata, id: i64) -> Result<SnapshotRef, String> {
+pub(super) fn by_id(metadata: &TableMetadata, id: i64) -> Result<SnapshotRef, String> {
     metadata.snapshot_by_id(id).cloned().ok_or_else(|| {
         let known = match metadata.history().iter().any(|entry| entry.snapshot_id == id) {
             true => "it has expired, so its files may be gone",

@@ -24,7 +24,7 @@ pub(super) struct Split {
 /// Cuts files into ranges of at most `most` bytes, and smaller ones if there is not enough for `parts` partitions, and deals them out so that
 /// each partition gets about the same. Gives one partition at least.
 pub(super) fn deal(tasks: &[Arc<FileTask>], parts: usize, most: u64) -> Vec<Vec<Split>> {
-    let total: u64 = tasks.iter().map(|task| task.file().file_size_in_bytes()).sum();
+    let total: u64 = tasks.iter().map(|task| task.file.bytes()).sum();
     let parts = parts.max(1);
     let share = total / u64::try_from(parts).unwrap_or(u64::MAX);
     let size = most.min(share.max(SMALLEST)).max(1);
@@ -44,7 +44,7 @@ pub(super) fn deal(tasks: &[Arc<FileTask>], parts: usize, most: u64) -> Vec<Vec<
 }
 
 fn cut(task: &Arc<FileTask>, size: u64) -> Vec<Split> {
-    let bytes = task.file().file_size_in_bytes();
+    let bytes = task.file.bytes();
     let count = bytes.div_ceil(size).max(1);
     let even = bytes.div_ceil(count);
     let shared = (count > 1).then(Arc::default);
@@ -56,17 +56,12 @@ fn cut(task: &Arc<FileTask>, size: u64) -> Vec<Split> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use iceberg::spec::{DataContentType, DataFileBuilder, DataFileFormat, ManifestEntry, ManifestStatus, Struct};
-
     use super::super::deletes::Applying;
+    use super::super::listed::alone;
     use super::*;
 
     fn task(bytes: u64) -> Arc<FileTask> {
-        let mut file = DataFileBuilder::default();
-        file.content(DataContentType::Data).file_path(format!("f{bytes}")).file_format(DataFileFormat::Parquet).partition(Struct::empty());
-        let file = file.partition_spec_id(0).record_count(1).file_size_in_bytes(bytes).build().expect("file");
-        let entry = ManifestEntry::builder().status(ManifestStatus::Added).data_file(file).build();
-        Arc::new(FileTask { entry: Arc::new(entry), spec_id: 0, sequence: 1, deletes: Applying::default(), constants: BTreeMap::new() })
+        Arc::new(FileTask { file: alone(&format!("f{bytes}"), bytes), deletes: Applying::default(), constants: BTreeMap::new() })
     }
 
     fn sizes(parts: &[Vec<Split>]) -> Vec<Vec<u64>> {

@@ -7,7 +7,7 @@ use iceberg::spec::{PrimitiveLiteral, Transform};
 use iceberg::transform::create_transform_function;
 
 use super::condition::Facts;
-use super::values::{of_literal, to_datum};
+use super::values::{of_stored, to_datum, whole_number};
 
 /// The bucket of a value; `None` for values that are not put into buckets here.
 pub(super) fn bucket_of(count: u32, value: &ScalarValue) -> Option<i32> {
@@ -18,26 +18,22 @@ pub(super) fn bucket_of(count: u32, value: &ScalarValue) -> Option<i32> {
     }
 }
 
-/// What is known of a column of type `source` if its partition values lie between `lower` and `upper` (both included).
-pub(super) fn facts(transform: Transform, source: &DataType, lower: &PrimitiveLiteral, upper: &PrimitiveLiteral) -> Facts {
-    let number = |literal: &PrimitiveLiteral| match literal {
-        PrimitiveLiteral::Int(value) => Some(i64::from(*value)),
-        PrimitiveLiteral::Long(value) => Some(*value),
-        _ => None,
-    };
+/// What is known of a column of type `source` if its partition values, in Iceberg's single-value serialisation, lie between `lower` and
+/// `upper` (both included).
+pub(super) fn facts(transform: Transform, source: &DataType, lower: &[u8], upper: &[u8]) -> Facts {
     let (min, max) = match transform {
         // Values that are no number are in no order with others.
         Transform::Identity if matches!(source, DataType::Float32 | DataType::Float64) => (None, None),
-        Transform::Identity => (of_literal(lower, source), of_literal(upper, source)),
-        Transform::Truncate(width) => (of_literal(lower, source), of_literal(upper, source).and_then(|upper| end_of_truncated(upper, width))),
+        Transform::Identity => (of_stored(lower, source), of_stored(upper, source)),
+        Transform::Truncate(width) => (of_stored(lower, source), of_stored(upper, source).and_then(|upper| end_of_truncated(upper, width))),
         Transform::Year | Transform::Month | Transform::Day | Transform::Hour => {
-            let start = |literal| number(literal).and_then(|value| first_of(transform, value, source));
-            let after = number(upper).and_then(|value| value.checked_add(1)).and_then(|next| first_of(transform, next, source));
+            let start = |bytes| whole_number(bytes).and_then(|value| first_of(transform, value, source));
+            let after = whole_number(upper).and_then(|value| value.checked_add(1)).and_then(|next| first_of(transform, next, source));
             (start(lower), after.and_then(|after| before(&after)))
         }
         Transform::Bucket(count) => {
-            let buckets =
-                number(lower).zip(number(upper)).and_then(|(first, last)| Some((count, i32::try_from(first).ok()?, i32::try_from(last).ok()?)));
+            let bounds = whole_number(lower).zip(whole_number(upper));
+            let buckets = bounds.and_then(|(first, last)| Some((count, i32::try_from(first).ok()?, i32::try_from(last).ok()?)));
             return Facts { buckets, ..Facts::default() };
         }
         Transform::Void | Transform::Unknown => (None, None),
@@ -116,7 +112,7 @@ mod tests {
     use super::*;
 
     fn bounds(transform: Transform, source: &DataType, value: i32) -> (ScalarValue, ScalarValue) {
-        let value = PrimitiveLiteral::Int(value);
+        let value = value.to_le_bytes();
         let facts = facts(transform, source, &value, &value);
         (facts.min.expect("min"), facts.max.expect("max"))
     }
@@ -140,7 +136,8 @@ mod tests {
                 let data_type = value.data_type();
                 let function = create_transform_function(&transform).expect("function");
                 let partition = function.transform_literal(&to_datum(&value).expect("datum")).expect("transforms").expect("a value");
-                let facts = facts(transform, &data_type, partition.literal(), partition.literal());
+                let partition = partition.to_bytes().expect("bytes");
+                let facts = facts(transform, &data_type, &partition, &partition);
                 let below = facts.min.is_none_or(|min| min <= value);
                 let above = facts.max.is_none_or(|max| max >= value);
                 let bucket = facts.buckets.is_none_or(|(count, first, _)| bucket_of(count, &value) == Some(first));

@@ -1,5 +1,7 @@
 //! Values of Iceberg metadata and of Parquet statistics as scalars of a column's Arrow type. Pure.
 
+use std::cmp::Ordering;
+
 use arrow_schema::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
 use iceberg::spec::{Datum, PrimitiveLiteral};
@@ -21,6 +23,55 @@ pub(super) fn of_literal(literal: &PrimitiveLiteral, data_type: &DataType) -> Op
         (DataType::Decimal128(precision, scale), PrimitiveLiteral::Int128(value)) => ScalarValue::Decimal128(Some(*value), *precision, *scale),
         _ => return None,
     })
+}
+
+/// A value in Iceberg's single-value serialisation as one of `data_type`, also if it was written before the column was promoted to that type.
+pub(super) fn of_stored(bytes: &[u8], data_type: &DataType) -> Option<ScalarValue> {
+    Some(match data_type {
+        DataType::Boolean => ScalarValue::Boolean(Some(*bytes.first()? != 0)),
+        // A date is no timestamp, so nothing shorter was promoted to one.
+        DataType::Timestamp(..) | DataType::Time64(_) => of_integer(i64::from_le_bytes(bytes.try_into().ok()?), data_type)?,
+        DataType::Int32 | DataType::Int64 | DataType::Date32 => of_integer(whole_number(bytes)?, data_type)?,
+        DataType::Float32 => ScalarValue::Float32(Some(real_number(bytes)? as f32)),
+        DataType::Float64 => ScalarValue::Float64(Some(real_number(bytes)?)),
+        DataType::Utf8 => ScalarValue::Utf8(Some(std::str::from_utf8(bytes).ok()?.to_owned())),
+        DataType::Binary => ScalarValue::Binary(Some(bytes.to_vec())),
+        DataType::FixedSizeBinary(width) if i32::try_from(bytes.len()) == Ok(*width) => ScalarValue::FixedSizeBinary(*width, Some(bytes.to_vec())),
+        DataType::Decimal128(precision, scale) => ScalarValue::Decimal128(Some(big_endian(bytes)?), *precision, *scale),
+        _ => return None,
+    })
+}
+
+/// A whole number of four or eight bytes, little endian.
+pub(super) fn whole_number(bytes: &[u8]) -> Option<i64> {
+    let short = || bytes.try_into().ok().map(|short| i64::from(i32::from_le_bytes(short)));
+    bytes.try_into().ok().map(i64::from_le_bytes).or_else(short)
+}
+
+fn real_number(bytes: &[u8]) -> Option<f64> {
+    let short = || bytes.try_into().ok().map(|short| f64::from(f32::from_le_bytes(short)));
+    bytes.try_into().ok().map(f64::from_le_bytes).or_else(short)
+}
+
+/// A number of up to sixteen bytes in two's complement, big endian.
+fn big_endian(bytes: &[u8]) -> Option<i128> {
+    let sign = if bytes.first()? >= &0x80 { 0xff } else { 0 };
+    let mut wide = [sign; 16];
+    wide.get_mut(16_usize.checked_sub(bytes.len())?..)?.copy_from_slice(bytes);
+    Some(i128::from_be_bytes(wide))
+}
+
+/// The order of two values, as that of the scalars. The types that filters mostly have are compared here, where it is compiled to be fast.
+pub(super) fn order(one: &ScalarValue, other: &ScalarValue) -> Option<Ordering> {
+    match (one, other) {
+        (ScalarValue::Int32(Some(one)), ScalarValue::Int32(Some(other))) | (ScalarValue::Date32(Some(one)), ScalarValue::Date32(Some(other))) => {
+            Some(one.cmp(other))
+        }
+        (ScalarValue::Int64(Some(one)), ScalarValue::Int64(Some(other))) => Some(one.cmp(other)),
+        (ScalarValue::TimestampMicrosecond(Some(one), _), ScalarValue::TimestampMicrosecond(Some(other), _)) => Some(one.cmp(other)),
+        (ScalarValue::Utf8(Some(one)), ScalarValue::Utf8(Some(other))) => Some(one.cmp(other)),
+        (one, other) => one.partial_cmp(other),
+    }
 }
 
 /// A whole number as a value of `data_type`, in the type's own unit.
@@ -102,11 +153,8 @@ fn of_bytes(bytes: &[u8], file: &DataType, table: &DataType) -> Option<ScalarVal
         (DataType::FixedSizeBinary(width), DataType::FixedSizeBinary(same)) if width == same => {
             ScalarValue::FixedSizeBinary(*width, Some(bytes.to_vec()))
         }
-        (DataType::Decimal128(_, from), DataType::Decimal128(precision, to)) if from == to && bytes.len() <= 16 => {
-            let sign = if bytes.first().is_some_and(|byte| *byte >= 0x80) { 0xff } else { 0 };
-            let mut wide = [sign; 16];
-            wide.get_mut(16 - bytes.len()..)?.copy_from_slice(bytes);
-            ScalarValue::Decimal128(Some(i128::from_be_bytes(wide)), *precision, *to)
+        (DataType::Decimal128(_, from), DataType::Decimal128(precision, to)) if from == to => {
+            ScalarValue::Decimal128(Some(big_endian(bytes)?), *precision, *to)
         }
         _ => return None,
     })
@@ -119,7 +167,12 @@ mod tests {
     #[test]
     fn promoted_values_and_units_come_out_in_the_tables_type() {
         assert_eq!(of_literal(&PrimitiveLiteral::Int(5), &DataType::Int64), Some(ScalarValue::Int64(Some(5))));
+        assert_eq!(of_stored(&5_i32.to_le_bytes(), &DataType::Int64), Some(ScalarValue::Int64(Some(5))));
+        assert_eq!(of_stored(&5_i64.to_le_bytes(), &DataType::Date32), Some(ScalarValue::Date32(Some(5))));
+        assert_eq!(of_stored(&1.5_f32.to_le_bytes(), &DataType::Float64), Some(ScalarValue::Float64(Some(1.5))));
+        assert_eq!(of_stored(&[0xff, 0x38], &DataType::Decimal128(9, 2)), Some(ScalarValue::Decimal128(Some(-200), 9, 2)));
         let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+        assert_eq!(of_stored(&5_i32.to_le_bytes(), &micros), None, "a date");
         let nanos = DataType::Timestamp(TimeUnit::Nanosecond, None);
         let read = of_statistics(&1_999_i64.to_le_bytes(), PhysicalType::INT64, &nanos, &micros);
         assert_eq!(read, Some(ScalarValue::TimestampMicrosecond(Some(1), None)));

@@ -32,8 +32,12 @@ const STRATEGY: OptionDecl = OptionDecl::new(
      with a snapshot, at a time, or with all that the table holds.",
 )
 .default(FROM_LATEST);
-const START_ID: OptionDecl = OptionDecl::new("start-snapshot-id", ANY, "First snapshot of a stream, for `INCREMENTAL_FROM_SNAPSHOT_ID`.");
-const START_TAG: OptionDecl = OptionDecl::new("start-tag", ValueType::String, "The same by the name of a tag.");
+pub(in crate::iceberg) const START_ID: OptionDecl = OptionDecl::new(
+    "start-snapshot-id",
+    ANY,
+    "First snapshot of a stream, for `INCREMENTAL_FROM_SNAPSHOT_ID`. A batch query reads only what was appended after it.",
+);
+pub(in crate::iceberg) const START_TAG: OptionDecl = OptionDecl::new("start-tag", ValueType::String, "The same by the name of a tag.");
 const START_TIME: OptionDecl = OptionDecl::new(
     "start-snapshot-timestamp",
     ANY,
@@ -45,7 +49,7 @@ const MAX_SNAPSHOTS: OptionDecl = OptionDecl::new(
     "Snapshots that a stream plans in one round; the next are planned when those have been read.",
 )
 .default("2147483647");
-const SKIP_OVERWRITES: OptionDecl = OptionDecl::new(
+pub(in crate::iceberg) const SKIP_OVERWRITES: OptionDecl = OptionDecl::new(
     "streaming.skip-overwrite-snapshots",
     ValueType::Boolean,
     "Whether a stream passes over snapshots that overwrite or delete rows, with all that they add. Without it they stop the job.",

@@ -8,11 +8,14 @@ use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, make_array};
 use arrow_buffer::NullBuffer;
 use arrow_row::{RowConverter, SortField};
 use arrow_schema::{ArrowError, DataType, FieldRef, Fields, SchemaRef};
-use iceberg::spec::{DataFileFormat, ManifestEntryRef, TableMetadata};
+use datafusion::error::DataFusionError;
+use datafusion::execution::memory_pool::MemoryReservation;
+use iceberg::spec::{DataFileFormat, TableMetadata};
 use tokio::sync::OnceCell;
 
 use crate::error::ConnectorError;
 use crate::iceberg::read::files::TableFiles;
+use crate::iceberg::read::listed::ListedFile;
 use crate::iceberg::read::need::Need;
 use crate::iceberg::types::{field_id, file_schema, plain_schema};
 
@@ -20,8 +23,7 @@ use crate::iceberg::types::{field_id, file_schema, plain_schema};
 #[derive(Debug)]
 pub(in crate::iceberg::read) struct EqualityGroup {
     pub(super) ids: Vec<i32>,
-    /// With their data sequence numbers.
-    pub(super) files: Vec<(i64, ManifestEntryRef)>,
+    pub(super) files: Vec<ListedFile>,
     pub(super) read: OnceCell<EqualityRows>,
 }
 
@@ -42,7 +44,12 @@ pub(in crate::iceberg::read) struct KeyColumns {
 pub(in crate::iceberg::read) struct EqualityRows {
     converter: RowConverter,
     rows: HashMap<Box<[u8]>, i64>,
+    /// Holds the memory of the rows until they go.
+    _charged: MemoryReservation,
 }
+
+/// Bytes that a key takes besides its own: its place in the table, and the allocator's share.
+const KEY_OVERHEAD: usize = 56;
 
 impl KeyColumns {
     /// The columns with these ids, from the newest schema that has them.
@@ -95,7 +102,7 @@ fn at(array: &ArrayRef, path: &[usize]) -> Result<ArrayRef, ArrowError> {
 impl EqualityGroup {
     /// The columns that the group's deletes go by.
     pub(in crate::iceberg::read) fn columns(&self, metadata: &TableMetadata, files: &TableFiles) -> Result<KeyColumns, ConnectorError> {
-        let path = self.files.first().map(|(_, entry)| entry.file_path()).unwrap_or_default();
+        let path = self.files.first().map(ListedFile::path).unwrap_or_default();
         KeyColumns::find(&self.ids, metadata).map_err(|what| files.wrong(path, &what))
     }
 
@@ -112,24 +119,43 @@ impl EqualityGroup {
     async fn load(&self, columns: &KeyColumns, files: &TableFiles) -> Result<EqualityRows, ConnectorError> {
         let types = columns.schema.fields().iter().zip(&columns.paths).map(|(field, path)| SortField::new(type_at(field.data_type(), path)));
         let failed = |path: &str, error: &ArrowError| files.wrong(path, &error.to_string());
-        let first = self.files.first().map(|(_, entry)| entry.file_path()).unwrap_or_default();
+        let first = self.files.first().map(ListedFile::path).unwrap_or_default();
         let converter = RowConverter::new(types.collect()).map_err(|error| failed(first, &error))?;
+        let charged = files.charge("equality deletes");
         let mut rows: HashMap<Box<[u8]>, i64> = HashMap::new();
-        for (sequence, entry) in &self.files {
-            let path = entry.file_path();
-            let format = entry.data_file().file_format();
+        for file in &self.files {
+            let (path, format, sequence) = (file.path(), file.format(), file.sequence());
             if format != DataFileFormat::Parquet {
                 return Err(files.refused(path, &format!("equality deletes in {format} are not read, only those in Parquet")));
             }
-            for batch in files.read_all(entry.data_file(), &columns.fields, &columns.needs).await? {
+            for batch in files.read_all(file, &columns.fields, &columns.needs).await? {
                 let keys = columns.keys(&batch).and_then(|keys| converter.convert_columns(&keys)).map_err(|error| failed(path, &error))?;
+                let before = rows.len();
+                let mut bytes = 0;
                 for key in &keys {
-                    let newest = rows.entry(key.as_ref().into()).or_insert(*sequence);
-                    *newest = (*newest).max(*sequence);
+                    let newest = rows.entry(key.as_ref().into()).or_insert(sequence);
+                    *newest = (*newest).max(sequence);
+                    bytes += key.as_ref().len();
                 }
+                let new = rows.len() - before;
+                // Keys of a batch that were there before take nothing.
+                let bytes = (bytes / keys.num_rows().max(1) + KEY_OVERHEAD) * new;
+                charged.try_grow(bytes).map_err(|error| self.too_large(path, rows.len(), error, files))?;
             }
         }
-        Ok(EqualityRows { converter, rows })
+        Ok(EqualityRows { converter, rows, _charged: charged })
+    }
+}
+
+impl EqualityGroup {
+    fn too_large(&self, path: &str, keys: usize, error: DataFusionError, files: &TableFiles) -> ConnectorError {
+        let what = format!(
+            "its equality deletes, {} files of them, do not fit into memory: after {keys} keys {}. Or have the table compacted, which applies the \
+             deletes and takes them away",
+            self.files.len(),
+            error.message()
+        );
+        files.refused(path, &what).with_source(error)
     }
 }
 

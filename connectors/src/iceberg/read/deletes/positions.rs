@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_schema::{DataType, Field, Fields};
-use iceberg::spec::{DataFileFormat, ManifestEntryRef};
+use iceberg::spec::DataFileFormat;
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use roaring::RoaringTreemap;
@@ -16,6 +16,7 @@ use weir_catalog::delete_files::FILE_PATH_ID;
 use super::vector;
 use crate::error::ConnectorError;
 use crate::iceberg::read::files::TableFiles;
+use crate::iceberg::read::listed::ListedFile;
 use crate::iceberg::read::need::Need;
 
 /// Field id of the column `pos` in position deletes.
@@ -24,7 +25,7 @@ const POSITION_ID: i32 = FILE_PATH_ID - 1;
 /// A file of position deletes, or a deletion vector; read once for all data files that it is about.
 #[derive(Debug)]
 pub(in crate::iceberg::read) struct PositionFile {
-    pub(super) entry: ManifestEntryRef,
+    pub(super) file: ListedFile,
     pub(super) read: OnceCell<HashMap<String, Arc<RoaringTreemap>>>,
 }
 
@@ -36,12 +37,10 @@ impl PositionFile {
     }
 
     async fn load(&self, files: &TableFiles) -> Result<HashMap<String, Arc<RoaringTreemap>>, ConnectorError> {
-        match self.entry.data_file().file_format() {
+        match self.file.format() {
             DataFileFormat::Parquet => self.load_rows(files).await,
             DataFileFormat::Puffin => self.load_vector(files).await,
-            other => {
-                Err(files.refused(self.entry.file_path(), &format!("position deletes in {other} are not read, only those in Parquet and Puffin")))
-            }
+            other => Err(files.refused(self.file.path(), &format!("position deletes in {other} are not read, only those in Parquet and Puffin"))),
         }
     }
 
@@ -51,11 +50,11 @@ impl PositionFile {
         };
         let fields = Fields::from(vec![with_id("file_path", FILE_PATH_ID, DataType::Utf8), with_id("pos", POSITION_ID, DataType::Int64)]);
         let mut rows: HashMap<String, RoaringTreemap> = HashMap::new();
-        for batch in files.read_all(self.entry.data_file(), &fields, &[Need::Whole, Need::Whole]).await? {
+        for batch in files.read_all(&self.file, &fields, &[Need::Whole, Need::Whole]).await? {
             let (paths, positions) = (batch.column(0).as_string::<i32>(), batch.column(1).as_primitive::<Int64Type>());
             for row in 0..batch.num_rows() {
                 let path = paths.value(row);
-                let negative = || files.wrong(self.entry.file_path(), &format!("it deletes row {} of a file", positions.value(row)));
+                let negative = || files.wrong(self.file.path(), &format!("it deletes row {} of a file", positions.value(row)));
                 let position = u64::try_from(positions.value(row)).map_err(|error| negative().with_source(error))?;
                 match rows.get_mut(path) {
                     Some(known) => known.insert(position),
@@ -67,16 +66,15 @@ impl PositionFile {
     }
 
     async fn load_vector(&self, files: &TableFiles) -> Result<HashMap<String, Arc<RoaringTreemap>>, ConnectorError> {
-        let file = self.entry.data_file();
-        let wrong = |what: &str| files.wrong(file.file_path(), &format!("its deletion vector cannot be read: {what}"));
-        let place = file.content_offset().zip(file.content_size_in_bytes());
-        let place = place.and_then(|(start, length)| Some((u64::try_from(start).ok()?, u64::try_from(length).ok()?)));
+        let path = self.file.path();
+        let wrong = |what: &str| files.wrong(path, &format!("its deletion vector cannot be read: {what}"));
+        let place = self.file.blob().and_then(|(start, length)| Some((u64::try_from(start).ok()?, u64::try_from(length).ok()?)));
         let (start, length) = place.ok_or_else(|| wrong("its manifest does not say where it is"))?;
-        let target = file.referenced_data_file().ok_or_else(|| wrong("its manifest does not say of which data file it is"))?;
-        let bytes = files.open(file.file_path(), file.file_size_in_bytes())?;
-        let blob = bytes.range(start..start + length).await.map_err(|error| files.unreadable(file.file_path(), error))?;
+        let target = self.file.target().ok_or_else(|| wrong("its manifest does not say of which data file it is"))?;
+        let bytes = files.open(path, self.file.bytes())?;
+        let blob = bytes.range(start..start + length).await.map_err(|error| files.unreadable(path, error))?;
         let rows = vector::positions(&blob).map_err(|what| wrong(&what))?;
-        Ok(HashMap::from([(target, Arc::new(rows))]))
+        Ok(HashMap::from([(target.to_owned(), Arc::new(rows))]))
     }
 }
 

@@ -114,25 +114,25 @@ struct OfGroup<'a> {
 }
 
 impl Known for OfGroup<'_> {
-    fn facts(&self, leaf: i32) -> Vec<Facts> {
+    fn all(&self, leaf: i32, test: &dyn Fn(&Facts) -> bool) -> bool {
         if self.file.absent.contains(&leaf) {
-            return vec![Facts { all_null: true, ..Facts::default() }];
+            return test(&Facts { all_null: true, ..Facts::default() });
         }
-        let Some(known) = self.file.leaves.get(&leaf) else { return Vec::new() };
+        let Some(known) = self.file.leaves.get(&leaf) else { return true };
         let column = self.metadata.column(known.number);
-        let Some(statistics) = column.statistics() else { return Vec::new() };
+        let Some(statistics) = column.statistics() else { return true };
         let nulls = statistics.null_count_opt();
         let values = u64::try_from(column.num_values()).ok();
         let bound = |bytes: Option<&[u8]>| of_statistics(bytes?, known.physical, &known.stored, &known.read);
         // Old writers compared texts and decimals by signed bytes.
         let is_in_order = !statistics.is_min_max_deprecated() || matches!(known.physical, PhysicalType::INT32 | PhysicalType::INT64);
-        vec![Facts {
+        test(&Facts {
             min: bound(statistics.min_bytes_opt()).filter(|_| is_in_order),
             max: bound(statistics.max_bytes_opt()).filter(|_| is_in_order),
             no_nulls: nulls == Some(0),
             all_null: nulls.is_some() && nulls == values,
             buckets: None,
-        }]
+        })
     }
 }
 
@@ -142,8 +142,8 @@ struct OfPage {
 }
 
 impl Known for OfPage {
-    fn facts(&self, leaf: i32) -> Vec<Facts> {
-        if leaf == self.leaf { vec![self.facts.clone()] } else { Vec::new() }
+    fn all(&self, leaf: i32, test: &dyn Fn(&Facts) -> bool) -> bool {
+        leaf != self.leaf || test(&self.facts)
     }
 }
 

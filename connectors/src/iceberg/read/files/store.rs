@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation, UnboundedMemoryPool};
 use datafusion::physical_plan::metrics::Count;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -19,6 +20,7 @@ use weir_fs::{FileSystems, Location};
 
 use super::ranges;
 use crate::error::ConnectorError;
+use crate::iceberg::read::cache::{FileKey, MetadataCache};
 
 /// Ranges of one file that are asked for at the same time.
 const REQUESTS: usize = 8;
@@ -29,25 +31,60 @@ pub(in crate::iceberg::read) struct TableFiles {
     /// The table's name, for messages.
     pub(in crate::iceberg::read) table: Arc<str>,
     file_systems: FileSystems,
-    /// Bytes that were read.
-    read: Count,
+    pub(in crate::iceberg::read) cache: MetadataCache,
+    pub(in crate::iceberg::read) counts: FileCounts,
+    /// What is held in memory while the files are read is charged to this.
+    memory: Arc<dyn MemoryPool>,
+}
+
+/// What reading files takes.
+#[derive(Debug, Clone, Default)]
+pub(in crate::iceberg::read) struct FileCounts {
+    pub(in crate::iceberg::read) bytes: Count,
+    /// Footers that were read, and those that were known from before.
+    pub(in crate::iceberg::read) footers_read: Count,
+    pub(in crate::iceberg::read) footers_cached: Count,
 }
 
 impl TableFiles {
     /// The files of the table `name`.
     pub(in crate::iceberg::read) fn new(name: &str, file_systems: FileSystems) -> Self {
-        Self { table: name.into(), file_systems, read: Count::new() }
+        let memory: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
+        Self { table: name.into(), file_systems, cache: MetadataCache::none(), counts: FileCounts::default(), memory }
     }
 
-    /// The same files; what is read of them is added to `read`.
-    pub(in crate::iceberg::read) fn counting(&self, read: &Count) -> Self {
-        Self { read: read.clone(), ..self.clone() }
+    /// The same files, with what is known of them from before.
+    pub(in crate::iceberg::read) fn cached(&self, cache: MetadataCache) -> Self {
+        Self { cache, ..self.clone() }
+    }
+
+    /// The same files; what is read of them is added to `counts`.
+    pub(in crate::iceberg::read) fn counting(&self, counts: &FileCounts) -> Self {
+        Self { counts: counts.clone(), ..self.clone() }
+    }
+
+    /// The same files, read in a query with this memory.
+    pub(in crate::iceberg::read) fn charging(&self, memory: &Arc<dyn MemoryPool>) -> Self {
+        Self { memory: Arc::clone(memory), ..self.clone() }
+    }
+
+    /// An empty reservation of the query's memory for what `what` says.
+    pub(in crate::iceberg::read) fn charge(&self, what: &str) -> MemoryReservation {
+        MemoryConsumer::new(format!("{what} of table '{}'", self.table)).register(&self.memory)
     }
 
     /// A reader of one file. Makes no request.
     pub(in crate::iceberg::read) fn open(&self, path: &str, bytes: u64) -> Result<FileBytes, ConnectorError> {
-        let location = self.file_systems.resolve(path).map_err(|error| self.wrong(path, &error.to_string()).with_source(error))?;
-        Ok(FileBytes { location: Arc::new(location), bytes, read: self.read.clone() })
+        Ok(FileBytes { location: Arc::new(self.resolve(path)?), bytes, read: self.counts.bytes.clone() })
+    }
+
+    /// What tells a file from every other.
+    pub(in crate::iceberg::read) fn key(&self, path: &str, bytes: u64) -> Result<FileKey, ConnectorError> {
+        Ok(FileKey::new(&self.resolve(path)?, bytes))
+    }
+
+    fn resolve(&self, path: &str) -> Result<Location, ConnectorError> {
+        self.file_systems.resolve(path).map_err(|error| self.wrong(path, &error.to_string()).with_source(error))
     }
 
     /// That a file cannot be used, with what can be done about it.
@@ -97,7 +134,7 @@ fn is_missing(error: &object_store::Error) -> bool {
 /// One file, read by ranges.
 #[derive(Debug, Clone)]
 pub(in crate::iceberg::read) struct FileBytes {
-    location: Arc<Location>,
+    pub(super) location: Arc<Location>,
     /// Size of the file.
     pub(in crate::iceberg::read) bytes: u64,
     read: Count,
@@ -162,7 +199,7 @@ impl AsyncFileReader for FileBytes {
     }
 
     fn get_metadata<'a>(&'a mut self, _options: Option<&'a ArrowReaderOptions>) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
-        // Footers are read by `footer::load`, which knows how long they are.
+        // Footers are read by `TableFiles::footer`, which knows how long they are.
         async { Err(ParquetError::General("the footer is handed to the reader".to_owned())) }.boxed()
     }
 }
@@ -181,7 +218,7 @@ mod tests {
         let files = TableFiles::new("t", FileSystems::default());
         let file = files.open(&format!("file://{}", path.display()), 10).expect("opens");
         assert_eq!(file.range(3..7).await.expect("there"), b"3456".as_slice());
-        assert_eq!(files.read.value(), 4);
+        assert_eq!(files.counts.bytes.value(), 4);
         std::fs::write(&path, b"01234").expect("cut short");
         let error = file.range(3..7).await.expect_err("cut off");
         assert!(matches!(error, ParquetError::EOF(_)), "{error}");

@@ -3,7 +3,6 @@
 use arrow_array::RecordBatch;
 use arrow_schema::{Fields, SchemaRef};
 use futures::TryStreamExt;
-use iceberg::spec::DataFile;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 
 use super::columns::{FileColumns, Naming};
@@ -11,6 +10,7 @@ use super::recipe::{RowMaker, Wanted};
 use super::store::TableFiles;
 use super::{footer, leaves};
 use crate::error::ConnectorError;
+use crate::iceberg::read::listed::ListedFile;
 use crate::iceberg::read::need::Need;
 use crate::iceberg::types::plain_schema;
 
@@ -18,14 +18,14 @@ impl TableFiles {
     /// All rows of `file` in the columns `fields`, which carry ids, of which `needs` is wanted.
     pub(in crate::iceberg::read) async fn read_all(
         &self,
-        file: &DataFile,
+        file: &ListedFile,
         fields: &Fields,
         needs: &[Need],
     ) -> Result<Vec<RecordBatch>, ConnectorError> {
-        let path = file.file_path();
+        let path = file.path();
         let unreadable = |error| self.unreadable(path, error);
-        let bytes = self.open(path, file.file_size_in_bytes())?;
-        let footer = footer::load(&bytes, footer::length(file), false).await.map_err(unreadable)?;
+        let bytes = self.open(path, file.bytes())?;
+        let footer = self.footer(&bytes, footer::length(file), false).await.map_err(unreadable)?;
         let columns = FileColumns::try_new(&footer, &Naming::Current(fields.clone())).map_err(unreadable)?;
         let chosen = leaves::choose(fields, needs, &columns.row, &|_| 0);
         let schema: SchemaRef = plain_schema(&arrow_schema::Schema::new(fields.clone()));

@@ -5,6 +5,11 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema as ArrowSchema};
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::physical_plan::collect;
+use datafusion::prelude::SessionContext;
 use iceberg::spec::{
     DataContentType, DataFile, DataFileBuilder, DataFileFormat, FormatVersion, NestedField, PrimitiveType, Schema, Struct, StructType, Type,
 };
@@ -12,7 +17,8 @@ use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 use serde_json::{Value, json};
 
 use super::super::deletes::vector_blob;
-use super::history::{History, batch, parquet};
+use super::super::snapshot::Version;
+use super::history::{History, batch, lines, parquet, session};
 use crate::iceberg::types::{conform_batch, file_schema};
 
 pub(super) fn schema() -> Schema {
@@ -117,4 +123,34 @@ async fn an_equality_delete_hides_older_rows_only_and_by_columns_that_nobody_ask
     assert_eq!(table.rows("SELECT s FROM t WHERE id IN (3, 7, 8)").await, ["new"]);
     assert_eq!(table.rows("SELECT count(s) FROM t WHERE ev['c'] > 100").await, ["9"]);
     assert_eq!(table.rows("SELECT id FROM t WHERE s = 's3'").await, ["13", "18"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keys_of_equality_deletes_are_charged_to_the_memory_of_the_query() {
+    let mut table = History::new(schema(), &[], FormatVersion::V2);
+    let file = table.write(&batch(&schema(), &rows(0, 5_000)), Struct::empty(), 1_000).await;
+    table.commit(vec![file], Vec::new()).await;
+    let keys: Vec<Value> = (0..4_000).map(|id| json!({"id": id})).collect();
+    let deletes = equality(&mut table, &schema(), &keys, &[1]).await;
+    let path = deletes.file_path().to_owned();
+    table.commit(Vec::new(), vec![deletes]).await;
+    let within = |bytes: usize| {
+        let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(bytes));
+        let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::clone(&pool)).build_arc().expect("runtime");
+        let state = SessionStateBuilder::new_from_existing(session(2).state()).with_runtime_env(runtime).build();
+        let context = SessionContext::new_with_state(state);
+        table.register(&context, Version::Branch(None)).expect("a table");
+        (context, pool)
+    };
+    let sql = "SELECT s FROM t WHERE id > 4990";
+    let (context, _pool) = within(100_000);
+    let told = context.sql(sql).await.expect("plans").collect().await.expect_err("too many keys").to_string();
+    assert!(told.contains("'c.d.t'") && told.contains(&path) && told.contains("equality deletes") && told.contains("compacted"), "{told}");
+    let (context, pool) = within(2_000_000);
+    let plan = context.sql(sql).await.expect("plans").create_physical_plan().await.expect("plans");
+    let read = collect(Arc::clone(&plan), context.task_ctx()).await.expect("runs");
+    assert_eq!(lines(&read).len(), 9);
+    assert!(pool.reserved() > 4_000 * 50, "{} bytes are charged for 4000 keys", pool.reserved());
+    drop(plan);
+    assert_eq!(pool.reserved(), 0, "given back with the query");
 }

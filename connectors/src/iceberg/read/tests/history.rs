@@ -118,8 +118,20 @@ impl History {
         file.build().expect("data file")
     }
 
+    /// Makes the newest manifest an encrypted one, as far as the manifest lists of later snapshots say.
+    pub(super) fn encrypt_manifest(&mut self) -> String {
+        let manifest = self.manifests.last_mut().expect("a manifest");
+        manifest.key_metadata = Some(vec![1, 2, 3]);
+        manifest.manifest_path.clone()
+    }
+
     /// Commits files of the present partition spec as a snapshot on `main`; gives its id.
     pub(super) async fn commit(&mut self, data: Vec<DataFile>, deletes: Vec<DataFile>) -> i64 {
+        self.commit_as(Operation::Append, data, deletes).await
+    }
+
+    /// The same as a snapshot of another kind.
+    pub(super) async fn commit_as(&mut self, operation: Operation, data: Vec<DataFile>, deletes: Vec<DataFile>) -> i64 {
         let id = 1_000 + i64::try_from(self.metadata.snapshots().count()).expect("small");
         let io = self.file_systems.file_io();
         let sequence = self.metadata.next_sequence_number();
@@ -163,7 +175,7 @@ impl History {
             .with_sequence_number(sequence)
             .with_timestamp_ms(self.metadata.last_updated_ms().max(1_700_000_000_000) + 1_000)
             .with_manifest_list(list)
-            .with_summary(Summary { operation: Operation::Append, additional_properties: HashMap::new() })
+            .with_summary(Summary { operation, additional_properties: HashMap::new() })
             .with_schema_id(self.metadata.current_schema_id());
         let snapshot = match rows {
             Some((first, added)) => snapshot.with_row_range(first, added).build(),
@@ -181,11 +193,17 @@ impl History {
 
     /// A session that knows the table as `t`, read as `version` says.
     pub(super) fn session(&self, version: Version, partitions: usize) -> Result<SessionContext, ConnectorError> {
+        let context = session(partitions);
+        self.register(&context, version)?;
+        Ok(context)
+    }
+
+    /// Makes the table as it is now known as `t`.
+    pub(super) fn register(&self, context: &SessionContext, version: Version) -> Result<(), ConnectorError> {
         let options = ReadOptions { version, ..ReadOptions::default() };
         let provider = IcebergTable::new("c.d.t", self.table(), options, self.file_systems.clone())?;
-        let context = session(partitions);
         context.register_table("t", Arc::new(provider)).expect("registers");
-        Ok(context)
+        Ok(())
     }
 
     /// The rows of a query over the table as it is now.
@@ -205,7 +223,16 @@ impl History {
 
     /// Requests to the store of the data so far, and bytes that they have read.
     pub(super) fn read_so_far(&self) -> (u64, u64) {
-        let counts = self.file_systems.io_counts().into_iter().filter(|counts| counts.scheme == "memory");
+        self.read_of("memory")
+    }
+
+    /// The same for the store of the metadata.
+    pub(super) fn metadata_read_so_far(&self) -> (u64, u64) {
+        self.read_of("file")
+    }
+
+    fn read_of(&self, scheme: &str) -> (u64, u64) {
+        let counts = self.file_systems.io_counts().into_iter().filter(|counts| counts.scheme == scheme);
         let reads = counts.filter(|counts| matches!(counts.operation, weir_fs::Operation::Get | weir_fs::Operation::GetRanges));
         reads.fold((0, 0), |(requests, bytes), counts| (requests + counts.requests, bytes + counts.bytes))
     }

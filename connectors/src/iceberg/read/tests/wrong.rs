@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use iceberg::spec::{DataContentType, DataFileBuilder, DataFileFormat, FormatVersion, NestedField, PrimitiveType, Schema, Struct, Type};
+use iceberg::spec::{
+    DataContentType, DataFileBuilder, DataFileFormat, FormatVersion, MAIN_BRANCH, NestedField, PrimitiveType, Schema, Snapshot, Struct, Type,
+};
 use object_store::ObjectStoreExt;
 use serde_json::json;
 
@@ -65,6 +67,47 @@ async fn a_damaged_manifest_is_named() {
     std::fs::remove_file(&list).expect("removed");
     let text = failure(&table).await;
     assert!(text.contains(&list), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_that_is_cut_off_is_named_and_the_whole_table_is_read_again_once_it_is_whole() {
+    let (table, _) = one_file().await;
+    let snapshot = table.metadata.current_snapshot().expect("snapshot").clone();
+    let manifests = weir_catalog::read::manifests(&table.table(), &snapshot).await.expect("list");
+    for path in [manifests[0].manifest_path.as_str(), snapshot.manifest_list()] {
+        let file = path.strip_prefix("file://").expect("local");
+        let whole = std::fs::read(file).expect("read");
+        std::fs::write(file, &whole[..whole.len() - 20]).expect("written");
+        let text = failure(&table).await;
+        assert!(text.contains(path) && text.contains("Restore the file") && text.contains("$snapshots"), "{text}");
+        std::fs::write(file, &whole).expect("written");
+        assert_eq!(table.rows("SELECT sum(id) FROM t").await, ["1"], "the process lives on");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn encrypted_metadata_is_refused_by_name() {
+    let (mut table, _) = one_file().await;
+    let manifest = table.encrypt_manifest();
+    table.commit(Vec::new(), Vec::new()).await;
+    let text = failure(&table).await;
+    assert!(text.contains(&manifest) && text.contains("engine that has the table's keys"), "{text}");
+
+    let last = table.metadata.current_snapshot().expect("snapshot").clone();
+    let encrypted = Snapshot::builder()
+        .with_snapshot_id(2_000)
+        .with_parent_snapshot_id(Some(last.snapshot_id()))
+        .with_sequence_number(table.metadata.next_sequence_number())
+        .with_timestamp_ms(table.metadata.last_updated_ms() + 1_000)
+        .with_manifest_list(last.manifest_list().to_owned())
+        .with_summary(last.summary().clone())
+        .with_schema_id(0)
+        .with_encryption_key_id(Some("key".to_owned()))
+        .build();
+    table.change(|builder| builder.set_branch_snapshot(encrypted, MAIN_BRANCH));
+    let text = failure(&table).await;
+    assert!(text.contains(last.manifest_list()) && text.contains("engine that has the table's keys"), "{text}");
+    assert!(weir_catalog::read::manifests(&table.table(), table.metadata.current_snapshot().expect("snapshot")).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,6 +12,8 @@ use iceberg::io::FileIO;
 use iceberg::spec::{Manifest, ManifestFile, TableMetadata};
 use serde_json::{Value, json};
 
+use crate::read::live_count;
+
 /// The metadata of a table in the file `location`.
 ///
 /// # Errors
@@ -29,12 +31,24 @@ pub(crate) async fn table_metadata(file_io: &FileIO, location: &str) -> iceberg:
 /// The content of a manifest, with what its entries inherit from the manifest list.
 ///
 /// # Errors
-/// The store's, or what the crate says of the file.
+/// The store's, what the crate says of the file, or files that are not in it though the manifest list has them.
 pub(crate) async fn load_manifest(file_io: &FileIO, manifest: &ManifestFile) -> iceberg::Result<Manifest> {
-    let refused = match manifest.load_manifest(file_io).await {
-        Err(error) if error.kind() == iceberg::ErrorKind::DataInvalid && manifest.key_metadata.is_none() => error,
-        loaded => return loaded,
+    let loaded = match manifest.load_manifest(file_io).await {
+        Err(error) if error.kind() == iceberg::ErrorKind::DataInvalid && manifest.key_metadata.is_none() => {
+            load_renamed(file_io, manifest, error).await?
+        }
+        loaded => loaded?,
     };
+    let (live, listed) = (loaded.entries().iter().filter(|entry| entry.is_alive()).count() as u64, live_count(manifest));
+    if live < listed {
+        let what = format!("the file is damaged: it has {live} live entries, and its manifest list says {listed}");
+        return Err(iceberg::Error::new(iceberg::ErrorKind::DataInvalid, what));
+    }
+    Ok(loaded)
+}
+
+/// The content of a manifest that the crate has `refused`, with columns renamed.
+async fn load_renamed(file_io: &FileIO, manifest: &ManifestFile, refused: iceberg::Error) -> iceberg::Result<Manifest> {
     let bytes = file_io.new_input(&manifest.manifest_path)?.read().await?;
     let Some(renamed) = rename_hidden_columns(&bytes) else { return Err(refused) };
     let (memory, path) = (FileIO::new_with_memory(), "memory:/manifest.avro");

@@ -105,6 +105,13 @@ pub async fn manifests(table: &LakeTable, snapshot: &Snapshot) -> Result<Vec<Man
     read_manifest_list(table, snapshot).await
 }
 
+/// The live files that a manifest has at least, as its manifest list says: fewer are found in a file that was cut off between two of its
+/// blocks.
+#[must_use]
+pub fn live_count(manifest: &ManifestFile) -> u64 {
+    u64::from(manifest.added_files_count.unwrap_or(0)) + u64::from(manifest.existing_files_count.unwrap_or(0))
+}
+
 /// The Avro file of a manifest.
 ///
 /// # Errors

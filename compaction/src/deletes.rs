@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use iceberg::spec::{DataContentType, Struct, TableMetadata};
+use iceberg::spec::{DataContentType, DataFile, Struct, TableMetadata};
 use weir_catalog::delete_files::{Targets, may_apply};
 use weir_catalog::read::LiveFile;
 
@@ -63,8 +63,10 @@ impl Deletes {
     /// What a file carries.
     pub(crate) fn carried(&self, file: &LiveFile) -> Carried {
         let applying = self.applying(file);
-        let rows = applying.iter().filter_map(|number| self.all.get(*number)).map(|delete| delete.live.file.record_count()).sum();
-        Carried { files: u32::try_from(applying.len()).unwrap_or(u32::MAX), rows }
+        let files = applying.iter().filter_map(|number| self.all.get(*number)).map(|delete| &delete.live.file);
+        let (by_key, by_place): (Vec<&DataFile>, Vec<&DataFile>) = files.partition(|file| file.content_type() == DataContentType::EqualityDeletes);
+        let rows = by_place.iter().map(|file| file.record_count()).sum();
+        Carried { files: u32::try_from(applying.len()).unwrap_or(u32::MAX), rows, by_key: !by_key.is_empty() }
     }
 
     /// Deletes that apply to nothing once the data files `gone` have left, without those in `known`.

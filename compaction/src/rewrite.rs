@@ -97,8 +97,8 @@ impl Shared<'_> {
             writer.abort().await;
             return Err(error);
         }
-        let hidden: u64 = group.files.iter().map(|file| file.deletes.rows).sum();
-        if written > group.rows() || written.saturating_add(hidden) < group.rows() {
+        let hidden: Option<u64> = group.files.iter().map(|file| file.deletes.most_hidden()).sum();
+        if written > group.rows() || hidden.is_some_and(|hidden| written.saturating_add(hidden) < group.rows()) {
             writer.abort().await;
             return Err(self.wrong(group, written));
         }

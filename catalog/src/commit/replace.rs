@@ -34,8 +34,8 @@ pub(super) struct Rewritten {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Since {
     all: HashSet<i64>,
-    /// Those that changed rows.
-    changing: HashSet<i64>,
+    /// Whether one of them changed rows: then a file of any can hold new rows, since those of an append may have been rewritten after it.
+    changed_rows: bool,
 }
 
 impl Since {
@@ -49,9 +49,7 @@ impl Since {
                 return Ok(since);
             }
             since.all.insert(snapshot.snapshot_id());
-            if snapshot.summary().operation != Operation::Replace {
-                since.changing.insert(snapshot.snapshot_id());
-            }
+            since.changed_rows |= snapshot.summary().operation != Operation::Replace;
             oldest_has_parent = snapshot.parent_snapshot_id().is_some();
         }
         match read {
@@ -196,25 +194,25 @@ async fn check_concurrent(
     manifests: &[ManifestFile],
     still_applies: impl Fn(&LiveFile, bool) -> bool,
 ) -> Result<(), CatalogError> {
+    let heeds = |live: &LiveFile| since.changed_rows && matches!(&replaced.appends, Appends::Heeded(matters) if matters(live));
     let matters = |manifest: &&ManifestFile| {
-        since.all.contains(&manifest.added_snapshot_id)
-            && (manifest.content == ManifestContentType::Deletes || matches!(replaced.appends, Appends::Heeded(_)))
+        let of_data = since.changed_rows && matches!(replaced.appends, Appends::Heeded(_));
+        since.all.contains(&manifest.added_snapshot_id) && (manifest.content == ManifestContentType::Deletes || of_data)
     };
     let reads = manifests.iter().filter(matters).cloned().map(|manifest| live_in(base.clone(), manifest));
     let mut loaded = stream::iter(reads).buffered(READS_AT_ONCE);
     let old: Vec<&LiveFile> = replaced.files.iter().filter(|live| live.file.content_type() == DataContentType::Data).collect();
     while let Some(files) = loaded.try_next().await? {
         for live in files {
+            if !live.snapshot_id.is_some_and(|id| since.all.contains(&id)) {
+                continue;
+            }
             if live.file.content_type() == DataContentType::Data {
-                let is_new = live.snapshot_id.is_some_and(|id| since.changing.contains(&id));
-                if is_new && matches!(&replaced.appends, Appends::Heeded(matters) if matters(&live)) {
+                if heeds(&live) {
                     let what =
                         format!("file `{}`, which another commit has added, may hold rows that this one should have seen", live.file.file_path());
                     return Err(overtaken(base, &what));
                 }
-                continue;
-            }
-            if !live.snapshot_id.is_some_and(|id| since.all.contains(&id)) {
                 continue;
             }
             let global = base.metadata.partition_spec_by_id(live.spec_id).is_none_or(|spec| spec.is_unpartitioned());

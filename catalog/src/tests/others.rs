@@ -69,6 +69,13 @@ async fn a_partition_field_that_format_1_dropped_may_have_the_name_of_its_column
     assert_eq!((entry.file_path(), entry.snapshot_id(), entry.sequence_number()), ("memory:/a.parquet", Some(7), Some(0)));
     assert_eq!(entry.data_file().partition(), &Struct::from_iter([None, Some(Literal::int(5))]));
 
+    let whole = io.new_input("memory:/m0.avro").unwrap().read().await.unwrap();
+    let marker = &whole[whole.len() - 16..];
+    let head = whole.windows(16).position(|window| window == marker).unwrap() + 16;
+    io.new_output("memory:/m0.avro").unwrap().write(whole.slice(..head)).await.unwrap();
+    let error = load_manifest(&io, &manifest).await.expect_err("its block is gone");
+    assert!(error.message().contains("it has 0 live entries"), "{error}");
+
     io.new_output("memory:/m0.avro").unwrap().write("Obj\u{1}\u{2}".into()).await.unwrap();
     load_manifest(&io, &manifest).await.unwrap_err();
 }

@@ -157,6 +157,29 @@ async fn an_append_in_between_goes_through_unless_it_is_heeded() {
 }
 
 #[tokio::test]
+async fn an_append_that_was_rewritten_in_between_is_heeded_and_rewriting_alone_is_not() {
+    for appended in [false, true] {
+        let catalog = memory();
+        let table = create(&catalog, &[]).await;
+        let before = append(&catalog, &table, 1..=2).await;
+        let mut change = replacement(&before, data_files(&before, None).await.expect("read").split_off(1), vec![data_file(&table, 3).await]);
+        change.replaced.appends = Appends::Heeded(Arc::new(|live: &LiveFile| live.file.record_count() == 9));
+        let committer = TableCommitter::of(&catalog, &table_id());
+        let read = if appended { append(&catalog, &table, 3..=3).await } else { before };
+        let gone: BTreeSet<String> = change.replaced.files.iter().map(|live| live.file.file_path().to_owned()).collect();
+        let others = data_files(&read, None).await.expect("read").into_iter().filter(|live| !gone.contains(live.file.file_path())).collect();
+        let mut rewrite = replacement(&read, others, vec![data_file(&table, 9).await]);
+        rewrite.replaced.operation = Operation::Replace;
+        committer.replace(&rewrite).await.expect("rewritten");
+        if appended {
+            refused(&committer, &change, "another commit has added").await;
+        } else {
+            committer.replace(&change).await.expect("no row is new");
+        }
+    }
+}
+
+#[tokio::test]
 async fn of_two_replacements_of_a_file_the_second_gives_way_and_leaves_nothing() {
     let folder = tempfile::tempdir().expect("folder");
     let catalog = sqlite(folder.path());

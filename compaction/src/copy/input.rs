@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use futures::TryFutureExt;
+use futures::{StreamExt, TryFutureExt, TryStreamExt, stream};
 use object_store::ObjectStoreExt;
 use parquet::arrow::async_reader::ParquetObjectReader;
 use parquet::bloom_filter::Sbbf;
@@ -11,7 +11,7 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use weir_fs::{FileSystems, Location};
 
-use super::PIECE;
+use super::{AHEAD, PIECE};
 
 /// Bytes at the end of a large file that are fetched at first.
 const FOOTER: usize = 256 << 10;
@@ -21,7 +21,7 @@ const FOOTER: usize = 256 << 10;
 pub(super) struct Input {
     pub(super) path: String,
     pub(super) footer: ParquetMetaData,
-    /// Bloom filters in the order of the column chunks, for those that have one.
+    /// Bloom filters in the order of the column chunks, for those that have one; none before they are read.
     pub(super) bloom_filters: Vec<Option<Sbbf>>,
     location: Location,
     /// The whole file, if it is small.
@@ -41,15 +41,21 @@ impl Input {
             let metadata = ParquetMetaDataReader::new().with_prefetch_hint(Some(FOOTER)).with_page_index_policy(policy);
             (None, metadata.load_and_finish(&mut reader, bytes).await?)
         };
-        let mut input = Self { path: path.to_owned(), footer, bloom_filters: Vec::new(), location, whole };
-        let ranges: Vec<Option<Range<u64>>> = input.chunks().map(bloom_filter_range).collect();
-        for range in ranges {
-            input.bloom_filters.push(match range {
-                Some(range) => Some(Sbbf::from_bytes(&input.read(range).await?)?),
-                None => None,
-            });
-        }
-        Ok(input)
+        Ok(Self { path: path.to_owned(), footer, bloom_filters: Vec::new(), location, whole })
+    }
+
+    /// Reads the bloom filters, whose bytes [`Size`](super::shape::Size) has allowed.
+    pub(super) async fn read_bloom_filters(&mut self) -> Result<()> {
+        let input = &*self;
+        let read = |range: Option<Range<u64>>| async move {
+            match range {
+                Some(range) => Sbbf::from_bytes(&input.read(range).await?).map(Some),
+                None => Ok(None),
+            }
+        };
+        let reads: Vec<_> = input.chunks().map(bloom_filter_range).map(read).collect();
+        self.bloom_filters = stream::iter(reads).buffered(AHEAD).try_collect().await?;
+        Ok(())
     }
 
     /// All column chunks, in the file's order.

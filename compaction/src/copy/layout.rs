@@ -14,10 +14,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::writer::SerializedFileWriter;
 
 use super::input::Input;
-use super::shape::{Codec, MOST_BLOOM_BYTES, MOST_CHUNKS, Obstacle, copyable};
-
-/// Memory of the footer's part for one column chunk, about: its metadata, statistics and page indexes.
-const CHUNK_MEMORY: u64 = 512;
+use super::shape::{Codec, Obstacle, copyable};
 
 /// A key that tells which Arrow types a writer had in memory; our writer leaves it out, and so do copies.
 const ARROW_SCHEMA: &str = "ARROW:schema";
@@ -26,8 +23,6 @@ const ARROW_SCHEMA: &str = "ARROW:schema";
 pub(super) struct Layout {
     writer: SerializedFileWriter<Tail>,
     codec: Codec,
-    chunks: usize,
-    bloom_bytes: usize,
     rows: u64,
     split_offsets: Vec<i64>,
     /// What all inputs so far say in their footers.
@@ -36,7 +31,7 @@ pub(super) struct Layout {
 
 impl std::fmt::Debug for Layout {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Layout").field("chunks", &self.chunks).field("rows", &self.rows).finish_non_exhaustive()
+        f.debug_struct("Layout").field("rows", &self.rows).finish_non_exhaustive()
     }
 }
 
@@ -66,23 +61,15 @@ impl Layout {
         let properties = WriterProperties::builder().set_bloom_filter_position(BloomFilterPosition::End).build();
         let writer = SerializedFileWriter::new(Tail::default(), schema, Arc::new(properties))?;
         let said = said(first).into_iter().filter(|pair| pair.key != ARROW_SCHEMA).collect();
-        Ok(Self { writer, codec, chunks: 0, bloom_bytes: 0, rows: 0, split_offsets: Vec::new(), said })
+        Ok(Self { writer, codec, rows: 0, split_offsets: Vec::new(), said })
     }
 
     /// Adds the row groups of `input`, whose pages are to follow those before in the order of [`Input::pieces`].
     pub(super) fn add(mut self, mut input: Input) -> Result<Added> {
-        self.chunks += input.bloom_filters.len();
-        let blooms = std::mem::take(&mut input.bloom_filters);
-        self.bloom_bytes += blooms.iter().flatten().map(|filter| filter.num_blocks() * 32).sum::<usize>();
-        let refused = match copyable(&input.footer, self.writer.schema_descr(), self.codec) {
-            Err(obstacle) => Some(obstacle),
-            Ok(()) if self.chunks > MOST_CHUNKS => Some(Obstacle::RowGroups),
-            Ok(()) if self.bloom_bytes > MOST_BLOOM_BYTES => Some(Obstacle::BloomFilters),
-            Ok(()) => None,
-        };
-        if let Some(obstacle) = refused {
+        if let Err(obstacle) = copyable(&input.footer, self.writer.schema_descr(), self.codec) {
             return Ok(Added::Refused(obstacle));
         }
+        let blooms = std::mem::take(&mut input.bloom_filters);
         let said = said(&input);
         self.said.retain(|pair| said.contains(pair));
         self.append(&input, blooms)?;
@@ -111,11 +98,6 @@ impl Layout {
             self.rows += rows;
         }
         Ok(())
-    }
-
-    /// Bytes of memory, about.
-    pub(super) fn memory(&self) -> u64 {
-        self.chunks as u64 * CHUNK_MEMORY + self.bloom_bytes as u64
     }
 
     /// The footer.

@@ -23,6 +23,7 @@ use weir_fs::FileSystems;
 use self::input::Input;
 use self::layout::{Added, Layout};
 use self::metrics::merged;
+use self::shape::Size;
 pub use self::shape::{Codec, Obstacle};
 
 /// Inputs, or pieces of one, that are read ahead.
@@ -90,10 +91,16 @@ impl Copy<'_> {
             async move { Input::open(self.file_systems, &path, bytes).await.map_err(|error| self.unreadable(&path, error)) }
         };
         let mut inputs = stream::iter(self.inputs.iter().map(open).collect::<Vec<_>>()).buffered(AHEAD);
-        let mut layout: Option<Layout> = None;
+        let (mut layout, mut size): (Option<Layout>, Size) = (None, Size::default());
         upload.put(vec![MAGIC.into()]).await?;
-        while let Some(input) = inputs.try_next().await? {
+        while let Some(mut input) = inputs.try_next().await? {
             let path = input.path.clone();
+            size = match size.plus(&input.footer) {
+                Ok(size) => size,
+                Err(obstacle) => return Ok(Err(obstacle)),
+            };
+            charged.resize(upload.memory() as u64 + AHEAD as u64 * PIECE + size.memory());
+            input.read_bloom_filters().await.map_err(|error| self.unreadable(&path, error))?;
             let (codec, so_far) = (self.codec, layout.take());
             let added = compute::run("parquet-copy", move || so_far.map_or_else(|| Layout::begin(&input, codec), Ok)?.add(input)).await;
             let added = added.map_err(|error| ConnectorError::internal(error.to_string()))?.map_err(|error| self.unreadable(&path, error))?;
@@ -101,7 +108,6 @@ impl Copy<'_> {
                 Added::Taken(taken) => *taken,
                 Added::Refused(obstacle) => return Ok(Err(obstacle)),
             };
-            charged.resize(upload.memory() as u64 + AHEAD as u64 * PIECE + next.memory());
             let mut pieces = stream::iter(input.pieces(PIECE).map(|range| input.read(range)).collect::<Vec<_>>()).buffered(AHEAD);
             while let Some(piece) = pieces.try_next().await.map_err(|error| self.unreadable(&path, error))? {
                 upload.put(vec![piece]).await?;

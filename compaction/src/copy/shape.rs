@@ -10,7 +10,9 @@ use parquet::schema::types::SchemaDescriptor;
 /// Column chunks (row groups times columns) that a copy may have: beyond, its footer is slow to read and large in memory.
 pub(super) const MOST_CHUNKS: usize = 40_000;
 /// Bytes of bloom filters that a copy may have: they are held until its end.
-pub(super) const MOST_BLOOM_BYTES: usize = 8 << 20;
+const MOST_BLOOM_BYTES: u64 = 8 << 20;
+/// Memory of the footer's part for one column chunk, about: its metadata, statistics and page indexes.
+const CHUNK_MEMORY: u64 = 512;
 
 /// A codec, whatever its level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +83,41 @@ impl Codec {
     }
 }
 
+/// What a copy's footer is made of.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Size {
+    chunks: usize,
+    bloom_bytes: u64,
+}
+
+impl Size {
+    /// Takes in the footer of one more input, before anything else of it is read.
+    ///
+    /// # Errors
+    /// Too many chunks, or bloom filters that are too large or whose length is not told.
+    pub(super) fn plus(mut self, footer: &ParquetMetaData) -> Result<Self, Obstacle> {
+        for chunk in footer.row_groups().iter().flat_map(|group| group.columns()) {
+            self.chunks += 1;
+            if chunk.bloom_filter_offset().is_some() {
+                let length = chunk.bloom_filter_length().and_then(|length| u64::try_from(length).ok());
+                self.bloom_bytes += length.ok_or(Obstacle::BloomFilters)?;
+            }
+        }
+        if self.chunks > MOST_CHUNKS {
+            return Err(Obstacle::RowGroups);
+        }
+        if self.bloom_bytes > MOST_BLOOM_BYTES {
+            return Err(Obstacle::BloomFilters);
+        }
+        Ok(self)
+    }
+
+    /// Bytes of memory, about.
+    pub(super) fn memory(self) -> u64 {
+        self.chunks as u64 * CHUNK_MEMORY + self.bloom_bytes
+    }
+}
+
 /// Whether a file with this footer can be copied into one with the columns of `like`.
 ///
 /// # Errors
@@ -105,9 +142,6 @@ pub(super) fn copyable(footer: &ParquetMetaData, like: &SchemaDescriptor, codec:
             if chunk.statistics().is_none() || places.is_none() || !(has_pages || chunk.column_index_offset().is_none() && column_index.is_some()) {
                 return Err(Obstacle::Statistics);
             }
-            if chunk.bloom_filter_offset().is_some() && chunk.bloom_filter_length().is_none() {
-                return Err(Obstacle::BloomFilters);
-            }
             let start = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
             if start < 4 || chunk.data_page_offset() < start || chunk.crypto_metadata().is_some() || chunk.file_path().is_some() {
                 return Err(Obstacle::Layout);
@@ -115,4 +149,26 @@ pub(super) fn copyable(footer: &ParquetMetaData, like: &SchemaDescriptor, codec:
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{Int64Array, RecordBatch};
+    use parquet::arrow::ArrowWriter;
+
+    use super::*;
+
+    #[test]
+    fn a_copy_has_so_many_chunks_and_no_more() {
+        let numbers: arrow_array::ArrayRef = Arc::new(Int64Array::from(vec![1]));
+        let batch = RecordBatch::try_from_iter([("a", Arc::clone(&numbers)), ("b", numbers)]).expect("batch");
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).expect("writer");
+        writer.write(&batch).expect("writes");
+        let footer = writer.close().expect("closes");
+        let full = Size { chunks: MOST_CHUNKS - 2, bloom_bytes: 0 }.plus(&footer).expect("fits");
+        assert_eq!(full.memory(), MOST_CHUNKS as u64 * CHUNK_MEMORY);
+        assert_eq!(full.plus(&footer).expect_err("two more"), Obstacle::RowGroups);
+    }
 }

@@ -19,8 +19,18 @@ const MANY_DELETES: u32 = 10;
 pub struct Carried {
     /// Files of deletes.
     pub files: u32,
-    /// Rows that they name, or keys; an upper bound of what they hide of this file.
+    /// Rows that they name by their places; an upper bound of what these hide of this file.
     pub rows: u64,
+    /// Whether some of them name rows by keys, of which each hides any number.
+    pub by_key: bool,
+}
+
+impl Carried {
+    /// The most rows that they hide; `None` if that is not known.
+    #[must_use]
+    pub fn most_hidden(&self) -> Option<u64> {
+        (!self.by_key).then_some(self.rows)
+    }
 }
 
 /// A live data file.
@@ -90,7 +100,7 @@ impl FileFacts {
         self.deletes.files > 0
     }
 
-    /// Whether so much of it is deleted that it is rewritten for that alone.
+    /// Whether so much of it is deleted that it is rewritten for that alone. Of deletes by key only the number of files tells.
     pub(super) fn is_worn(&self, options: &Options) -> bool {
         self.carries_deletes() && (self.deletes.files >= MANY_DELETES || self.deletes.rows as f64 >= self.rows as f64 * options.deleted_share)
     }

@@ -14,7 +14,7 @@
 //! 2. **Decode what has settled**: all that is small or copied in a partition to which nothing was added for [`Options::quiet`], and
 //!    in a busy partition the copies that have reached the target size, which will not grow any more. A file that was decoded before comes in again
 //!    only where it grows by half at least, so that this happens log 1.5 (target size / its size) times at most.
-//! 3. **Decode what carries deletes** once they hide [`Options::deleted_share`] of its rows, or are many files. Small files with deletes are made
+//! 3. **Decode what carries deletes** once they name [`Options::deleted_share`] of its rows, or are many files. Small files with deletes are made
 //!    one by tiers like the others, by decoding: a copy would lose the deletes.
 //!
 //! The weight of a file is its bytes plus 64 KiB for each row group. That is what a file or a row group costs beside its bytes, measured: copying

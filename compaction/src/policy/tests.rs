@@ -79,15 +79,25 @@ fn copies_that_have_grown_are_decoded_while_the_partition_is_busy() {
 
 #[test]
 fn a_file_is_decoded_alone_when_a_tenth_of_it_is_deleted() {
-    let deleted = |rows: u64| FileFacts { rows: 1_000, deletes: Carried { files: 1, rows }, ..file("d", 200 << 20) };
+    let deleted = |rows: u64| FileFacts { rows: 1_000, deletes: Carried { files: 1, rows, by_key: false }, ..file("d", 200 << 20) };
     let options = Options { target_bytes: 200 << 20, ..options() };
     assert!(decide(&0_u8, &[deleted(99)], &options, NOW).is_empty());
     assert_eq!(kinds(&decide(&0_u8, &[deleted(100)], &options, NOW)), [(Way::Decode, Why::Deletes, 1)]);
 }
 
 #[test]
+fn keys_of_equality_deletes_are_not_read_as_rows_and_wear_a_file_by_the_number_of_their_files() {
+    let deleted = |files: u32| FileFacts { rows: 1_000, deletes: Carried { files, rows: 0, by_key: true }, ..file("d", 90 << 20) };
+    assert_eq!(deleted(1).deletes.most_hidden(), None);
+    assert!(decide(&0_u8, &[deleted(9)], &options(), NOW).is_empty());
+    assert_eq!(kinds(&decide(&0_u8, &[deleted(10)], &options(), NOW)), [(Way::Decode, Why::Deletes, 1)]);
+    assert_eq!(decide(&0_u8, &[deleted(1)], &Options { deleted_share: 0.0, ..options() }, NOW).len(), 1, "every file with deletes");
+}
+
+#[test]
 fn a_few_deletes_are_no_reason_to_rewrite_a_large_file_again_and_again() {
-    let some: Vec<FileFacts> = files(20, 90 << 20).into_iter().map(|file| FileFacts { deletes: Carried { files: 3, rows: 100 }, ..file }).collect();
+    let some: Vec<FileFacts> =
+        files(20, 90 << 20).into_iter().map(|file| FileFacts { deletes: Carried { files: 3, rows: 100, by_key: false }, ..file }).collect();
     for now in [NOW, NOW + options().quiet] {
         assert!(decide(&0_u8, &some, &options(), now).is_empty());
         assert_eq!(decide(&0_u8, &some, &Options { deleted_share: 0.0, ..options() }, now).len(), 20);
@@ -97,7 +107,7 @@ fn a_few_deletes_are_no_reason_to_rewrite_a_large_file_again_and_again() {
 #[test]
 fn files_with_deletes_are_never_copied() {
     let mut some = files(10, 1 << 20);
-    some.iter_mut().take(5).for_each(|file| file.deletes = Carried { files: 1, rows: 1 });
+    some.iter_mut().take(5).for_each(|file| file.deletes = Carried { files: 1, rows: 1, by_key: false });
     let groups = decide(&0_u8, &some, &options(), NOW);
     assert_eq!(kinds(&groups), [(Way::Copy, Why::Small, 5), (Way::Decode, Why::Small, 5)]);
     assert!(groups[0].files.iter().all(|file| !file.carries_deletes()));
@@ -125,7 +135,7 @@ fn any_file() -> impl Strategy<Value = (u8, FileFacts)> {
     let sizes = (0_u32..28, 0_u64..1_000).prop_map(|(exponent, extra)| (1_u64 << exponent) * (1_000 + extra) / 1_000);
     (0_u8..3, sizes, 0_i64..50, 1_u32..40, prop::option::weighted(0.2, 1_u64..2_000), any::<[bool; 2]>(), 0_u64..2_000).prop_map(
         |(partition, bytes, sequence, row_groups, deleted, [is_copy, can_be_copied], age)| {
-            let deletes = deleted.map_or(Carried::default(), |rows| Carried { files: 1, rows });
+            let deletes = deleted.map_or(Carried::default(), |rows| Carried { files: 1, rows, by_key: false });
             let added = NOW - Duration::from_secs(age);
             let row_groups = if is_copy { row_groups } else { 1 };
             (partition, FileFacts { sequence, row_groups, deletes, is_copy, can_be_copied, added, ..file("", bytes) })

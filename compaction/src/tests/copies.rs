@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::Write;
 
-use iceberg::spec::{DataFile, Datum};
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum, Struct};
+use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, ParquetMetaDataWriter};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::serialized_reader::ReadOptionsBuilder;
+use parquet::file::writer::TrackedWrite;
 use weir_base::memory::MemoryBudget;
 use weir_catalog::read::LiveFile;
 
@@ -133,6 +135,14 @@ async fn copy(lake: &Lake, inputs: &[LiveFile], codec: Codec, budget: &MemoryBud
     Copy { table: "t", inputs, path: &path, codec, file_systems: lake.catalog.file_systems(), budget }.run().await.expect("copies")
 }
 
+/// A file on the disk as a manifest would have it.
+fn described(path: &str, rows: u64) -> DataFile {
+    let mut file = DataFileBuilder::default();
+    file.content(DataContentType::Data).file_path(path.to_owned()).file_format(DataFileFormat::Parquet).partition(Struct::empty());
+    file.partition_spec_id(0).record_count(rows).file_size_in_bytes(std::fs::metadata(local(path)).expect("there").len());
+    file.build().expect("file")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn files_whose_columns_differ_are_not_copied() {
     let lake = filled(&[]).await;
@@ -143,14 +153,32 @@ async fn files_whose_columns_differ_are_not_copied() {
     writer.write(&shorter).expect("writes");
     writer.close().expect("closes");
     let mut short = old[0].clone();
-    let size = std::fs::metadata(&path).expect("there").len();
-    let mut described = iceberg::spec::DataFileBuilder::default();
-    described.content(iceberg::spec::DataContentType::Data).file_path(format!("file://{path}")).file_format(iceberg::spec::DataFileFormat::Parquet);
-    described.partition(iceberg::spec::Struct::empty()).partition_spec_id(0).record_count(10).file_size_in_bytes(size);
-    short.file = described.build().expect("file");
+    short.file = described(&format!("file://{path}"), 10);
     let inputs = [old[0].clone(), short];
     let copied = copy(&lake, &inputs, Codec::Zstd, &MemoryBudget::new(1 << 30)).await;
     assert!(matches!(copied, Copied::Hindered(Obstacle::Schema)), "{copied:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bloom_filters_that_are_too_large_are_not_read() {
+    let lake = filled(&[]).await;
+    let (mut inputs, _) = lake.live().await;
+    let path = local(inputs[0].file.file_path());
+    let mut footer = footer(&inputs[0]).into_builder();
+    // Nine MiB that are not there: to read them fails.
+    let with_filter =
+        |chunk: ColumnChunkMetaData| chunk.into_builder().set_bloom_filter_offset(Some(4)).set_bloom_filter_length(Some(9 << 20)).build();
+    let mut groups = footer.take_row_groups();
+    let mut group = groups.remove(0).into_builder();
+    let columns = group.take_columns().into_iter().map(|chunk| with_filter(chunk).expect("chunk")).collect();
+    let group = group.set_column_metadata(columns).build().expect("group");
+    let mut file = TrackedWrite::new(File::create(format!("{path}.large")).expect("file"));
+    file.write_all(&std::fs::read(&path).expect("there")).expect("written");
+    ParquetMetaDataWriter::new_with_tracked(file, &footer.add_row_group(group).build()).finish().expect("written");
+    std::fs::rename(format!("{path}.large"), &path).expect("moved");
+    inputs[0].file = described(&format!("file://{path}"), inputs[0].file.record_count());
+    let copied = copy(&lake, &inputs[..1], Codec::Zstd, &MemoryBudget::new(1 << 30)).await;
+    assert!(matches!(copied, Copied::Hindered(Obstacle::BloomFilters)), "{copied:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,6 +34,23 @@ async fn rows_that_were_deleted_are_left_out_and_deletes_that_apply_to_nothing_g
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_key_of_an_equality_delete_may_hide_many_rows() {
+    for others in [0, 50] {
+        let mut lake = Lake::new(&[], &[]).await;
+        lake.append(&rows(std::iter::repeat_n(5, 100))).await;
+        lake.append(&rows(std::iter::repeat_n(5, 100).chain(100..100 + others))).await;
+        let (files, _) = lake.live().await;
+        lake.delete_ids(std::iter::once(5)).await;
+        lake.delete_places(&files[0], &[7]).await;
+        let before = lake.content().await;
+        let report = lake.compact(&whole()).await;
+        assert_eq!((report.decoded, report.files_before, report.files_after, report.deletes), (1, 2, usize::from(others > 0), 2));
+        assert_eq!(lake.content().await, before);
+        assert_eq!(before.len() as i64, others);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_delete_stays_as_long_as_it_applies_to_a_file() {
     let mut lake = Lake::new(&[("kind", Transform::Identity)], &[]).await;
     for part in 0..3 {

@@ -10,7 +10,7 @@ use iceberg::spec::{DataFileFormat, FieldSummary, ManifestContentType, ManifestF
 use weir_base::{Classified, ErrorKind, compute};
 use weir_catalog::CatalogError;
 use weir_catalog::lake::LakeTable;
-use weir_catalog::read::{entries, manifest_bytes, manifests};
+use weir_catalog::read::{entries, live_count, manifest_bytes, manifests};
 
 use super::condition::Condition;
 use super::deletes::{Applying, DeleteIndex, LiveDelete};
@@ -142,9 +142,9 @@ impl Planning<'_> {
         let decoded =
             compute::run("manifest decoder", move || decode(&bytes, origin)).await.map_err(|error| ConnectorError::internal(error.to_string()))?;
         let listed = match decoded {
-            Ok(listed) => listed,
-            Err(unusual) => {
-                tracing::debug!(manifest = manifest.manifest_path, %unusual, "manifest is read by the iceberg crate");
+            Ok(listed) if listed.len() as u64 >= live_count(manifest) => listed,
+            unusual => {
+                tracing::debug!(manifest = manifest.manifest_path, unusual = ?unusual.err(), "manifest is read by the iceberg crate");
                 let entries = entries(self.table, manifest).await.map_err(|error| self.remedied(error))?;
                 of_entries(entries.iter().map(AsRef::as_ref), origin).map_err(|what| {
                     let what = format!("cannot read manifest `{}` of table `{}`: {what}", manifest.manifest_path, self.table.id);

@@ -71,6 +71,13 @@ pub(super) struct Rare {
     pub(super) blob: Option<(i64, i64)>,
 }
 
+impl Rare {
+    /// Bytes that it takes in a table of them, about.
+    fn memory(&self) -> usize {
+        2 * size_of::<Self>() + self.equality_ids.capacity() * size_of::<i32>() + self.target.as_ref().map_or(0, |target| target.len())
+    }
+}
+
 /// A file as it is added to a [`ListedBuilder`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NewFile<'a> {
@@ -118,7 +125,8 @@ impl ListedFiles {
     pub(super) fn memory(&self) -> u64 {
         let partition = |one: &Partition| one.iter().map(|value| 24 + value.as_ref().map_or(0, |value| value.len() as u64)).sum::<u64>() + 16;
         let metrics: u64 = self.metrics.values().map(|one| one.memory() + 16).sum();
-        let files = self.files.capacity() * size_of::<Fixed>() + self.paths.len() + self.rare.len() * size_of::<Rare>() * 2;
+        let rare: usize = self.rare.values().map(Rare::memory).sum();
+        let files = self.files.capacity() * size_of::<Fixed>() + self.paths.len() + rare;
         files as u64 + self.partitions.iter().map(partition).sum::<u64>() + metrics + size_of::<Self>() as u64
     }
 

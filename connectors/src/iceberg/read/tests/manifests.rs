@@ -12,9 +12,10 @@ use iceberg::spec::{
     NestedField, PartitionSpec, PrimitiveType, Schema, Struct, Transform, Type, UnboundPartitionField,
 };
 use proptest::prelude::*;
+use weir_catalog::read::LiveFile;
 
 use super::super::listed::decode::decode;
-use super::super::listed::of_entries::of_entries;
+use super::super::listed::of_entries::{of_entries, of_live};
 use super::super::listed::{ListedFiles, Origin};
 use super::model::Numbers;
 
@@ -276,4 +277,18 @@ proptest! {
             told(&Arc::new(listed));
         }
     }
+}
+
+#[test]
+fn the_targets_and_the_columns_of_delete_files_are_counted_as_memory() {
+    let memory = |content: DataContentType, targets: usize, columns: i32| {
+        let mut file = DataFileBuilder::default();
+        file.content(content).file_path("d".to_owned()).partition(Struct::empty()).partition_spec_id(0).file_format(DataFileFormat::Parquet);
+        file.record_count(1).file_size_in_bytes(1).equality_ids(Some((0..columns).collect())).referenced_data_file(Some("t".repeat(targets)));
+        let live = LiveFile { file: file.build().expect("file"), spec_id: 0, sequence_number: 1, snapshot_id: None };
+        of_live(&live).expect("listed").all().memory()
+    };
+    let least = memory(DataContentType::PositionDeletes, 1, 1);
+    assert!(memory(DataContentType::PositionDeletes, 1_001, 1) >= least + 1_000);
+    assert!(memory(DataContentType::EqualityDeletes, 1, 1_001) >= least + 4_000);
 }

@@ -86,6 +86,21 @@ async fn metadata_that_is_cut_off_is_named_and_the_whole_table_is_read_again_onc
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_is_cut_off_between_its_blocks_is_named() {
+    let (table, _) = one_file().await;
+    let snapshot = table.metadata.current_snapshot().expect("snapshot").clone();
+    let manifests = weir_catalog::read::manifests(&table.table(), &snapshot).await.expect("list");
+    let file = manifests[0].manifest_path.strip_prefix("file://").expect("local");
+    let whole = std::fs::read(file).expect("read");
+    // What ends the head ends every block.
+    let marker = &whole[whole.len() - 16..];
+    let head = whole.windows(16).position(|window| window == marker).expect("a head") + 16;
+    std::fs::write(file, &whole[..head]).expect("written");
+    let text = failure(&table).await;
+    assert!(text.contains(file) && text.contains("it has 0 live entries") && text.contains("Restore the file"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn encrypted_metadata_is_refused_by_name() {
     let (mut table, _) = one_file().await;
     let manifest = table.encrypt_manifest();

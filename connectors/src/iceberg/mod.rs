@@ -18,8 +18,8 @@ mod write;
 
 pub use committer::{IcebergCommitter, catalog_error, delete_files};
 pub use metadata_tables::{MetadataTable, MetadataTableError};
-pub use read::{IcebergScan, MetadataCache, NestedPruning, READ_OPTIONS, SnapshotRows, past_column, physical_rules, row_limit};
-pub use replacing::{FILE_COLUMN, FoundFiles, Scope};
+pub use read::{IcebergScan, MetadataCache, NestedPruning, READ_OPTIONS, SnapshotRows, past_column, physical_rules, pins_version, row_limit};
+pub use replacing::{FILE_COLUMN, FoundFiles, Scope, is_partitioned_by};
 pub use stream::{IcebergStream, ROW_KIND, STREAM_OPTIONS, StreamError, is_streaming, tells_changes};
 pub use weir_catalog::properties::TABLE_PROPERTIES;
 pub use with::{CONNECTOR_OPTIONS, TableLink, TableWith};

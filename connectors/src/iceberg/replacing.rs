@@ -36,10 +36,16 @@ pub enum Scope {
     Everything,
     /// Those of the partitions that get rows.
     TouchedPartitions,
-    /// Those of the partitions with these values, of columns by name.
+    /// Those of the partitions with these values, of columns by name for which [`is_partitioned_by`] holds.
     Partitions(Vec<(String, ScalarValue)>),
     /// Those that the statement has found.
     Found(FoundFiles),
+}
+
+/// Whether a table is partitioned by a column as it is: [`Scope::Partitions`] may name it.
+#[must_use]
+pub fn is_partitioned_by(table: &LakeTable, column: &str) -> bool {
+    PartitionConstants::of(&table.metadata).is_partitioned_by(column)
 }
 
 /// The files that a DELETE or an UPDATE is about; empty until the scan that looks for them has run.
@@ -164,19 +170,12 @@ impl Replacing {
     /// # Errors
     /// A table of which only some files cannot be replaced (user).
     pub(super) fn try_new(table: &LakeTable, branch: Option<&str>, scope: Scope, serializable: bool) -> Result<Self, ConnectorError> {
-        let refused = |what: String| Err(ConnectorError::user(format!("table {} {what}", table.id)));
         let metadata = &table.metadata;
         if !matches!(scope, Scope::Everything) && metadata.format_version() == FormatVersion::V3 {
-            return refused(
-                "has format version 3, of which only all rows can be replaced yet. Overwrite it whole, or keep the rows in a table of format 2"
-                    .to_owned(),
-            );
-        }
-        if let Scope::Partitions(values) = &scope {
-            let known = PartitionConstants::of(metadata);
-            if let Some((name, _)) = values.iter().find(|(name, _)| !known.is_partitioned_by(name)) {
-                return refused(format!("is not partitioned by the column '{name}' as it is, so PARTITION cannot name it"));
-            }
+            return Err(ConnectorError::user(format!(
+                "table {} has format version 3, of which only all rows can be replaced yet. Overwrite it whole, or keep the rows in a table of format 2",
+                table.id
+            )));
         }
         let read = metadata.snapshot_for_ref(branch.unwrap_or(MAIN_BRANCH)).map(|snapshot| snapshot.snapshot_id());
         Ok(Self { scope, serializable, read, table: table.clone() })

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, SchemaRef};
 use datafusion::common::{DFSchema, DFSchemaRef, DataFusionError, ScalarValue};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
+use iceberg::spec::{PartitionSpec, Transform};
 use weir_base::options::{OptionBag, Position, Problem, closest};
 use weir_catalog::{LakeCatalog, LakeTable};
-use weir_connectors::iceberg::{IcebergSink, Scope as Replaces};
+use weir_connectors::iceberg::{IcebergSink, Scope as Replaces, is_partitioned_by};
 use weir_connectors::registry::{Opened, Role};
 use weir_connectors::sink::StreamSink;
 use weir_connectors::table::TablePath;
@@ -33,6 +34,8 @@ pub(crate) async fn plan_insert(
     before: &[PlannedInsert],
 ) -> Result<(PlannedInsert, Planned), SqlError> {
     let target = scope.table(&insert.target);
+    // Before the query's tables are loaded: a file that the query reads and the sink does not know yet is heeded by the sink's commit. The other
+    // way round an INSERT OVERWRITE would take away files that its query has not read.
     let opened = open_sink(planning, insert, &target).await?;
     let mut planned = plan_query(planning, &insert.query, scope).await?;
     if let Some(what) = streaming::first_unsupported(&planned.plan) {
@@ -140,9 +143,13 @@ fn open_iceberg(
     planning.warnings.extend(warnings);
     let suffix = value.uid_suffix().to_owned();
     let schema = value.schema();
-    for given in &insert.partition {
-        let place = places(&[(given.column.clone(), given.position)], &schema, options.object())?;
-        let field = place.first().and_then(|place| schema.fields().get(*place));
+    let named: Vec<(String, Position)> = insert.partition.iter().map(|given| (given.column.clone(), given.position)).collect();
+    for (given, place) in insert.partition.iter().zip(places(&named, &schema, options.object())?) {
+        if !is_partitioned_by(table, &given.column) {
+            let what = format!("it is not partitioned by the column '{}' as it is, so PARTITION cannot name it.", given.column);
+            return Err(Problem::new(PLAN, options.object(), what).at(Some(given.position)).into());
+        }
+        let field = schema.fields().get(place);
         if let (Some(text), Some(field)) = (&given.value, field) {
             constants.push((given.column.clone(), constant(planning, text, field, options.object(), given.position)?));
         }
@@ -150,13 +157,18 @@ fn open_iceberg(
     if !insert.overwrite {
         return Ok((Arc::new(value), suffix));
     }
-    let partitions = table.metadata.default_partition_spec().fields().len();
-    let replaces = match (partitions, constants.len()) {
-        (0, _) => Replaces::Everything,
-        (all, given) if given == all => Replaces::Partitions(constants.clone()),
-        _ => Replaces::TouchedPartitions,
-    };
+    let replaces = overwritten(table.metadata.default_partition_spec(), constants);
     Ok((Arc::new(value.replacing(catalog, table, replaces, true)?), suffix))
+}
+
+/// What INSERT OVERWRITE replaces in a table that is partitioned so, if PARTITION gives these values. A field that was dropped from a table of
+/// format 1 stays in the specification and does not partition it.
+fn overwritten(spec: &PartitionSpec, constants: &[(String, ScalarValue)]) -> Replaces {
+    match spec.fields().iter().filter(|field| field.transform != Transform::Void).count() {
+        0 => Replaces::Everything,
+        all if all == constants.len() => Replaces::Partitions(constants.to_vec()),
+        _ => Replaces::TouchedPartitions,
+    }
 }
 
 /// The value of an element of PARTITION, in the type of its column.
@@ -279,4 +291,30 @@ pub(super) fn column(query: &LogicalPlan, source: Option<usize>, field: &Field, 
 
 fn is_nested(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Struct(_) | DataType::List(_) | DataType::Map(..))
+}
+
+#[cfg(test)]
+mod tests {
+    use iceberg::spec::{NestedField, PrimitiveType, Schema, Type};
+
+    use super::*;
+
+    #[test]
+    fn a_dropped_partition_field_does_not_partition_a_table() {
+        let text = |id, name| NestedField::optional(id, name, Type::Primitive(PrimitiveType::String)).into();
+        let schema = Schema::builder().with_fields([text(1, "day"), text(2, "kind")]).build().expect("schema");
+        let replaced = |transforms: &[(&str, Transform)], given: &[&str]| {
+            let spec = transforms.iter().fold(PartitionSpec::builder(schema.clone()), |spec, (name, transform)| {
+                spec.add_partition_field(name, format!("{name}_part"), *transform).expect("field")
+            });
+            let constants: Vec<_> = given.iter().map(|name| ((*name).to_owned(), ScalarValue::from("x"))).collect();
+            overwritten(&spec.build().expect("spec"), &constants)
+        };
+        let (day, kind, dropped) = (("day", Transform::Identity), ("kind", Transform::Identity), ("kind", Transform::Void));
+        assert!(matches!(replaced(&[], &[]), Replaces::Everything));
+        assert!(matches!(replaced(&[dropped], &[]), Replaces::Everything));
+        assert!(matches!(replaced(&[day, dropped], &["day"]), Replaces::Partitions(values) if values.len() == 1));
+        assert!(matches!(replaced(&[day, dropped], &[]), Replaces::TouchedPartitions));
+        assert!(matches!(replaced(&[day, kind], &["day"]), Replaces::TouchedPartitions));
+    }
 }

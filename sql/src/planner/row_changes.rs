@@ -13,10 +13,10 @@ use datafusion::datasource::provider_as_source;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan, lit, when};
-use weir_base::options::{Position, Problem};
+use weir_base::options::{OptionBag, Position, Problem};
 use weir_catalog::lake::{LakeCatalog, LakeTable};
 use weir_catalog::properties::declared::{DELETE_ISOLATION, UPDATE_ISOLATION};
-use weir_connectors::iceberg::{FILE_COLUMN, FoundFiles, IcebergScan, IcebergSink, Scope as Replaces};
+use weir_connectors::iceberg::{FILE_COLUMN, FoundFiles, IcebergScan, IcebergSink, Scope as Replaces, pins_version};
 use weir_connectors::sink::StreamSink;
 use weir_connectors::table::TablePath;
 
@@ -42,8 +42,10 @@ pub(crate) async fn plan_change(planning: &mut Planning<'_>, change: &RowChange,
     let at = change.target.position;
     let verb = if change.set.is_some() { "UPDATE" } else { "DELETE FROM" };
     let object = format!("{verb} '{target}'");
-    let (catalog, table) = lake_table(planning, &target, &object, at).await?;
-    let scan = IcebergScan::new(Arc::clone(&catalog), table.id.clone());
+    let Changed { catalog, table, reading, writing } = lake_table(planning, &target, &object, at).await?;
+    let scan = IcebergScan::open(&catalog, &table.id, &reading)?;
+    planning.warnings.extend(scan.warnings);
+    let scan = scan.value;
     let all = scan.provider_of(table.clone())?;
     let schema = all.schema();
     let references = query_references(planning, &change.query)?;
@@ -76,13 +78,14 @@ pub(crate) async fn plan_change(planning: &mut Planning<'_>, change: &RowChange,
     let isolation = if change.set.is_some() { &UPDATE_ISOLATION } else { &DELETE_ISOLATION };
     let serializable = table.metadata.properties().get(isolation.key).is_none_or(|level| !level.eq_ignore_ascii_case("snapshot"));
     let replaces = if look.is_some() { Replaces::Found(found.clone()) } else { Replaces::Everything };
-    let sink = IcebergSink::open(&catalog, &table, &hint_bag(&target, None))?;
+    let sink = IcebergSink::open(&catalog, &table, &writing)?;
     planning.warnings.extend(sink.warnings);
+    let sink_id = sink_id(&target.table, sink.value.uid_suffix(), &[]);
     let sink: Arc<dyn StreamSink> = Arc::new(sink.value.replacing(&catalog, &table, replaces, serializable)?);
     let optimised = |plan: &LogicalPlan| planned.state.optimize(plan).map_err(failed);
     let look = look.map(|query| Ok::<_, SqlError>(Look { query: optimised(&query)?, found })).transpose()?;
     let query = optimised(&written)?;
-    Ok((PlannedInsert { sink_id: sink_id(&target.table, "", &[]), target, sink, query, look }, planned))
+    Ok((PlannedInsert { sink_id, target, sink, query, look }, planned))
 }
 
 /// What messages are about.
@@ -93,13 +96,31 @@ struct Rows<'a> {
     target: &'a TablePath,
 }
 
+/// The table whose rows change.
+struct Changed {
+    catalog: Arc<dyn LakeCatalog>,
+    table: LakeTable,
+    /// Options of the scans.
+    reading: OptionBag,
+    /// Options of the sink: of the same branch.
+    writing: OptionBag,
+}
+
 /// The Iceberg table of a name.
-async fn lake_table(planning: &Planning<'_>, target: &TablePath, object: &str, at: Position) -> Result<(Arc<dyn LakeCatalog>, LakeTable), SqlError> {
+async fn lake_table(planning: &Planning<'_>, target: &TablePath, object: &str, at: Position) -> Result<Changed, SqlError> {
     match find(planning.session, target, at).await? {
-        Found::Lake(lake, table) => Ok((lake.catalog, *table)),
+        Found::Lake(lake, table) => {
+            let none = hint_bag(target, None);
+            Ok(Changed { catalog: lake.catalog, table: *table, reading: none.clone(), writing: none })
+        }
         Found::Declared(declared) if declared.link.is_some() => {
             let link = declared.link.as_ref().ok_or_else(|| SqlError::Internal("a link was there".to_owned()))?;
-            Ok((Arc::clone(&link.catalog), link.load(target, at).await?))
+            let (reading, writing) = (link.reading(target, None), link.writing(target, &[]));
+            if let Some(option) = pins_version(&reading) {
+                let what = format!("its declaration has the option '{option}', and only the head of a branch can be changed.");
+                return Err(Problem::new(NOT_YET, object, what).hint("Declare the table without it.").at(Some(at)).into());
+            }
+            Ok(Changed { catalog: Arc::clone(&link.catalog), table: link.load(target, at).await?, reading, writing })
         }
         Found::Declared(_) | Found::View(_) => Err(Problem::new(NOT_YET, object, "only rows of Iceberg tables can be changed.").at(Some(at)).into()),
     }
@@ -154,6 +175,18 @@ impl Parts {
         builder.aggregate(vec![file], vec![count(lit(1))])?.build()
     }
 
+    /// A new value, which is evaluated on rows that match and on no others: there it may fail.
+    fn where_it_matches(&self, value: &Expr) -> DataFusionResult<Expr> {
+        let bare = value.clone().unalias();
+        match &self.condition {
+            Some(condition) if !matches!(bare, Expr::Literal(..) | Expr::Column(_)) => {
+                let (qualifier, name) = value.qualified_name();
+                Ok(when(condition.clone(), bare).end()?.alias_qualified(qualifier, name))
+            }
+            _ => Ok(value.clone()),
+        }
+    }
+
     /// The rows of the files, those that match with their new values.
     fn changed(
         &self,
@@ -164,7 +197,9 @@ impl Parts {
     ) -> Result<LogicalPlan, SqlError> {
         let failed = |error: DataFusionError| plan_error(&error, rows.object, rows.at);
         let matches = self.condition.clone().unwrap_or_else(|| lit(true)).alias(MATCHES);
-        let values: Vec<Expr> = self.values.iter().cloned().chain([matches]).collect();
+        let (before, new) = self.values.split_at(schema.fields().len().min(self.values.len()));
+        let new = new.iter().map(|value| self.where_it_matches(value)).collect::<DataFusionResult<Vec<Expr>>>().map_err(failed)?;
+        let values: Vec<Expr> = before.iter().cloned().chain(new).chain([matches]).collect();
         let input = over(&self.input, provider).and_then(|input| LogicalPlanBuilder::from(input).project(values)?.build()).map_err(failed)?;
         let set = places(set, schema, rows.object)?;
         let matches = input.schema().columns().into_iter().next_back().map(Expr::Column);

@@ -38,7 +38,7 @@ pub use cache::MetadataCache;
 pub(in crate::iceberg) use columns::TableColumns;
 pub(in crate::iceberg) use facts::PartitionConstants;
 pub(in crate::iceberg) use file_rows::{FileRows, FileToRead, GroupSize, Wanted, row_groups};
-pub use options::{READ_OPTIONS, row_limit};
+pub use options::{READ_OPTIONS, pins_version, row_limit};
 pub(in crate::iceberg) use options::{SPLIT_SIZE, pass_over_idle, read_options};
 pub use past::past_column;
 pub use provider::IcebergScan;

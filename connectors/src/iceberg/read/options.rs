@@ -62,6 +62,12 @@ pub fn row_limit(options: &OptionBag) -> Option<usize> {
     options.peek(LIMIT.key).and_then(|limit| limit.trim().parse().ok())
 }
 
+/// The option with which a read gives something else than the head of a branch, if there is one.
+#[must_use]
+pub fn pins_version(options: &OptionBag) -> Option<&'static str> {
+    [TAG, SNAPSHOT_ID, AS_OF_TIMESTAMP, START_ID, START_TAG, END_ID, END_TAG].iter().map(|decl| decl.key).find(|key| options.contains(key))
+}
+
 /// Takes options out of the bag that Flink's reader knows and ours has no use for; tells of those that ask for something.
 pub(in crate::iceberg) fn pass_over_idle(bag: &mut OptionBag) {
     for decl in [SPLIT_LOOKBACK, SPLIT_OPEN_COST, INCLUDE_STATS, CASE_SENSITIVE].iter().filter(|decl| bag.contains(decl.key)).collect::<Vec<_>>() {
@@ -191,6 +197,21 @@ mod tests {
         let both = parse(&[("tag", "v1"), ("snapshot-id", "42")]).expect_err("two");
         assert!(both.contains("OPT-006") && both.contains("'tag' and 'snapshot-id'"), "{both}");
         assert!(parse(&[("snapshot-id", "yesterday")]).is_err());
+    }
+
+    #[test]
+    fn only_a_branch_is_read_as_it_is_now() {
+        let pins = |key: &str, value: &str| {
+            let mut bag = OptionBag::new("Table 'c.d.t'");
+            bag.insert(key, value, None);
+            pins_version(&bag)
+        };
+        assert_eq!((pins("branch", "audit"), pins("split-size", "1 mb")), (None, None));
+        for (key, value) in
+            [("tag", "v1"), ("snapshot-id", "42"), ("as-of-timestamp", "1700000000000"), ("end-tag", "v1"), ("start-snapshot-id", "1")]
+        {
+            assert_eq!(pins(key, value), Some(key));
+        }
     }
 
     #[test]

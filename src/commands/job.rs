@@ -1,5 +1,6 @@
 //! The running of a job: stop signals, the endpoint, the status line.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use weir_base::memory::MemoryBudget;
 use weir_base::task::spawn;
 use weir_fs::FileSystems;
 use weir_runtime::{HttpEndpoint, Job, JobEnvironment, JobOptions, JobState, JobStatus, StatusBoard};
-use weir_sql::plan::JobPlan;
+use weir_sql::plan::{CreatedTable, JobPlan};
 
 use crate::failure::Failure;
 use crate::signals::stop_on_signals;
@@ -24,11 +25,21 @@ pub(super) struct Running {
     pub(super) http: Option<SocketAddr>,
 }
 
+/// Does what comes after the planning of a job, its run included; if that fails, the table that was made for its rows goes.
+pub(super) async fn or_take_back(created: Option<CreatedTable>, work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let done = work.await;
+    if let (Err(_), Some(created)) = (&done, &created) {
+        // Not within the macro, which evaluates nothing if warnings are not shown.
+        let said = created.take_back().await;
+        tracing::warn!(table = %created.path, "{said}");
+    }
+    done
+}
+
 /// Runs a job until its sources end or a signal asks it to stop.
 pub(super) async fn run(plan: JobPlan, running: Running) -> Result<(), Failure> {
     let environment = JobEnvironment { file_systems: running.file_systems, budget: running.budget, options: running.options };
     let name = plan.settings.name.clone();
-    let created = plan.created.clone();
     let job = Job::new(plan, environment).map_err(|error| Failure::of(&error))?;
     let board = job.status();
     let endpoint = HttpEndpoint::open(running.http, board.clone()).await.map_err(|error| Failure::of(&error))?;
@@ -41,9 +52,6 @@ pub(super) async fn run(plan: JobPlan, running: Running) -> Result<(), Failure> 
     let _line = spawn("status line", show_status(board));
     let report = job.run(stop).await;
     status_line::clear();
-    if let (Err(_), Some(created)) = (&report, &created) {
-        tracing::warn!(table = %created.path, "{}", created.take_back().await);
-    }
     let report = report.map_err(|error| Failure::of(&error))?;
     let end = if report.stopped { "job stopped" } else { "job finished: its sources have ended" };
     tracing::info!(job = name, rows = report.rows, commits = report.commits, restarts = report.restarts, "{end}");

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use weir_base::memory::MemoryBudget;
 use weir_fs::FileSystems;
 use weir_runtime::JobOptions;
-use weir_sql::Mode;
+use weir_sql::plan::JobPlan;
+use weir_sql::{Mode, Session, StatementResult};
 
 use super::job::{self, Running};
 use super::results::print_results;
@@ -29,8 +31,14 @@ pub(crate) async fn run(global: &Global, arguments: &Run) -> Result<(), Failure>
         tracing::warn!("the file has no INSERT statement: its other statements were carried out, and no job runs");
         return Ok(());
     };
+    let created = plan.created.clone();
+    job::or_take_back(created, Box::pin(job_of_file(plan, outcome.results, &session, arguments, budget))).await
+}
+
+/// Runs the job of a file, after what its other statements have to tell.
+async fn job_of_file(plan: JobPlan, results: Vec<StatementResult>, session: &Session, arguments: &Run, budget: MemoryBudget) -> Result<(), Failure> {
     session.file_systems().check_aliases().map_err(|problems| Failure::usage(problems.to_string()))?;
-    print_results(outcome.results, ResultFormat::Table)?;
+    print_results(results, ResultFormat::Table)?;
     let settings = &plan.settings;
     if settings.name_defaulted {
         tracing::warn!(name = settings.name, "the job's name is taken from its file; SET 'pipeline.name' so that it survives a renamed file");

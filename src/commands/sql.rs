@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use weir_base::memory::MemoryBudget;
 use weir_fs::FileSystems;
 use weir_runtime::{JobOptions, run_query};
-use weir_sql::{Mode, Script, Session, StatementResult, is_incomplete};
+use weir_sql::plan::JobPlan;
+use weir_sql::{Mode, Outcome, Script, Session, StatementResult, is_incomplete};
 
 use super::job::{self, Running};
 use super::results::{ResultPrinter, print_results};
@@ -52,8 +53,20 @@ async fn execute(session: &mut Session, text: &str, format: ResultFormat, budget
 
 async fn execute_one(session: &mut Session, statement: &Script, format: ResultFormat, budget: &MemoryBudget) -> Result<(), Failure> {
     let outcome = super::run_script(session, statement, Mode::Run).await?;
-    show(outcome.results, format, budget).await?;
-    let Some(mut plan) = outcome.job else { return Ok(()) };
+    let Outcome { results, job, .. } = outcome;
+    let created = job.as_ref().and_then(|plan| plan.created.clone());
+    let done = async {
+        show(results, format, budget).await?;
+        match job {
+            None => Ok(()),
+            Some(plan) => run_one(plan, session, budget).await,
+        }
+    };
+    job::or_take_back(created, Box::pin(done)).await
+}
+
+/// Runs what a statement writes.
+async fn run_one(mut plan: JobPlan, session: &Session, budget: &MemoryBudget) -> Result<(), Failure> {
     if let Some(source) = plan.sources.first() {
         let hint = "Put it in a file and run it with: weir run FILE";
         return Err(Failure::usage(format!(

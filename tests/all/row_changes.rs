@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use iceberg::TableUpdate;
+use iceberg::spec::{SnapshotReference, SnapshotRetention};
 use weir_base::Classified;
 
 use crate::lake::Lake;
@@ -88,6 +90,23 @@ async fn overwriting_replaces_the_partitions_that_get_rows_or_are_named() {
 }
 
 #[tokio::test]
+async fn partition_names_only_what_partitions_the_table() {
+    let mut lake = three_files().await;
+    lake.run("CREATE TABLE p (id BIGINT, day DATE, kind STRING) PARTITIONED BY (day, kind)").await;
+    for (sql, says) in [
+        ("INSERT OVERWRITE t PARTITION (s = 'a') SELECT id, v FROM t WHERE id = 1", "not partitioned by the column 's'"),
+        ("INSERT OVERWRITE t PARTITION (s) SELECT * FROM t WHERE id = 1", "not partitioned by the column 's'"),
+        ("INSERT INTO t PARTITION (s = 'a') SELECT 1, 1", "not partitioned by the column 's'"),
+        ("INSERT INTO p PARTITION (id, day = '2026-01-01') SELECT 1, 'x'", "not partitioned by the column 'id'"),
+        ("INSERT OVERWRITE p PARTITION (day = '2026-01-01', day = '2026-01-02') SELECT 1, 'x'", "named twice"),
+    ] {
+        let told = lake.refused(sql).await;
+        assert!(told.contains(says), "{sql}\n{told}");
+    }
+    assert_eq!(lake.ask("SELECT count(*) FROM t").await, "8");
+}
+
+#[tokio::test]
 async fn deleting_leaves_other_files_alone_and_keeps_rows_whose_condition_is_null() {
     let mut lake = three_files().await;
     let before = lake.files("t").await;
@@ -144,6 +163,59 @@ async fn updating_changes_matching_rows_only_and_in_one_snapshot() {
 }
 
 #[tokio::test]
+async fn new_values_are_evaluated_on_matching_rows_only() {
+    let mut lake = Lake::new(MEMORY).await;
+    lake.run("CREATE TABLE q (id INT, a INT, b INT, c INT)").await;
+    lake.run("INSERT INTO q VALUES (1, 7, 0, 0), (2, 7, 5, 0), (3, 7, NULL, 0)").await;
+    lake.run("UPDATE q SET a = 20 / b, c = 1 WHERE b <> 0").await;
+    assert_eq!(lake.ask("SELECT * FROM q ORDER BY id").await, "1,7,0,0\n2,4,5,1\n3,7,NULL,0");
+    lake.run("UPDATE q AS x SET a = 30 / x.b, c = 30 / x.b + 1 WHERE x.b <> 0").await;
+    assert_eq!(lake.ask("SELECT * FROM q ORDER BY id").await, "1,7,0,0\n2,6,5,7\n3,7,NULL,0");
+}
+
+/// A declaration outside of the catalog of the table `t`, with one more option.
+fn declared(lake: &Lake, name: &str, option: &str) -> String {
+    let path = lake.folder.path().display();
+    format!(
+        "CREATE TABLE default_catalog.default_database.{name} (id BIGINT NOT NULL, v INT, s STRING) WITH ('connector' = 'iceberg',
+          'catalog-name' = 'lake', 'catalog-type' = 'sql', 'uri' = 'sqlite:{path}/catalog.db', 'warehouse' = 'file://{path}/warehouse',
+          'catalog-database' = 'd', 'catalog-table' = 't', {option})"
+    )
+}
+
+#[tokio::test]
+async fn a_table_declared_with_a_branch_is_changed_on_that_branch() {
+    let mut lake = three_files().await;
+    let table = lake.table("t").await;
+    let head = table.metadata.current_snapshot_id().unwrap();
+    let retention = SnapshotRetention::Branch { min_snapshots_to_keep: None, max_snapshot_age_ms: None, max_ref_age_ms: None };
+    let branch = TableUpdate::SetSnapshotRef { ref_name: "audit".to_owned(), reference: SnapshotReference::new(head, retention) };
+    let (catalog, _) = lake.session.lake_table("t").unwrap();
+    catalog.commit(&table, Vec::new(), vec![branch]).await.unwrap();
+    let audit = "default_catalog.default_database.audit";
+    lake.run(&declared(&lake, "audit", "'branch' = 'audit'")).await;
+    lake.run(&format!("UPDATE {audit} SET s = UPPER(s) WHERE id = 1")).await;
+    lake.run(&format!("DELETE FROM {audit} WHERE id > 3")).await;
+    assert_eq!(lake.ask(&format!("SELECT id, s FROM {audit} ORDER BY id")).await, "1,A\n2,b\n3,c");
+    // Rows that are there on the branch alone are found too.
+    lake.run(&format!("INSERT INTO {audit} VALUES (9, 90, 'i')")).await;
+    lake.run(&format!("DELETE FROM {audit} WHERE id = 9 OR id = 2")).await;
+    assert_eq!(lake.ask(&format!("SELECT id, s FROM {audit} ORDER BY id")).await, "1,A\n3,c");
+    lake.run(&format!("TRUNCATE TABLE {audit}")).await;
+    assert_eq!(lake.ask(&format!("SELECT count(*) FROM {audit}")).await, "0");
+    assert_eq!(lake.ask(ALL).await, "1\n2\n3\n4\n5\n6\n7\n8");
+    assert_eq!(lake.table("t").await.metadata.current_snapshot_id(), Some(head));
+    for (name, option, value) in [("a", "snapshot-id", head.to_string()), ("b", "tag", "v1".to_owned()), ("c", "as-of-timestamp", "1".to_owned())] {
+        lake.run(&declared(&lake, name, &format!("'{option}' = '{value}'"))).await;
+        for sql in ["DELETE FROM n WHERE id = 1", "UPDATE n SET v = 1", "TRUNCATE TABLE n"] {
+            let told = lake.refused(&sql.replace(" n", &format!(" default_catalog.default_database.{name}"))).await;
+            assert!(told.contains(&format!("'{option}'")) && told.contains("head of a branch"), "{told}");
+        }
+    }
+    assert_eq!(lake.table("t").await.metadata.current_snapshot_id(), Some(head));
+}
+
+#[tokio::test]
 async fn what_rows_cannot_be_changed_by_is_refused_with_a_way_round() {
     let mut lake = three_files().await;
     lake.run("CREATE TEMPORARY VIEW w AS SELECT * FROM t").await;
@@ -196,7 +268,7 @@ async fn a_change_gives_way_to_a_commit_that_touched_what_it_read_and_to_no_othe
     assert!(told.contains("should have seen"), "{told}");
     let (catalog, id) = lake.session.lake_table("t").unwrap();
     let level = ("write.delete.isolation-level".to_owned(), "snapshot".to_owned());
-    let updates = vec![iceberg::TableUpdate::SetProperties { updates: [level].into() }];
+    let updates = vec![TableUpdate::SetProperties { updates: [level].into() }];
     catalog.commit(&catalog.load(&id).await.unwrap(), Vec::new(), updates).await.unwrap();
     let plan = lake.plan("DELETE FROM t WHERE id > 6").await;
     lake.run("INSERT INTO t VALUES (40, 4, 'newer')").await;
@@ -225,6 +297,49 @@ async fn a_table_whose_rows_do_not_come_is_taken_back() {
     assert_eq!(lake.ask("SELECT count(*) FROM n").await, "8");
     let names: BTreeSet<String> = lake.files("n").await;
     assert!(!names.is_empty());
+}
+
+#[tokio::test]
+async fn a_table_made_for_rows_goes_with_a_script_that_fails_before_its_job() {
+    let mut lake = three_files().await;
+    let disk = lake.on_disk(".json");
+    for (sql, says) in [
+        ("CREATE TABLE n AS SELECT id FROM t; SELECT * FROM missing;", "does not exist"),
+        ("CREATE TABLE n AS SELECT id FROM t; DROP TABLE missing;", "does not exist"),
+        ("CREATE TABLE m (x INT); CREATE TABLE n AS SELECT id FROM t; INSERT INTO t VALUES (9, 9, 'i');", "cannot be in one job"),
+        ("CREATE TABLE m (x INT); INSERT INTO m VALUES (1); DELETE FROM t;", "cannot be in one job"),
+        (
+            "CREATE TABLE m (x INT); EXPLAIN STATEMENT SET BEGIN INSERT INTO t SELECT * FROM t; INSERT OVERWRITE t SELECT * FROM t; END;",
+            "cannot be in one job",
+        ),
+    ] {
+        let told = lake.refused(sql).await;
+        assert!(told.contains(says), "{sql}\n{told}");
+        let (catalog, id) = lake.session.lake_table("t").unwrap();
+        assert_eq!(catalog.tables(&id.database).await.unwrap(), ["t"], "{sql}");
+        assert_eq!(lake.on_disk(".json"), disk, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_table_made_for_rows_goes_when_its_job_cannot_begin() {
+    let mut lake = three_files().await;
+    let folder = Workdir::new();
+    let path = lake.folder.path().display();
+    let job = format!(
+        "CREATE CATALOG lake WITH ('type' = 'iceberg', 'catalog-type' = 'sql', 'uri' = 'sqlite:{path}/catalog.db', 'warehouse' = 'file://{path}/warehouse');
+CREATE TABLE lake.d.n AS SELECT id FROM lake.d.t;"
+    );
+    let file = folder.write("job.sql", &job);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    // Also if its log does not tell.
+    for (level, tells) in [("info", true), ("error", false)] {
+        let output = folder.weir(["run", "--http", &address, file.to_str().unwrap()]).env("WEIR_LOG", level).output(LIMIT).await;
+        assert!(!output.status.success() && output.stderr.contains("dropped again") == tells, "{}", output.stderr);
+        let told = lake.refused("SELECT * FROM n").await;
+        assert!(told.contains("does not exist"), "{told}");
+    }
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ impl Session {
         let path = self.parts.scope.table(&table.name);
         let in_lake = self.parts.objects.lake(&path.catalog, table.name.position)?.cloned();
         if let (Some(lake), false) = (in_lake, table.temporary) {
-            return self.create_lake_table(table, &path, &lake, run, outcome).await;
+            return Ok(self.create_lake_table(table, &path, &lake, run, outcome).await?.map(|(_, message)| message));
         }
         if self.taken(&path, table.temporary, table.if_not_exists, table.name.position)? {
             return Ok(None);

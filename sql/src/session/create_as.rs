@@ -2,7 +2,7 @@
 
 use arrow_schema::DataType;
 use weir_base::options::Problem;
-use weir_catalog::{CatalogError, TableId};
+use weir_catalog::CatalogError;
 
 use super::run::Run;
 use super::{Mode, Outcome, Session};
@@ -80,12 +80,10 @@ impl Session {
         if created.is_none() && run.mode == Mode::Run {
             return Ok(Made { message: Some(format!("{object} exists already: nothing was done.")), filled: None });
         }
-        if created.is_some() {
-            let id = TableId { database: path.database.clone(), table: path.table.clone() };
-            let made = lake.catalog.load(&id).await;
-            let table = made.map_err(|source| SqlError::Catalog { what: format!("table '{path}' cannot be loaded"), source })?;
-            run.created = Some(CreatedTable { path: path.clone(), catalog: lake.catalog, table });
-        }
+        let message = created.map(|(table, message)| {
+            run.created = Some(CreatedTable { path, catalog: lake.catalog, table });
+            message
+        });
         let insert = Insert {
             target: table.name.clone(),
             overwrite: false,
@@ -94,7 +92,7 @@ impl Session {
             columns: Vec::new(),
             query: query.clone(),
         };
-        Ok(Made { message: created, filled: Some(insert) })
+        Ok(Made { message, filled: Some(insert) })
     }
 }
 

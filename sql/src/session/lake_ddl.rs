@@ -70,7 +70,7 @@ impl Session {
         lake: &Lake,
         run: &mut Run,
         outcome: &mut Outcome,
-    ) -> Result<Option<String>, SqlError> {
+    ) -> Result<Option<(LakeTable, String)>, SqlError> {
         let object = format!("Table '{path}'");
         let spec = Self::lake_spec(table, &object, &mut outcome.warnings)?;
         let id = TableId { database: path.database.clone(), table: path.table.clone() };
@@ -101,7 +101,7 @@ impl Session {
         let kept = spec.location.as_deref().and_then(|location| lake.catalog.file_systems().warning_of(location));
         outcome.warnings.extend(kept.map(|warning| warning.at(Some(at))));
         match lake.catalog.create(&id, &spec).await {
-            Ok(_) => Ok(Some(format!("Table '{path}' created."))),
+            Ok(made) => Ok(Some((made, format!("Table '{path}' created.")))),
             Err(CatalogError::AlreadyExists(_)) if table.if_not_exists => Ok(None),
             Err(source) => Err(SqlError::Catalog { what: format!("table '{path}' cannot be created"), source }),
         }

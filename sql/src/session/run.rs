@@ -27,16 +27,34 @@ enum Write<'a> {
     Change(&'a RowChange),
 }
 
-impl Write<'_> {
-    /// For a write that takes the place of rows, or of a table that is not there: what it is, and where it stands.
-    fn alone(&self) -> Option<(&'static str, Position)> {
-        match self {
-            Self::Fill(insert) => Some(("CREATE TABLE … AS", insert.target.position)),
-            Self::Insert(insert) => insert.overwrite.then_some(("INSERT OVERWRITE", insert.target.position)),
-            Self::Change(change) => Some((if change.set.is_some() { "UPDATE" } else { "DELETE" }, change.target.position)),
+/// For each write of a statement: what it is, and where it stands, if it takes the place of rows, or of a table that is not there.
+fn writes_of(statement: &StatementKind) -> Vec<Option<(&'static str, Position)>> {
+    let of = |insert: &Insert| insert.overwrite.then_some(("INSERT OVERWRITE", insert.target.position));
+    match statement {
+        StatementKind::CreateTable(table) if table.query.is_some() => vec![Some(("CREATE TABLE … AS", table.name.position))],
+        StatementKind::Insert(insert) => vec![of(insert)],
+        StatementKind::StatementSet(all) => all.iter().map(of).collect(),
+        StatementKind::Change(change) => vec![Some((if change.set.is_some() { "UPDATE" } else { "DELETE" }, change.target.position))],
+        _ => Vec::new(),
+    }
+}
+
+/// That a write which takes the place of something is the only one of its job; an EXPLAIN stands for a job of its own.
+fn check_alone(script: &Script) -> Result<(), SqlError> {
+    let explained = script.statements.iter().filter_map(|statement| match &statement.kind {
+        StatementKind::Explain(inner) => Some(writes_of(&inner.kind)),
+        _ => None,
+    });
+    let all: Vec<_> = script.statements.iter().flat_map(|statement| writes_of(&statement.kind)).collect();
+    for writes in explained.chain([all]) {
+        if let (Some((what, at)), true) = (writes.iter().flatten().next(), writes.len() > 1) {
+            return Err(not_alone(what, *at));
         }
     }
+    Ok(())
+}
 
+impl Write<'_> {
     fn query(&self) -> &QueryText {
         match self {
             Self::Insert(insert) => &insert.query,
@@ -50,25 +68,39 @@ impl Session {
     /// Runs a script.
     ///
     /// # Errors
-    /// The problems of the first statement that has any; what the statements before it did stays done. Failures of catalogs.
+    /// The problems of the first statement that has any; what the statements before it did stays done, but for a table that was made for rows
+    /// of the job. Failures of catalogs.
     pub async fn run(&mut self, script: &Script, mode: Mode) -> Result<Outcome, SqlError> {
-        let mut outcome = Outcome::default();
+        if mode != Mode::Init {
+            check_alone(script)?;
+        }
         let mut run = Run { mode, job: self.settings_after(script), asked: false, created: None };
+        let outcome = Box::pin(self.statements(script, &mut run)).await;
+        if let (Err(_), Some(created)) = (&outcome, &run.created) {
+            // Not within the macro, which evaluates nothing if warnings are not shown.
+            let said = created.take_back().await;
+            tracing::warn!(table = %created.path, "{said}");
+        }
+        outcome
+    }
+
+    async fn statements(&mut self, script: &Script, run: &mut Run) -> Result<Outcome, SqlError> {
+        let mut outcome = Outcome::default();
         let mut inserts: Writes<'_> = Vec::new();
         for statement in &script.statements {
-            self.statement(statement, &mut run, &mut inserts, &mut outcome).await?;
+            self.statement(statement, run, &mut inserts, &mut outcome).await?;
         }
         if inserts.is_empty() {
             return Ok(outcome);
         }
-        match mode {
+        match run.mode {
             Mode::Run => {
                 for (write, scope) in &inserts {
                     if let Write::Insert(insert) = write {
-                        outcome.results.extend(self.create_linked(insert, scope, &mut run).await?);
+                        outcome.results.extend(self.create_linked(insert, scope, run).await?);
                     }
                 }
-                outcome.job = Some(self.job(&inserts, run.created.take(), &mut outcome.warnings).await?);
+                outcome.job = Some(self.job(&inserts, run.created.clone(), &mut outcome.warnings).await?);
             }
             Mode::Explain => outcome.results.push(self.explain_inserts(&inserts, &mut outcome.warnings).await?),
             Mode::Init => {}
@@ -287,9 +319,6 @@ impl Session {
 
 /// Plans the writes of one job; gives also what was written, before the optimiser.
 async fn plan_writes(planning: &mut Planning<'_>, inserts: &Writes<'_>) -> Result<(Vec<PlannedInsert>, Vec<Planned>), SqlError> {
-    if let (Some((what, at)), true) = (inserts.iter().find_map(|(write, _)| write.alone()), inserts.len() > 1) {
-        return Err(not_alone(what, at));
-    }
     let mut planned: Vec<PlannedInsert> = Vec::with_capacity(inserts.len());
     let mut written = Vec::with_capacity(inserts.len());
     for (write, scope) in inserts {

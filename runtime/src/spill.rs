@@ -21,24 +21,38 @@ const LOCK: &str = ".lock";
 pub(crate) struct SpillFolders(Vec<SpillFolder>);
 
 impl SpillFolders {
-    /// A folder below each of `places`, or below the system's folder for temporary files.
+    /// A folder below each of `places`, or below the system's folder for temporary files, which may be one that nobody can write to: then
+    /// nothing can be spilled.
     ///
     /// # Errors
-    /// A place that cannot be written to (user).
+    /// One of `places` that cannot be written to (user).
     pub(crate) fn try_new(places: &SpillTo) -> Result<Self, RuntimeError> {
-        let default = [std::env::temp_dir()];
-        let places = if places.0.is_empty() { default.as_slice() } else { places.0.as_slice() };
+        if places.0.is_empty() {
+            return Ok(Self::in_default(&std::env::temp_dir()));
+        }
         let folder = |place: &PathBuf| {
             remove_dead(place);
             SpillFolder::new_in(place).map_err(|source| RuntimeError::SpillFolder { place: place.clone(), source })
         };
-        Ok(Self(places.iter().map(folder).collect::<Result<_, _>>()?))
+        Ok(Self(places.0.iter().map(folder).collect::<Result<_, _>>()?))
+    }
+
+    fn in_default(place: &Path) -> Self {
+        remove_dead(place);
+        match SpillFolder::new_in(place) {
+            Ok(folder) => Self(vec![folder]),
+            Err(error) => {
+                tracing::warn!(place = %place.display(), %error, "nothing can be spilled: name a folder by 'io.tmp.dirs'");
+                Self(Vec::new())
+            }
+        }
     }
 
     /// The disk manager that spills into them.
     pub(crate) fn disk_manager(&self) -> DiskManagerBuilder {
-        let paths = self.0.iter().map(|folder| folder.path.clone()).collect();
-        DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(paths))
+        let paths: Vec<PathBuf> = self.0.iter().map(|folder| folder.path.clone()).collect();
+        let mode = if paths.is_empty() { DiskManagerMode::Disabled } else { DiskManagerMode::Directories(paths) };
+        DiskManagerBuilder::default().with_mode(mode)
     }
 }
 
@@ -53,10 +67,11 @@ struct SpillFolder {
 impl SpillFolder {
     fn new_in(place: &Path) -> io::Result<Self> {
         let name = format!("{PREFIX}{}", Uuid::new_v4().simple());
-        let (path, lock_path) = (place.join(&name), place.join(format!("{name}{LOCK}")));
-        // Locked before there is a folder: what is not locked is dead.
-        let lock = OpenOptions::new().create_new(true).write(true).open(&lock_path)?;
+        let (path, lock_path, unborn) = (place.join(&name), place.join(format!("{name}{LOCK}")), place.join(format!("{name}.new")));
+        // Locked before it has its name, and before there is a folder: a lock file that is not locked is dead.
+        let lock = OpenOptions::new().create_new(true).write(true).open(&unborn)?;
         lock.try_lock()?;
+        fs::rename(&unborn, &lock_path)?;
         fs::create_dir(&path)?;
         Ok(Self { path, lock_path, _lock: lock })
     }
@@ -77,8 +92,9 @@ fn remove_dead(place: &Path) {
     for entry in fs::read_dir(place).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let Some(folder) = name.to_str().filter(|name| name.starts_with(PREFIX)).and_then(|name| name.strip_suffix(LOCK)) else { continue };
-        let is_dead = File::open(entry.path()).is_ok_and(|lock| lock.try_lock().is_ok());
-        if is_dead && remove(&place.join(folder)) && fs::remove_file(entry.path()).is_ok() {
+        // Held until all is removed, so that two cleaners do not meet.
+        let Some(_held) = File::open(entry.path()).ok().filter(|lock| lock.try_lock().is_ok()) else { continue };
+        if remove(&place.join(folder)) && fs::remove_file(entry.path()).is_ok() {
             tracing::info!(folder, "rows that a killed process had spilled are removed");
         }
     }
@@ -114,6 +130,32 @@ mod tests {
         assert_eq!(names(place.path()).len(), 5, "a living folder is left alone");
         drop((folders, other));
         assert_eq!(names(place.path()), ["weir-spill-of-somebody.txt"]);
+    }
+
+    #[test]
+    fn many_that_begin_and_end_at_once_leave_each_other_alone() {
+        let place = tempfile::tempdir().expect("folder");
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        let folders = SpillFolders::try_new(&SpillTo(vec![place.path().to_owned()])).expect("made");
+                        for folder in &folders.0 {
+                            fs::write(folder.path.join("rows"), "spilled").expect("the folder is there");
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(names(place.path()), [""; 0]);
+    }
+
+    #[test]
+    fn without_a_folder_for_temporary_files_only_spilling_is_not_possible() {
+        let place = tempfile::tempdir().expect("folder");
+        let folders = SpillFolders::in_default(&place.path().join("missing"));
+        let manager = folders.disk_manager().build().expect("made");
+        assert!(!manager.tmp_files_enabled());
     }
 
     #[test]

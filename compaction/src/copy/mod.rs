@@ -1,6 +1,6 @@
 //! Many Parquet files made one without decoding a page.
 //!
-//! [`Layout`](layout::Layout) makes the footer of the new file from those of the inputs: column and offset indexes, statistics and bloom filters
+//! [`Layout`] makes the footer of the new file from those of the inputs: column and offset indexes, statistics and bloom filters
 //! are taken over, so that the result is pruned like any other file. [`shape`] says which files go together. The pages themselves go from store to store
 //! in pieces. Memory: what the upload holds (25 MiB), [`AHEAD`] small inputs or pieces of large ones, and the footers, of which
 //! [`MOST_CHUNKS`](shape::MOST_CHUNKS) bounds the sum: less than 64 MiB, whatever the files' sizes.

@@ -6,11 +6,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures::TryStreamExt;
 use object_store::{Error, MultipartUpload, ObjectStoreExt, PutMode, PutPayload};
 use tokio_util::sync::CancellationToken;
-use weir_base::ErrorKind;
+use weir_base::{Classified, ErrorKind};
 
 use super::content::{Checksum, Hasher, checksum, internal, piece_of, pieces};
 use super::place::Place;
@@ -134,7 +135,7 @@ pub(super) async fn copy_file(from: &Place, size: u64, to: &Place, target: Optio
     if options.dry_run {
         return Ok(FileCopied::Planned { replaces: mode == PutMode::Overwrite });
     }
-    let written = write(from, size, to, mode, options).await?;
+    let written = write_again(from, size, to, mode, options).await?;
     if options.verify || options.remove_source {
         let copy = unless_stopped(options, checksum(to, size)).await?;
         if copy != written {
@@ -148,6 +149,28 @@ pub(super) async fn copy_file(from: &Place, size: u64, to: &Place, target: Optio
     }
     Ok(FileCopied::Written(written))
 }
+
+/// [`write()`], a few times: what fails in passing within a file of several parts, such as a DataNode that is late to report a block, ends that
+/// file for good, and only a copy can begin it anew.
+async fn write_again(from: &Place, size: u64, to: &Place, mode: PutMode, options: &CopyOptions) -> Result<Checksum, FsError> {
+    let mut waits = WAITS.iter();
+    loop {
+        match (write(from, size, to, mode.clone(), options).await, waits.next()) {
+            (Err(error), Some(wait)) if error.kind() == ErrorKind::Transient && size > piece_of(size) && !options.stop.is_cancelled() => {
+                tracing::warn!(from = from.uri(), to = to.uri(), error = %weir_base::error::chain(&error), "a file is copied again from its beginning");
+                let waited = async {
+                    tokio::time::sleep(*wait).await;
+                    Ok(())
+                };
+                unless_stopped(options, waited).await?;
+            }
+            (written, _) => return written,
+        }
+    }
+}
+
+/// Waits before a file is begun anew.
+const WAITS: [Duration; 3] = [Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
 
 /// Writes the content of `from` to `to`; gives the checksum of what was read.
 async fn write(from: &Place, size: u64, to: &Place, mode: PutMode, options: &CopyOptions) -> Result<Checksum, FsError> {

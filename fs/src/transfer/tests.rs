@@ -150,11 +150,23 @@ async fn a_copy_made_again_takes_up_what_is_missing_and_touches_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_file_that_fails_in_passing_is_begun_anew() {
+    let folder = tempfile::tempdir().expect("folder");
+    let from = on_disk(&folder);
+    let files = plant(&from).await;
+    let (_, to) = faulty("part:top/big@2=fail;complete:top/big@1=fail");
+    let events = copied(&from, &to, &CopyOptions::default()).await;
+    assert_eq!(failures(&events), Vec::<String>::new());
+    assert_eq!(read(&to).await, files);
+}
+
+#[tokio::test]
 async fn a_failed_file_leaves_nothing_and_the_others_are_copied() {
     let folder = tempfile::tempdir().expect("folder");
     let from = on_disk(&folder);
     let files = plant(&from).await;
-    let (inside, to) = faulty("part:top/big@2=fail;put:top/empty@1=fail;complete@1=delay:5");
+    let four_times: String = (1..=4).map(|time| format!("part:top/big@{time}=fail;")).collect();
+    let (inside, to) = faulty(&format!("{four_times}put:top/empty@1=fail;complete@1=delay:5"));
     let events = copied(&from, &to, &CopyOptions::default()).await;
     assert!(failures(&events).len() == 1 && failures(&events)[0].contains("memory://faulty/top/big"), "{events:?}");
     assert!(inside.head(&Path::from("top/big")).await.is_err());

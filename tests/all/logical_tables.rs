@@ -38,6 +38,9 @@ INSERT INTO lake.shop.{name} SELECT id, event, site, ts, CONCAT(CAST(p AS STRING
     let arguments = [&["run", kept.to_str().unwrap(), "--mode", "batch"][..], &period].concat();
     let again = folder.weir(arguments).output(LIMIT).await.succeeded();
     assert!(again.stderr.contains("has been done already"), "{}", again.stderr);
+    let reversed = ["run", kept.to_str().unwrap(), "--mode", "batch", "--from", "2026-01-02", "--to", "2026-01-01"];
+    let told = folder.weir(reversed).output(LIMIT).await.failed_with(2).stderr;
+    assert!(told.contains("The period is empty"), "{told}");
     let before = ["run", kept.to_str().unwrap(), "--mode", "batch", "--to", "2026-01-01"];
     folder.weir(before).output(LIMIT).await.succeeded();
     assert_eq!(answer(&folder, &kept, "SELECT count(*) FROM lake.shop.kept").await, wanted.to_string());

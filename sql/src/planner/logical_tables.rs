@@ -70,19 +70,24 @@ pub(crate) fn within_period(settings: &Settings, view: &View, logical: &Logical,
         Err(error) => return Err(plan_error(&error.into(), &object, view.query.position)),
     };
     let bound = |key: &str, text: String| {
-        ScalarValue::try_from_string(text.clone(), &data_type).map(lit).map_err(|_not_a_time| {
+        ScalarValue::try_from_string(text.clone(), &data_type).map_err(|_not_a_time| {
             let what = format!("Invalid value for option '{key}': '{text}' is no {}.", sql_type_of(&data_type));
             Problem::new("OPT-003", object.clone(), what).hint("Write it as '2026-01-31' or '2026-01-31 12:00:00'.")
         })
     };
-    let mut bounds: Vec<Expr> = Vec::new();
-    if let Some(from) = from {
-        bounds.push(ident(time).gt_eq(bound("execution.period.from", from)?));
+    let from = from.map(|from| bound("execution.period.from", from)).transpose()?;
+    let to = to.map(|to| bound("execution.period.to", to)).transpose()?;
+    if let (Some(from), Some(to)) = (&from, &to)
+        && from >= to
+    {
+        let what = format!("The period is empty: it begins at {from} and ends before {to}.");
+        return Err(Problem::new("OPT-003", object, what)
+            .hint("'execution.period.to', or --to, must be later than 'execution.period.from', or --from.")
+            .into());
     }
-    if let Some(to) = to {
-        bounds.push(ident(time).lt(bound("execution.period.to", to)?));
-    }
-    let plan = bounds.into_iter().try_fold(LogicalPlanBuilder::from(planned.plan), LogicalPlanBuilder::filter).and_then(LogicalPlanBuilder::build);
+    let bounds: [Option<Expr>; 2] = [from.map(|from| ident(time).gt_eq(lit(from))), to.map(|to| ident(time).lt(lit(to)))];
+    let mut bounds = bounds.into_iter().flatten();
+    let plan = bounds.try_fold(LogicalPlanBuilder::from(planned.plan), LogicalPlanBuilder::filter).and_then(LogicalPlanBuilder::build);
     Ok(Planned { plan: plan.map_err(|error| plan_error(&error, &object, view.query.position))?, state: planned.state })
 }
 

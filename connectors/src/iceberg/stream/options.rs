@@ -164,11 +164,14 @@ pub fn tells_changes(options: &OptionBag) -> bool {
     options.peek(AS_CHANGES.key).and_then(parse_boolean).unwrap_or(false)
 }
 
+/// Options of a stream that a read of what was appended between two snapshots has too.
+const IN_BATCH_TOO: [&str; 3] = [START_ID.key, START_TAG.key, SKIP_OVERWRITES.key];
+
 /// Takes the options of a stream out of the bag of a read that is none, with a warning for those that would have had an effect.
 pub(in crate::iceberg) fn pass_over(bag: &mut OptionBag) {
     bag.boolean(&STREAMING);
     for decl in STREAM_OPTIONS.iter().filter(|decl| decl.key != STREAMING.key) {
-        if bag.contains(decl.key) {
+        if bag.contains(decl.key) && !IN_BATCH_TOO.contains(&decl.key) {
             bag.warn("OPT-008", decl.key, format!("'{}' has no effect without 'streaming' = 'true'.", decl.key));
         }
         bag.string(decl);

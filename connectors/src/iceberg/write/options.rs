@@ -12,7 +12,7 @@ const FORMAT: OptionDecl = OptionDecl::new("write-format", property::FORMATS, "F
 const TARGET_SIZE: OptionDecl =
     OptionDecl::new("target-file-size-bytes", ValueType::MemorySize, "Size at which a new data file is begun. Default: the table's, 512 MiB.");
 const UPSERT: OptionDecl = OptionDecl::new("upsert-enabled", ValueType::Boolean, "Upsert semantics; not supported yet.");
-const OVERWRITE: OptionDecl = OptionDecl::new("overwrite-enabled", ValueType::Boolean, "Replaces partitions; not supported yet.");
+const OVERWRITE: OptionDecl = OptionDecl::new("overwrite-enabled", ValueType::Boolean, "Replaces partitions; write INSERT OVERWRITE instead.");
 const DISTRIBUTION: OptionDecl = OptionDecl::new(
     "distribution-mode",
     property::DISTRIBUTIONS,
@@ -137,7 +137,11 @@ fn refuse_unsupported(hint: &mut OptionBag, set: &mut OptionBag) {
         hint.error("OPT-006", UPSERT.key, what);
     }
     if hint.boolean(&OVERWRITE) == Some(true) {
-        hint.error("OPT-006", OVERWRITE.key, "Overwriting is not supported yet: only appends are.");
+        hint.error(
+            "OPT-006",
+            OVERWRITE.key,
+            "An INSERT adds rows, whatever this option says. Write INSERT OVERWRITE to replace them, and leave the option out.",
+        );
     }
 }
 

@@ -10,7 +10,7 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReser
 use datafusion::physical_plan::metrics::Count;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
-use object_store::{GetOptions, GetResult, GetResultPayload};
+use object_store::{GetOptions, GetResult, GetResultPayload, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
@@ -145,13 +145,22 @@ impl FileBytes {
     pub(in crate::iceberg::read) async fn range(&self, wanted: Range<u64>) -> Result<Bytes, ParquetError> {
         let options = GetOptions { range: Some(wanted.clone().into()), ..GetOptions::default() };
         let failed = |error| ParquetError::External(Box::new(error));
-        let GetResult { payload, meta, range, attributes } = self.location.store.get_opts(&self.location.path, options).await.map_err(failed)?;
+        let GetResult { payload, meta, range, attributes } = match self.location.store.get_opts(&self.location.path, options).await {
+            Ok(found) => found,
+            Err(error) if !is_missing(&error) && self.ends_before(wanted.end).await => return Err(cut_off(&wanted)),
+            Err(error) => return Err(failed(error)),
+        };
         let read = match payload {
             GetResultPayload::File(file, _) => of_local(file, range).await?,
             payload @ GetResultPayload::Stream(_) => GetResult { payload, meta, range, attributes }.bytes().await.map_err(failed)?,
         };
         self.read.add(read.len());
         if read.len() as u64 == wanted.end - wanted.start { Ok(read) } else { Err(cut_off(&wanted)) }
+    }
+
+    /// Whether the file is there and shorter than that: stores refuse such a range in words of their own.
+    async fn ends_before(&self, end: u64) -> bool {
+        self.location.store.head(&self.location.path).await.is_ok_and(|found| found.size < end)
     }
 
     async fn ranges(&self, wanted: Vec<Range<u64>>) -> Result<Vec<Bytes>, ParquetError> {
@@ -220,8 +229,11 @@ mod tests {
         assert_eq!(file.range(3..7).await.expect("there"), b"3456".as_slice());
         assert_eq!(files.counts.bytes.value(), 4);
         std::fs::write(&path, b"01234").expect("cut short");
-        let error = file.range(3..7).await.expect_err("cut off");
-        assert!(matches!(error, ParquetError::EOF(_)), "{error}");
+        for wanted in [3..7, 7..9] {
+            let error = file.range(wanted).await.expect_err("cut off");
+            assert!(matches!(error, ParquetError::EOF(_)), "{error}");
+        }
+        let error = file.range(7..9).await.expect_err("cut off");
         assert_eq!(files.unreadable("f", error).kind(), ErrorKind::Corrupt);
     }
 }

@@ -273,6 +273,8 @@ impl LakeCatalog for HadoopCatalog {
             CatalogError::unknown(format!("version {} of table `{id}` was written, but nothing more is known", number + 1), error)
         };
         if !versions.exists(&before).await.map_err(unsure)? {
+            // Older than one that others have retired already, whatever became of ours.
+            versions.retire(&next.retired).await;
             let message = format!("version {number} of table `{id}` was deleted while version {} was written", number + 1);
             return Err(CatalogError::OutcomeUnknown { message, source: None });
         }

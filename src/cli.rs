@@ -33,6 +33,13 @@ Start here:
 Exit codes: 0 done or stopped, 2 usage or SQL, 3 data or configuration, 4 gave up on a server, 5 fenced by a newer process,
 6 stored data is wrong, 70 a defect; `weir fs` has its own.";
 
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  weir verify --init job.sql lake.db.t                     is everything there, once?
+  weir verify --init job.sql lake.db.t --deep              and do the files hold what the manifests say?
+  weir verify --init job.sql lake.db.t --sum amount        have the newest rewrites changed anything?
+  weir verify --init job.sql lake.db.t --sum amount --at 8270633197658268308 --at monthly";
+
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
@@ -75,6 +82,12 @@ pub(crate) enum Command {
     /// Check a job file and show what would run; changes nothing
     Explain(Explain),
     /// Prove from a table's metadata that nothing is lost or doubled
+    #[command(
+        long_about = "Prove from a table's metadata that nothing is lost or doubled: offsets of each job are contiguous, sequence numbers rise, no file is \
+                            referenced twice, no rewrite has changed the number of rows, and every file is there with its recorded size. --deep reads \
+                            footers, --sum reads rows.",
+        after_help = VERIFY_EXAMPLES
+    )]
     Verify(Verify),
     /// Look at a table's files and make small ones large
     Table(Table),
@@ -175,6 +188,21 @@ pub(crate) struct Verify {
     /// Take CREATE, SET and USE statements from this file first
     #[arg(long, value_name = "FILE")]
     pub(crate) init: Vec<PathBuf>,
+    /// Ask for no data file: not even whether it is there
+    #[arg(long, conflicts_with = "deep")]
+    pub(crate) metadata_only: bool,
+    /// Read the footer of every data file too: rows, bounds and nulls must be those of the manifests; where a footer does not tell, pages are read
+    #[arg(long)]
+    pub(crate) deep: bool,
+    /// Print the sum of a column of numbers, and compare it before and after rewrites; may be given several times
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) sum: Vec<String>,
+    /// Print the sums of this snapshot too: its id, or the name of a branch or tag; may be given several times
+    #[arg(long, value_name = "SNAPSHOT", requires = "sum")]
+    pub(crate) at: Vec<String>,
+    /// Rewrites, from the newest on, of which sums before and after are compared
+    #[arg(long, value_name = "N", requires = "sum", default_value_t = 3)]
+    pub(crate) rewrites: usize,
 }
 
 #[derive(Debug, Args)]

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use crate::orders::{LIMIT, answer, sqlite};
 use crate::support::{Table, Workdir};
 
-struct Lake {
-    folder: Workdir,
-    init: PathBuf,
+pub(crate) struct Lake {
+    pub(crate) folder: Workdir,
+    pub(crate) init: PathBuf,
 }
 
 impl Lake {
     /// A table of eight commits with a file each, in two partitions.
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = Workdir::new();
         let options =
             format!("'type' = 'iceberg', 'catalog-type' = 'sql', 'uri' = '{}', 'warehouse' = '{}'", sqlite(&folder), folder.uri("warehouse"));
@@ -29,11 +29,11 @@ impl Lake {
         lake
     }
 
-    async fn sql(&self, sql: &str) -> String {
+    pub(crate) async fn sql(&self, sql: &str) -> String {
         answer(&self.folder, &self.init, sql).await
     }
 
-    async fn table(&self, command: &str, more: &[&str]) -> String {
+    pub(crate) async fn table(&self, command: &str, more: &[&str]) -> String {
         let mut arguments = vec!["table", command, "lake.shop.t", "--init", self.init.to_str().unwrap()];
         arguments.extend(more);
         self.folder.weir(arguments).output(LIMIT).await.succeeded().stdout

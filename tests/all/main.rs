@@ -83,3 +83,5 @@ mod time_travel;
 mod tpch;
 #[cfg(test)]
 mod types;
+#[cfg(test)]
+mod verified;

@@ -17,12 +17,12 @@ use crate::error::CatalogError;
 use crate::lake::{LakeCatalog, LakeTable};
 use crate::read::{LiveFile, data_files};
 
-fn new_id() -> i64 {
+pub(super) fn new_id() -> i64 {
     i64::from_str_radix(&Uuid::new_v4().simple().to_string()[..15], 16).expect("hex")
 }
 
 /// A replacement of `files`, as the head of `table` was read.
-fn replacement(table: &LakeTable, files: Vec<LiveFile>, added: Vec<DataFile>) -> Replacement {
+pub(super) fn replacement(table: &LakeTable, files: Vec<LiveFile>, added: Vec<DataFile>) -> Replacement {
     let head = table.metadata.current_snapshot();
     Replacement {
         table_uuid: table.metadata.uuid().to_string(),
@@ -40,7 +40,7 @@ fn replacement(table: &LakeTable, files: Vec<LiveFile>, added: Vec<DataFile>) ->
     }
 }
 
-async fn append(catalog: &Arc<dyn LakeCatalog>, table: &LakeTable, epochs: std::ops::RangeInclusive<u64>) -> LakeTable {
+pub(super) async fn append(catalog: &Arc<dyn LakeCatalog>, table: &LakeTable, epochs: std::ops::RangeInclusive<u64>) -> LakeTable {
     let committer = TableCommitter::of(catalog, &table_id());
     for epoch in epochs {
         committer.append(&epoch_of(table, "job", (epoch > 1).then(|| epoch - 1), epoch).await).await.expect("appended");
@@ -49,7 +49,7 @@ async fn append(catalog: &Arc<dyn LakeCatalog>, table: &LakeTable, epochs: std::
 }
 
 /// Commits a delete file by hand, as another engine would.
-async fn delete(catalog: &Arc<dyn LakeCatalog>, content: DataContentType, of: Option<&str>) -> LakeTable {
+pub(super) async fn delete(catalog: &Arc<dyn LakeCatalog>, content: DataContentType, of: Option<&str>) -> LakeTable {
     let base = catalog.load(&table_id()).await.expect("loaded");
     let location = base.metadata.location().to_owned();
     let mut file = DataFileBuilder::default();

@@ -15,7 +15,7 @@ use crate::commit::TableCommitter;
 use crate::error::CatalogError;
 use crate::lake::{LakeCatalog, TableId};
 use crate::rest::{RestCatalog, RestConfig};
-use crate::verify::verify;
+use crate::verify::{Depth, Quiet, verify};
 
 fn config(server: &Server) -> RestConfig {
     RestConfig {
@@ -48,7 +48,7 @@ async fn a_table_is_made_filled_and_verified() {
     for epoch in 1..=3 {
         committer.append(&epoch_of(&table, "job", (epoch > 1).then(|| epoch - 1), epoch).await).await.expect("appended");
     }
-    let report = verify(&catalog, &table_id()).await.expect("verified");
+    let report = verify(&catalog, &table_id(), Depth::Files, &Quiet).await.expect("verified");
     assert!(report.passed(), "{report}");
     assert_eq!(catalog.databases().await.expect("listed"), ["a", "shop"]);
     let error = catalog.load(&TableId { database: "a.b".to_owned(), table: "x/y".to_owned() }).await.expect_err("nothing there");
@@ -81,7 +81,7 @@ async fn every_way_to_answer_a_commit_leaves_it_in_the_table_once() {
             let append = epoch_of(&table, "job", (epoch > 1).then(|| epoch - 1), epoch).await;
             committer.append(&append).await.unwrap_or_else(|error| panic!("{acts:?}: {error}"));
         }
-        let report = verify(&catalog, &table_id()).await.expect("verified");
+        let report = verify(&catalog, &table_id(), Depth::Files, &Quiet).await.expect("verified");
         assert!(report.passed() && report.totals.files == 2, "{acts:?}\n{report}");
     }
 }

@@ -45,9 +45,13 @@ pub(crate) fn memory() -> Arc<dyn LakeCatalog> {
 }
 
 pub(crate) async fn create(catalog: &Arc<dyn LakeCatalog>, properties: &[(&str, &str)]) -> LakeTable {
-    let columns = ArrowSchema::new(vec![Field::new("id", DataType::Int64, true)]);
+    create_of(catalog, &ArrowSchema::new(vec![Field::new("id", DataType::Int64, true)]), properties).await
+}
+
+/// A table of these columns; their field ids count from 1.
+pub(crate) async fn create_of(catalog: &Arc<dyn LakeCatalog>, columns: &ArrowSchema, properties: &[(&str, &str)]) -> LakeTable {
     let properties: HashMap<String, String> = properties.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let spec = TableSpec { schema: lake_schema(&columns, &[]).expect("schema"), partitioned_by: Vec::new(), properties, location: None };
+    let spec = TableSpec { schema: lake_schema(columns, &[]).expect("schema"), partitioned_by: Vec::new(), properties, location: None };
     if !catalog.database_exists("shop").await.expect("asked") {
         catalog.create_database("shop", &Default::default()).await.expect("created");
     }

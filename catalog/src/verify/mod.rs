@@ -1,133 +1,123 @@
-//! Proof from metadata: offsets are contiguous, no file is referenced twice, every file is there.
+//! Proof from metadata, and as deep as is asked from the files: offsets are contiguous, no file is referenced twice, every file is there, no
+//! rewrite has lost a row, and metrics are those of the files.
 //!
-//! Nothing is read but metadata, manifests and the sizes of files. The facts are gathered here; what they mean for the chains of commits
-//! is decided in `chains`, and `report` says it in plain text.
+//! The facts are gathered here and in the modules below; what they mean is decided by plain functions: of the chains of commits in
+//! [`chains`], of rewrites in [`replaces`], of metrics in [`deep`]. [`report`] says it in plain text.
 
 mod chains;
+mod current;
+mod deep;
+mod history;
+mod replaces;
 mod report;
+mod sizes;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures::StreamExt;
-use iceberg::io::FileIO;
-use iceberg::spec::{SnapshotRef, TableMetadata};
+use iceberg::spec::TableMetadata;
 
-use crate::commit::{ancestors, heads, marked_jobs, marker_of};
 use crate::error::CatalogError;
-use crate::lake::{LakeCatalog, LakeTable, TableId};
-use crate::marker::{Marker, stored};
-use crate::read::{LiveFile, Totals, data_files, totals};
-use chains::{CommitFact, chains};
+use crate::lake::{LakeCatalog, TableId};
+use crate::read::{LiveFile, Totals, totals};
+use chains::chains;
+use current::Current;
 
 pub use chains::SinkChain;
+pub use deep::Deep;
+pub use replaces::{Rewrites, Rewritten, rewrites, rewritten};
 pub use report::VerifyReport;
-
-/// Sizes asked for at the same time.
-const HEADS_AT_ONCE: usize = 32;
 
 /// Problems of one kind that are listed; the rest is counted.
 const LISTED: usize = 10;
 
-/// Checks a table. Only what cannot be read at all is an error; everything that is wrong is in the report.
+/// How deep a verification goes; each includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// Metadata and manifests. No data file is asked for.
+    Metadata,
+    /// The size of every file that the current snapshot refers to: one request for each.
+    Files,
+    /// Rows, bounds and nulls of every Parquet file, from footers, and from the pages where a footer does not tell.
+    Content,
+}
+
+/// What a verification is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Manifests of the current snapshot.
+    Manifests,
+    /// Sizes of files.
+    Sizes,
+    /// Rewrites in the table's history.
+    Rewrites,
+    /// Footers of files.
+    Footers,
+}
+
+/// Is told how far a verification is; called from several tasks.
+pub trait Progress: Send + Sync {
+    /// `done` of `all` steps of this kind are done.
+    fn at(&self, step: Step, done: usize, all: usize);
+}
+
+/// Tells nobody.
+#[derive(Debug, Clone, Copy)]
+pub struct Quiet;
+
+impl Progress for Quiet {
+    fn at(&self, _: Step, _: usize, _: usize) {}
+}
+
+/// Checks a table. Only what cannot be asked for at all is an error; everything that is wrong is in the report.
 ///
 /// # Errors
-/// The catalog's and the store's.
-pub async fn verify(catalog: &Arc<dyn LakeCatalog>, id: &TableId) -> Result<VerifyReport, CatalogError> {
+/// The catalog's and the store's, but for files that are not there.
+pub async fn verify(catalog: &Arc<dyn LakeCatalog>, id: &TableId, depth: Depth, progress: &dyn Progress) -> Result<VerifyReport, CatalogError> {
     let table = catalog.load(id).await?;
     let metadata = &table.metadata;
-    let history = history(metadata)?;
-    let mut problems = sequence_problems(&history);
-    let (markers, unreadable) = markers(&table);
+    let snapshots = history::of(metadata)?;
+    let mut problems = history::sequence_problems(metadata, &snapshots);
+    let (markers, unreadable) = history::markers(&table);
     problems.extend(unreadable);
-    let (facts, unreadable) = facts(metadata, &history);
+    let (facts, unreadable) = history::commits(metadata, &snapshots);
     problems.extend(unreadable);
     let (sinks, broken) = chains(facts, &markers);
     problems.extend(broken);
-    let files = data_files(&table, None).await?;
+
+    let Current { manifests, files, problems: found } = current::read(catalog.file_systems(), &table, progress).await?;
+    problems.extend(found);
     let counted = totals(&files);
     problems.extend(total_problems(metadata, counted));
     problems.extend(double_problems(&files));
-    problems.extend(few(missing_files(&table.file_io, &files).await));
+    let mut unsound = BTreeSet::new();
+    if depth >= Depth::Files {
+        let found = sizes::check(catalog.file_systems(), &files, progress).await?;
+        unsound = found.iter().map(|problem| problem.path.clone()).collect();
+        problems.extend(few(found.iter().map(ToString::to_string).collect()));
+    }
+    let (rewrites, found) = replaces::check(&table, &snapshots, depth, progress).await?;
+    problems.extend(found);
+    let mut deep = None;
+    if depth >= Depth::Content {
+        let sound: Vec<&LiveFile> = files.iter().filter(|live| !unsound.contains(live.file.file_path())).collect();
+        let (done, found) = deep::check(catalog.file_systems(), metadata, &sound, progress).await?;
+        deep = Some(done);
+        problems.extend(few(found));
+    }
     Ok(VerifyReport {
         table: format!("{}.{id}", catalog.name()),
         uuid: metadata.uuid().to_string(),
         snapshot: metadata.current_snapshot_id(),
         snapshots: metadata.snapshots().len(),
+        manifests,
         totals: counted,
+        sizes: depth >= Depth::Files,
+        rewrites,
+        deep,
         sinks,
         problems,
     })
-}
-
-/// Every snapshot that a branch or tag leads to, in the order in which they were committed.
-fn history(metadata: &TableMetadata) -> Result<Vec<SnapshotRef>, CatalogError> {
-    let mut seen: HashMap<i64, SnapshotRef> = HashMap::new();
-    for head in heads(metadata)? {
-        seen.extend(ancestors(metadata, head.snapshot_id).map(|snapshot| (snapshot.snapshot_id(), Arc::clone(snapshot))));
-    }
-    let mut history: Vec<SnapshotRef> = seen.into_values().collect();
-    history.sort_by_key(|snapshot| (snapshot.sequence_number(), snapshot.timestamp_ms()));
-    Ok(history)
-}
-
-fn sequence_problems(history: &[SnapshotRef]) -> Vec<String> {
-    let rising = |pair: &&[SnapshotRef]| matches!(pair, [a, b] if a.sequence_number() >= b.sequence_number() && b.sequence_number() > 0);
-    let twice = history.windows(2).filter(rising);
-    few(twice
-        .flatten()
-        .map(|snapshot| format!("snapshot {} shares sequence number {}", snapshot.snapshot_id(), snapshot.sequence_number()))
-        .collect())
-}
-
-/// The markers in the table's properties, and those that cannot be read.
-fn markers(table: &LakeTable) -> (BTreeMap<(String, String), Marker>, Vec<String>) {
-    let (mut markers, mut problems) = (BTreeMap::new(), Vec::new());
-    for (job, sink) in marked_jobs(table).into_iter().flat_map(|(job, sinks)| sinks.into_iter().map(move |sink| (job.clone(), sink))) {
-        match marker_of(table, &job, &sink) {
-            Ok(marker) => markers.extend(marker.map(|marker| ((job, sink), marker))),
-            Err(error) => problems.push(error.to_string()),
-        }
-    }
-    (markers, problems)
-}
-
-/// The commits of Weir among the snapshots, and those whose summaries cannot be read.
-fn facts(metadata: &TableMetadata, history: &[SnapshotRef]) -> (Vec<CommitFact>, Vec<String>) {
-    let mut facts: Vec<CommitFact> = Vec::new();
-    let mut problems = Vec::new();
-    let mut last: HashMap<(String, String), i64> = HashMap::new();
-    for snapshot in history {
-        let summary = &snapshot.summary().additional_properties;
-        let Some(job) = summary.get(stored::SUMMARY_JOB) else { continue };
-        let text = |key: &str| summary.get(key).map(String::as_str);
-        let read = || {
-            let sink = text(stored::SUMMARY_SINK)?.to_owned();
-            let epoch = text(stored::SUMMARY_EPOCH)?.parse().ok()?;
-            let gaps = text(stored::SUMMARY_GAPS).map_or_else(|| Some(Vec::new()), stored::decode_gaps)?;
-            Some((sink, epoch, stored::decode(text(stored::SUMMARY_FROM)?)?, stored::decode(text(stored::SUMMARY_TO)?)?, gaps))
-        };
-        let Some((sink, epoch, from, to, gaps)) = read() else {
-            problems.push(format!("snapshot {} of job `{job}` has a summary that cannot be read", snapshot.snapshot_id()));
-            continue;
-        };
-        let before = last.insert((job.clone(), sink.clone()), snapshot.snapshot_id());
-        let expired_before = has_hole(metadata, snapshot, before);
-        facts.push(CommitFact { job: job.clone(), sink, epoch, from, to, gaps, snapshot_id: snapshot.snapshot_id(), expired_before });
-    }
-    (facts, few(problems))
-}
-
-/// Whether the way back from `snapshot` to `until` (or to the table's first snapshot) misses a snapshot.
-fn has_hole(metadata: &TableMetadata, snapshot: &SnapshotRef, until: Option<i64>) -> bool {
-    let mut oldest = snapshot;
-    for ancestor in ancestors(metadata, snapshot.snapshot_id()) {
-        if Some(ancestor.snapshot_id()) == until {
-            return false;
-        }
-        oldest = ancestor;
-    }
-    oldest.parent_snapshot_id().is_some()
 }
 
 fn total_problems(metadata: &TableMetadata, counted: Totals) -> Vec<String> {
@@ -145,29 +135,11 @@ fn total_problems(metadata: &TableMetadata, counted: Totals) -> Vec<String> {
         .collect()
 }
 
+/// Files that the snapshot has twice. Several deletion vectors may be in one file, each at a place of its own.
 fn double_problems(files: &[LiveFile]) -> Vec<String> {
     let mut seen = BTreeSet::new();
-    let twice = files.iter().map(|live| live.file.file_path()).filter(|path| !seen.insert(*path));
-    few(twice.map(|path| format!("file `{path}` is referenced more than once")).collect())
-}
-
-async fn missing_files(file_io: &FileIO, files: &[LiveFile]) -> Vec<String> {
-    let checks = files.iter().map(|live| size_problem(file_io.clone(), live.file.file_path().to_owned(), live.file.file_size_in_bytes()));
-    let checks: Vec<_> = checks.collect();
-    let found: Vec<Option<String>> = futures::stream::iter(checks).buffered(HEADS_AT_ONCE).collect().await;
-    found.into_iter().flatten().collect()
-}
-
-async fn size_problem(file_io: FileIO, path: String, expected: u64) -> Option<String> {
-    let asked = match file_io.new_input(&path) {
-        Ok(input) => input.metadata().await,
-        Err(error) => Err(error),
-    };
-    match asked {
-        Ok(found) if found.size == expected => None,
-        Ok(found) => Some(format!("file `{path}` has {} bytes, but the table says {expected}", found.size)),
-        Err(error) => Some(format!("file `{path}` is not there or cannot be asked for: {}", error.message())),
-    }
+    let twice = files.iter().map(|live| (live.file.file_path(), live.file.content_offset())).filter(|place| !seen.insert(*place));
+    few(twice.map(|(path, _)| format!("file `{path}` is referenced more than once")).collect())
 }
 
 /// The first problems, and how many more there are.

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use super::chains::SinkChain;
+use super::deep::Deep;
+use super::replaces::Rewrites;
 use crate::marker::Cuts;
 use crate::read::Totals;
 
@@ -20,8 +22,16 @@ pub struct VerifyReport {
     pub snapshot: Option<i64>,
     /// Snapshots that it still knows.
     pub snapshots: usize,
+    /// Manifests of the current snapshot.
+    pub manifests: usize,
     /// What its live files add up to.
     pub totals: Totals,
+    /// Whether the sizes of all files were asked for.
+    pub sizes: bool,
+    /// Rewrites that were looked at.
+    pub rewrites: Rewrites,
+    /// What was read of the files, if anything was.
+    pub deep: Option<Deep>,
     /// The commits of each job and sink.
     pub sinks: Vec<SinkChain>,
     /// Everything that is wrong.
@@ -43,9 +53,17 @@ impl fmt::Display for VerifyReport {
         writeln!(f, "uuid      {}", self.uuid)?;
         writeln!(f, "snapshot  {snapshot} ({} known)", self.snapshots)?;
         let Totals { files, records, bytes, partitions, delete_files } = self.totals;
-        writeln!(f, "data      {records} rows in {files} files of {partitions} partitions, {bytes} bytes")?;
+        writeln!(f, "data      {records} rows in {files} files of {partitions} partitions, {bytes} bytes, {} manifests", self.manifests)?;
         if delete_files > 0 {
             writeln!(f, "deletes   {delete_files} files; rows that they delete are counted above")?;
+        }
+        let Rewrites { all, read } = self.rewrites;
+        if all > 0 {
+            writeln!(f, "rewrites  {all}, the manifests of {} were read", if read == all { "all".to_owned() } else { format!("the newest {read}") })?;
+        }
+        if let Some(Deep { footers, columns, chunks, others }) = self.deep {
+            let others = if others > 0 { format!("; {others} files are not Parquet and were not opened") } else { String::new() };
+            writeln!(f, "deep      {footers} footers, {columns} columns of files, {chunks} column chunks read{others}")?;
         }
         if !self.sinks.is_empty() {
             writeln!(f)?;
@@ -58,9 +76,13 @@ impl fmt::Display for VerifyReport {
                 0 => "ranges are contiguous".to_owned(),
                 gaps => format!("ranges are contiguous but for {gaps} gaps that the job announced (see above)"),
             };
-            return writeln!(f, "verified: epochs rise, {ranges}, no file is referenced twice, every file has its recorded size");
+            let rewrites = if all > 0 { ", no rewrite has changed the number of rows" } else { "" };
+            let sizes = if self.sizes { ", every file has its recorded size" } else { "" };
+            let deep = if self.deep.is_some() { ", rows, nulls and bounds are those of the files" } else { "" };
+            return writeln!(f, "verified: epochs rise, {ranges}, sequence numbers rise, no file is referenced twice{rewrites}{sizes}{deep}");
         }
-        writeln!(f, "NOT verified: {} problems", self.problems.len())?;
+        let problems = self.problems.len();
+        writeln!(f, "NOT verified: {problems} problem{}", if problems == 1 { "" } else { "s" })?;
         self.problems.iter().try_for_each(|problem| writeln!(f, "  - {problem}"))
     }
 }

@@ -10,6 +10,7 @@ mod properties;
 mod read;
 mod replacing;
 mod stream;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -21,6 +22,7 @@ pub use metadata_tables::{MetadataTable, MetadataTableError};
 pub use read::{IcebergScan, MetadataCache, NestedPruning, READ_OPTIONS, SnapshotRows, past_column, physical_rules, pins_version, row_limit};
 pub use replacing::{FILE_COLUMN, FoundFiles, Scope, is_partitioned_by};
 pub use stream::{IcebergStream, ROW_KIND, STREAM_OPTIONS, StreamError, is_streaming, tells_changes};
+pub use sums::{ColumnSum, Sum, SumReader, Sums};
 pub use weir_catalog::properties::TABLE_PROPERTIES;
 pub use with::{CONNECTOR_OPTIONS, TableLink, TableWith};
 pub use write::{IcebergSink, PartitionPlace, Rewriter, Upload, WRITE_OPTIONS, file_system_error, store_error};

@@ -23,7 +23,7 @@ mod wire;
 
 pub(crate) use kafka::{Ending, Row, Topic};
 pub(crate) use name_node::NameNodeCalls;
-pub(crate) use process::{Launch, Running, Workdir, holds};
+pub(crate) use process::{Launch, Output, Running, Workdir, holds};
 pub(crate) use proxy::{Fault, Proxy};
 pub(crate) use reader::Table;
 pub(crate) use servers::{Azure, Hdfs, Kafka, Kdc, S3, Servers, Warehouse};

@@ -38,6 +38,17 @@ impl SnapshotRows {
     /// Metadata or types that cannot be read, files of a kind that is not read.
     pub async fn plan(name: &str, table: &LakeTable, snapshot: &Snapshot, file_systems: &FileSystems) -> Result<Self, ConnectorError> {
         let columns = TableColumns::of(name, &table.metadata, table.metadata.current_schema())?;
+        Self::of_columns(name, table, snapshot, file_systems, columns).await
+    }
+
+    /// The same with only some of the columns.
+    pub(in crate::iceberg) async fn of_columns(
+        name: &str,
+        table: &LakeTable,
+        snapshot: &Snapshot,
+        file_systems: &FileSystems,
+        columns: TableColumns,
+    ) -> Result<Self, ConnectorError> {
         let files = TableFiles::new(name, file_systems.clone());
         let types = Arc::new(leaf_types(columns.with_ids.fields()));
         let specs = Arc::new(Specs::of(&table.metadata, &types));
@@ -58,6 +69,11 @@ impl SnapshotRows {
             counts: Counts::default(),
         };
         Ok(Self { reading: Arc::new(reading), tasks })
+    }
+
+    /// What the table's metadata calls the files.
+    pub(in crate::iceberg) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.tasks.keys().map(String::as_str)
     }
 
     /// The rows of a file, which the table's metadata calls `path`, in their order.

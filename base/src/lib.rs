@@ -1,5 +1,5 @@
 //! What every crate of Weir stands on and that knows nothing of streams or lakes: error kinds, option declarations and
-//! the bag they are pulled from, secrets, the memory budget, task spawning, fail points and metric helpers.
+//! the bag they are pulled from, secrets, the memory budget, task spawning, safe names, fail points and metric helpers.
 
 pub mod compute;
 pub mod error;
@@ -7,6 +7,7 @@ pub mod failpoint;
 pub mod memory;
 pub mod metrics;
 pub mod options;
+pub mod safe_name;
 pub mod secret;
 pub mod task;
 

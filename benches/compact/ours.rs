@@ -1,15 +1,15 @@
 //! A run of compaction over the whole table.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use weir_base::memory::MemoryBudget;
+use weir_catalog::upkeep::{Journal, Keeper};
 use weir_compaction::policy::Options;
 use weir_compaction::{Compactor, Quiet, Request};
 
 use crate::print::line;
-use crate::table::{NoIntents, catalog, id};
+use crate::table::{catalog, id};
 use crate::{Outcome, Way};
 
 /// Files are made this large.
@@ -19,7 +19,8 @@ pub(crate) fn run(folder: &Path, way: Way) -> Outcome<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let catalog = catalog(folder)?;
-        let compactor = Compactor::new(&catalog, &id(), MemoryBudget::new(256 << 20), Arc::new(NoIntents));
+        let journal = Journal::new(&catalog, &catalog.load(&id()).await?, Keeper::Command);
+        let compactor = Compactor::new(&catalog, &id(), MemoryBudget::new(256 << 20), journal);
         let quiet = if way == Way::Copy { Duration::from_secs(86_400) } else { Duration::ZERO };
         let request = Request { options: Options { target_bytes: TARGET, quiet, ..Options::default() }, ..Request::default() };
         let report = compactor.compact_once(&request, SystemTime::UNIX_EPOCH.elapsed()?, &Quiet).await?;

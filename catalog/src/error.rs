@@ -94,6 +94,11 @@ impl CatalogError {
     }
 }
 
+/// What a file system said, with the kind it gave.
+pub(crate) fn file_system_error(error: FsError) -> CatalogError {
+    CatalogError::caused(error.kind(), error.to_string(), error)
+}
+
 /// The kind that a file system gave to the error, wherever it stands in the chain; else the one that the crate's kind implies.
 fn kind_of(error: &iceberg::Error) -> ErrorKind {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);

@@ -25,6 +25,7 @@ mod schema;
 mod sql;
 #[cfg(test)]
 mod tests;
+pub mod upkeep;
 pub mod verify;
 
 pub use error::CatalogError;

@@ -97,6 +97,7 @@ pub(crate) mod stored {
     const PREFIX: &str = "weir.";
     const EPOCH: &str = ".epoch";
     const CUT: &str = ".cut";
+    const UPKEEP: &str = ".upkeep";
 
     /// The property that holds the epoch of a job and sink.
     pub(crate) fn epoch_key(job: &str, sink: &str) -> String {
@@ -106,6 +107,11 @@ pub(crate) mod stored {
     /// The property that holds the cut of a job and sink.
     pub(crate) fn cut_key(job: &str, sink: &str) -> String {
         format!("{PREFIX}{}.{}{CUT}", escape(job), escape(sink))
+    }
+
+    /// The property that holds the fence of the upkeep of a job and sink.
+    pub(crate) fn upkeep_key(job: &str, sink: &str) -> String {
+        format!("{PREFIX}{}.{}{UPKEEP}", escape(job), escape(sink))
     }
 
     /// The job and sink of an epoch property; `None` for any other key.
@@ -208,7 +214,7 @@ mod tests {
 
     #[test]
     fn keys_of_others_are_no_markers() {
-        for key in ["weir.a.epoch", "weir.a.b.cut", "write.a.b.epoch", "weir.a.b.c.epoch"] {
+        for key in ["weir.a.epoch", "weir.a.b.cut", &stored::upkeep_key("a", "b"), "write.a.b.epoch", "weir.a.b.c.epoch"] {
             assert_eq!(stored::job_and_sink(key), None, "{key}");
         }
     }

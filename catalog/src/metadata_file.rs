@@ -178,9 +178,13 @@ pub(crate) fn next_version(base: &LakeTable, requirements: &[TableRequirement], 
     let builder = updates.into_iter().try_fold(start, |builder, update| update.apply(builder)).map_err(refused)?;
     let built = builder.build().map_err(refused)?;
     let location = location_of(&built.metadata, version_of(&base.metadata_location) + 1, added.map_or_else(Uuid::new_v4, uuid_for))?;
-    let delete = built.metadata.properties().get(DELETE_AFTER_COMMIT).is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    let retired = if delete { built.expired_metadata_logs.into_iter().map(|log| log.metadata_file).collect() } else { Vec::new() };
+    let retired = if deletes_old_metadata(&built.metadata) { built.expired_metadata_logs.into_iter().map(|log| log.metadata_file).collect() } else { Vec::new() };
     Ok(NextVersion { metadata: built.metadata, location, retired })
+}
+
+/// Whether metadata files are deleted that leave the table's log of them.
+pub(crate) fn deletes_old_metadata(metadata: &TableMetadata) -> bool {
+    metadata.properties().get(DELETE_AFTER_COMMIT).is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
 /// A name for version `version` of `metadata`; `uuid` makes it differ from every other.

@@ -10,7 +10,6 @@ pub mod policy;
 pub mod simulation;
 
 mod deletes;
-mod intents;
 mod names;
 mod progress;
 mod rewrite;
@@ -19,7 +18,6 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use intents::TableIntents;
 pub use progress::{Progress, Quiet};
 pub use run::{Compactor, Plan, Report, Request};
 pub use table::{LiveTable, PartitionKey};

@@ -1,11 +1,16 @@
 //! Names of the files that compaction makes, and a memory of those that are in no table yet.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use weir_catalog::CatalogError;
+use weir_catalog::upkeep::{Work, remove_files};
 use weir_connectors::ConnectorError;
+use weir_connectors::iceberg::catalog_error;
 use weir_connectors::sink::IntentLog;
+use weir_fs::FileSystems;
 
 /// What the name of a copy ends with: how one is known again.
 const COPY: &str = "-copy.parquet";
@@ -24,35 +29,50 @@ pub(crate) fn folder_of(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
-/// Passes names on to an intent log and remembers those whose files are in no table yet.
+/// Writes names into the journal and remembers those whose files are in no table yet.
 #[derive(Debug)]
 pub(crate) struct Begun {
-    log: Arc<dyn IntentLog>,
+    work: Arc<Work>,
     names: Mutex<BTreeSet<String>>,
+    doubtful: AtomicBool,
 }
 
 impl Begun {
-    pub(crate) fn new(log: Arc<dyn IntentLog>) -> Self {
-        Self { log, names: Mutex::default() }
+    pub(crate) fn new(work: Arc<Work>) -> Self {
+        Self { work, names: Mutex::default(), doubtful: AtomicBool::new(false) }
     }
 
-    /// Forgets files that a table has now, that are deleted, or of which that is not certain.
+    pub(crate) fn work(&self) -> &Work {
+        &self.work
+    }
+
+    /// Forgets files that a table has now.
     pub(crate) fn forget(&self, paths: &[String]) {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         names.retain(|name| !paths.contains(name));
     }
 
-    /// Takes all names out.
-    pub(crate) fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.names.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
+    /// Forgets files of which nobody knows whether the table has them: the journal keeps what it says of them.
+    pub(crate) fn doubt(&self, paths: &[String]) {
+        self.doubtful.store(true, Ordering::Relaxed);
+        self.forget(paths);
+    }
+
+    /// Deletes the files that are in no table, and ends the work unless something is in doubt.
+    pub(crate) async fn clear(&self, file_systems: &FileSystems) -> Result<(), CatalogError> {
+        let left: Vec<String> = std::mem::take(&mut *self.names.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect();
+        remove_files(file_systems, &left).await?;
+        if self.doubtful.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.work.end().await
     }
 }
 
 #[async_trait]
 impl IntentLog for Begun {
     async fn record(&self, paths: &[String]) -> Result<(), ConnectorError> {
-        self.log.record(paths).await?;
         self.names.lock().unwrap_or_else(PoisonError::into_inner).extend(paths.iter().cloned());
-        Ok(())
+        self.work.files(paths).await.map_err(catalog_error)
     }
 }

@@ -9,13 +9,14 @@ use iceberg::spec::Operation;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 use weir_base::memory::MemoryBudget;
+use weir_base::{Classified, ErrorKind, failpoint};
 use weir_catalog::CatalogError;
-use weir_catalog::commit::{Appends, Replaced, Replacement, TableCommitter};
+use weir_catalog::commit::{Appends, Replaced, Replacement, TableCommitter, new_snapshot_id};
 use weir_catalog::lake::{LakeCatalog, TableId};
 use weir_catalog::read::LiveFile;
+use weir_catalog::upkeep::Journal;
 use weir_connectors::ConnectorError;
-use weir_connectors::iceberg::{catalog_error, delete_files, file_system_error};
-use weir_connectors::sink::IntentLog;
+use weir_connectors::iceberg::{catalog_error, file_system_error};
 
 use crate::names::Begun;
 use crate::policy::{Group, Options, Way};
@@ -103,14 +104,15 @@ pub struct Compactor {
     id: TableId,
     committer: Arc<TableCommitter>,
     budget: MemoryBudget,
-    intents: Arc<dyn IntentLog>,
+    journal: Arc<Journal>,
 }
 
 impl Compactor {
-    /// A compactor of the table `id`. `budget` is charged, and half of it bounds what writers hold; `intents` is told every file before it exists.
+    /// A compactor of the table `id`. `budget` is charged, and half of it bounds what writers hold; `journal` is told every file and every commit
+    /// before it exists.
     #[must_use]
-    pub fn new(catalog: &Arc<dyn LakeCatalog>, id: &TableId, budget: MemoryBudget, intents: Arc<dyn IntentLog>) -> Self {
-        Self { catalog: Arc::clone(catalog), id: id.clone(), committer: TableCommitter::of(catalog, id), budget, intents }
+    pub fn new(catalog: &Arc<dyn LakeCatalog>, id: &TableId, budget: MemoryBudget, journal: Arc<Journal>) -> Self {
+        Self { catalog: Arc::clone(catalog), id: id.clone(), committer: TableCommitter::of(catalog, id), budget, journal }
     }
 
     /// Plans over the whole table as it is now; `now` is the time since 1970.
@@ -140,19 +142,15 @@ impl Compactor {
     /// new files are deleted, and it is counted.
     ///
     /// # Errors
-    /// The stores' and the catalog's; data that cannot be read. Files that are in no table are deleted then, those apart of a commit whose outcome is
-    /// not known: they are in the intent log.
+    /// The stores' and the catalog's; data that cannot be read; a later attempt has taken over (fenced). Files that are in no table are deleted
+    /// then, those apart of a commit whose outcome is not known: they stay in the journal.
     pub async fn run(&self, request: &Request, mut plan: Plan, progress: &dyn Progress) -> Result<Report, ConnectorError> {
-        let begun = Arc::new(Begun::new(Arc::clone(&self.intents)));
+        let begun = Arc::new(Begun::new(self.journal.begin(&plan.live.table)));
         let done = self.carry_out(request, &mut plan, &begun, progress).await;
-        let left = begun.take();
-        match delete_files(self.catalog.file_systems(), &left).await {
-            Ok(()) => done,
-            Err(error) => {
-                tracing::warn!(table = %self.id, %error, files = left.len(), "files of a rewrite that was given up are left behind");
-                done
-            }
+        if let Err(error) = begun.clear(self.catalog.file_systems()).await {
+            tracing::warn!(table = %self.id, %error, "the journal of a rewrite stays, and so may files that are in no table: the next recovery sees to them");
         }
+        done
     }
 
     async fn carry_out(&self, request: &Request, plan: &mut Plan, begun: &Arc<Begun>, progress: &dyn Progress) -> Result<Report, ConnectorError> {
@@ -176,6 +174,10 @@ impl Compactor {
         while let Some(made) = making.next().await {
             match made {
                 Ok(made) => {
+                    if failpoint::fails("rewrite-file-written").await {
+                        failed = Some(ConnectorError::transient("fail point `rewrite-file-written`"));
+                        break;
+                    }
                     progress.rewritten(&made.group, made.way, made.files.len());
                     waiting.push(made);
                 }
@@ -258,14 +260,19 @@ impl Commits<'_> {
         let replacement = Replacement {
             table_uuid: live.table.metadata.uuid().to_string(),
             branch: self.request.branch.clone(),
-            snapshot_id: new_snapshot_id(live),
+            snapshot_id: new_snapshot_id(&live.table.metadata),
             added: made.iter().flat_map(|made| made.files.iter().cloned()).collect(),
             sequence_number: Some(snapshot.sequence_number()),
+            fence: self.compactor.journal.fence(),
             replaced: Replaced { operation: Operation::Replace, read: Some(snapshot.snapshot_id()), files, appends: Appends::Welcome, notes },
         };
+        self.begun.work().commit(replacement.snapshot_id).await.map_err(catalog_error)?;
+        if failpoint::fails("rewrite-before-commit").await {
+            return Err(ConnectorError::transient("fail point `rewrite-before-commit`"));
+        }
         match self.compactor.committer.replace(&replacement).await {
             Ok(appended) => {
-                self.forget(&replacement)?;
+                self.begun.forget(&self.names_of(&replacement)?);
                 let report = &mut self.report;
                 report.copied += count(Way::Copy);
                 report.decoded += count(Way::Decode);
@@ -281,30 +288,19 @@ impl Commits<'_> {
             }
             Err(CatalogError::Overtaken(why)) => Ok(Some(why)),
             Err(error) => {
-                // Only a conflict says for certain that nothing was committed.
-                if !matches!(error, CatalogError::Conflict(_)) {
-                    self.forget(&replacement)?;
+                // Only these say for certain that nothing was committed, and never will be.
+                if !matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Fenced) {
+                    self.begun.doubt(&self.names_of(&replacement)?);
                 }
                 Err(catalog_error(error))
             }
         }
     }
 
-    fn forget(&self, replacement: &Replacement) -> Result<(), ConnectorError> {
+    /// The new files, as the journal names them.
+    fn names_of(&self, replacement: &Replacement) -> Result<Vec<String>, ConnectorError> {
         let file_systems = self.compactor.catalog.file_systems();
         let names = replacement.added.iter().map(|file| file_systems.for_checkpoint(file.file_path())).collect::<Result<Vec<_>, _>>();
-        self.begun.forget(&names.map_err(file_system_error)?);
-        Ok(())
-    }
-}
-
-/// A positive id that no snapshot of the table has.
-fn new_snapshot_id(live: &LiveTable) -> i64 {
-    loop {
-        let (high, low) = Uuid::new_v4().as_u64_pair();
-        let id = i64::try_from((high ^ low) >> 1).unwrap_or(0);
-        if id > 0 && live.table.metadata.snapshot_by_id(id).is_none() {
-            return id;
-        }
+        names.map_err(file_system_error)
     }
 }

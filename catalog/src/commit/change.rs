@@ -9,6 +9,7 @@ use iceberg::spec::{DataFile, Operation};
 use super::Append;
 use crate::marker::stored;
 use crate::read::LiveFile;
+use crate::upkeep::{Fence, fence_property};
 
 /// Files that take the place of others in one snapshot, without the marker of a job: compaction, DELETE, UPDATE, MERGE.
 #[derive(Debug, Clone)]
@@ -29,6 +30,8 @@ pub struct Replacement {
     pub sequence_number: Option<i64>,
     /// What leaves the table.
     pub replaced: Replaced,
+    /// The attempt of a job that makes it: refused if a later one has fenced the table, and it fences earlier ones.
+    pub fence: Option<Fence>,
 }
 
 /// Files that leave a table, and what the commit gives way to.
@@ -78,6 +81,7 @@ pub(super) struct Change<'a> {
     pub(super) replaced: Option<&'a Replaced>,
     /// The append, for its marker.
     pub(super) append: Option<&'a Append>,
+    pub(super) fence: Option<&'a Fence>,
 }
 
 impl Change<'_> {
@@ -85,15 +89,15 @@ impl Change<'_> {
         self.replaced.map_or(Operation::Append, |replaced| replaced.operation.clone())
     }
 
-    /// The marker as table properties.
-    pub(super) fn marker_properties(&self) -> HashMap<String, String> {
+    /// The marker and the fence as table properties.
+    pub(super) fn properties(&self) -> HashMap<String, String> {
         let marker = |append: &Append| {
             [
                 (stored::epoch_key(&append.job, &append.sink), append.epoch.to_string()),
                 (stored::cut_key(&append.job, &append.sink), stored::encode(&append.to)),
             ]
         };
-        self.append.into_iter().flat_map(marker).collect()
+        self.append.into_iter().flat_map(marker).chain(self.fence.map(fence_property)).collect()
     }
 }
 
@@ -107,6 +111,7 @@ impl<'a> From<&'a Append> for Change<'a> {
             sequence_number: append.sequence_number,
             replaced: append.replaced.as_ref(),
             append: Some(append),
+            fence: None,
         }
     }
 }
@@ -121,6 +126,7 @@ impl<'a> From<&'a Replacement> for Change<'a> {
             sequence_number: replacement.sequence_number,
             replaced: Some(&replacement.replaced),
             append: None,
+            fence: replacement.fence.as_ref(),
         }
     }
 }

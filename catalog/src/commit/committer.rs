@@ -120,8 +120,8 @@ impl TableCommitter {
     /// Commits a replacement of files exactly once. It may be called again with the same argument, as [`Self::append`].
     ///
     /// # Errors
-    /// [`CatalogError::Overtaken`] if others have changed what it was made from, as [`Replaced`](super::Replaced) says; those of
-    /// [`Self::append`] but for the marker's.
+    /// [`CatalogError::Overtaken`] if others have changed what it was made from, as [`Replaced`](super::Replaced) says; a later attempt has
+    /// taken over (fenced); those of [`Self::append`] but for the marker's.
     pub async fn replace(&self, replacement: &Replacement) -> Result<Appended, CatalogError> {
         let _turn = self.turn.lock().await;
         Ok(self.change(Change::from(replacement)).await?.1)
@@ -135,7 +135,8 @@ impl TableCommitter {
         let (table, used, appended) = match ended {
             Ok(ended) => ended,
             Err(error) => {
-                if tried.iter().all(|tried| tried.refused) {
+                // A base on which somebody else has been ahead is no longer that of a try whose answer was lost.
+                if tried.iter().all(|tried| tried.refused) || matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Fenced) {
                     self.discard(&stager.written, change.snapshot_id).await;
                 }
                 let tries = if tried.len() > 1 { format!(", {} tries", tried.len()) } else { String::new() };

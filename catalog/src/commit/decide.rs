@@ -5,6 +5,7 @@ use super::{Append, marker_of};
 use crate::error::CatalogError;
 use crate::lake::LakeTable;
 use crate::marker::{Marker, stored};
+use crate::upkeep::check_fence;
 
 /// What the refreshed table means for a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub(super) enum Verdict {
 /// Decides. The caller swaps only against the very metadata that was judged here.
 ///
 /// # Errors
-/// Another table under the name; a marker that is not where the checkpoint expects it, with the ways out.
+/// Another table under the name; a later attempt has fenced it; a marker that is not where the checkpoint expects it, with the ways out.
 pub(super) fn decide(table: &LakeTable, change: &Change<'_>) -> Result<Verdict, CatalogError> {
     let uuid = table.metadata.uuid().to_string();
     if !uuid.eq_ignore_ascii_case(change.table_uuid) {
@@ -30,6 +31,9 @@ pub(super) fn decide(table: &LakeTable, change: &Change<'_>) -> Result<Verdict, 
     }
     if table.metadata.snapshot_by_id(change.snapshot_id).is_some() {
         return Ok(Verdict::Already);
+    }
+    if let Some(fence) = change.fence {
+        check_fence(table, fence)?;
     }
     let Some(append) = change.append else { return Ok(Verdict::Proceed) };
     match marker_of(table, &append.job, &append.sink)? {

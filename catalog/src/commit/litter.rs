@@ -14,31 +14,34 @@ use weir_base::Classified;
 use super::stage::read_manifest_list;
 use crate::error::CatalogError;
 use crate::lake::{LakeCatalog, LakeTable};
-use crate::metadata_file::{METADATA, delete_files, file_name, metadata_directory, snapshot_in, version_of};
+use crate::metadata_file::{METADATA, delete_files, deletes_old_metadata, file_name, metadata_directory, snapshot_in, version_of};
 
-/// What a table says of the files of some appends.
+/// What a table says of the metadata files of some snapshots.
 #[derive(Debug, Default)]
-struct Known {
-    /// Appends that are in the table.
-    snapshots: HashSet<i64>,
+pub(crate) struct Known {
+    /// Snapshots whose files are looked for.
+    pub(crate) snapshots: HashSet<i64>,
     /// Names of files that are in use.
-    used: HashSet<String>,
-    /// The oldest version of the metadata that the table's log still tells; `None` if it tells of none.
+    pub(crate) used: HashSet<String>,
+    /// The oldest version of the metadata of which it can be told whether it is in use: that of the table's log, or any, if files are deleted
+    /// that leave the log; `None` if there is none.
     oldest_version: Option<i32>,
 }
 
 impl Known {
-    fn of(metadata: &TableMetadata, current: &str) -> Self {
+    /// No snapshots yet; in use are the metadata file `current` and those in the log.
+    pub(crate) fn of(metadata: &TableMetadata, current: &str) -> Self {
         let logged = || metadata.metadata_log().iter().map(|entry| entry.metadata_file.as_str());
+        let oldest_logged = logged().map(version_of).min();
         Self {
             snapshots: HashSet::new(),
             used: logged().chain([current]).map(|path| file_name(path).to_owned()).collect(),
-            oldest_version: logged().map(version_of).min(),
+            oldest_version: if deletes_old_metadata(metadata) { Some(0) } else { oldest_logged },
         }
     }
 
-    /// Whether the file belongs to one of the appends and is not in use. A metadata file that is older than the log may have been the
-    /// table's once, and stays.
+    /// Whether the file belongs to one of the snapshots and is not in use. A metadata file that is older than the log may have been the
+    /// table's once, and stays where such files are kept.
     fn is_litter(&self, name: &str) -> bool {
         let is_theirs = snapshot_in(name).is_some_and(|snapshot| self.snapshots.contains(&snapshot));
         let is_decided = !name.ends_with(METADATA) || self.oldest_version.is_some_and(|oldest| version_of(name) >= oldest);
@@ -55,8 +58,15 @@ pub(super) async fn sweep(catalog: &Arc<dyn LakeCatalog>, table: &LakeTable, sna
         let manifests = read_manifest_list(table, snapshot).await?;
         known.used.extend(manifests.iter().map(|manifest| file_name(&manifest.manifest_path).to_owned()));
     }
+    let litter = unused(catalog, table, &known).await?;
+    delete_files(&table.file_io, &litter).await;
+    Ok(litter.len())
+}
+
+/// The files in the table's metadata folder that belong to one of the snapshots in `known` and are not in use. One listing, none without snapshots.
+pub(crate) async fn unused(catalog: &Arc<dyn LakeCatalog>, table: &LakeTable, known: &Known) -> Result<Vec<String>, CatalogError> {
     if known.snapshots.is_empty() {
-        return Ok(0);
+        return Ok(Vec::new());
     }
     let folder = metadata_directory(&table.metadata);
     let failed = |kind, error: Box<dyn std::error::Error + Send + Sync>| {
@@ -66,9 +76,7 @@ pub(super) async fn sweep(catalog: &Arc<dyn LakeCatalog>, table: &LakeTable, sna
     let listed = location.store.list_with_delimiter(Some(&location.path)).await;
     let listed = listed.map_err(|error| failed(weir_fs::kind_of(&error), error.into()))?;
     let names = listed.objects.iter().filter_map(|object| object.location.filename());
-    let litter: Vec<String> = names.filter(|name| known.is_litter(name)).map(|name| format!("{folder}/{name}")).collect();
-    delete_files(&table.file_io, &litter).await;
-    Ok(litter.len())
+    Ok(names.filter(|name| known.is_litter(name)).map(|name| format!("{folder}/{name}")).collect())
 }
 
 #[cfg(test)]

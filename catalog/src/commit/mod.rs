@@ -16,7 +16,8 @@ mod summary;
 
 use std::collections::BTreeMap;
 
-use iceberg::spec::DataFile;
+use iceberg::spec::{DataFile, TableMetadata};
+use uuid::Uuid;
 use weir_base::ErrorKind;
 
 use crate::error::CatalogError;
@@ -28,6 +29,7 @@ pub use committer::TableCommitter;
 pub use expire::Expired;
 
 pub(crate) use expire::{ancestors, heads};
+pub(crate) use litter::{Known, unused as unused_metadata};
 pub(crate) use stage::{read_file, read_manifest_list};
 
 /// What one epoch of one sink appends.
@@ -80,6 +82,18 @@ pub fn marker_of(table: &LakeTable, job: &str, sink: &str) -> Result<Option<Mark
     stored::read(table.metadata.properties(), job, sink).map_err(|property| {
         CatalogError::other(ErrorKind::Corrupt, format!("property `{property}` of table `{}` holds no marker that can be read", table.id))
     })
+}
+
+/// A positive id that no snapshot of the table has.
+#[must_use]
+pub fn new_snapshot_id(metadata: &TableMetadata) -> i64 {
+    loop {
+        let (high, low) = Uuid::new_v4().as_u64_pair();
+        let id = i64::try_from((high ^ low) >> 1).unwrap_or(0);
+        if id > 0 && metadata.snapshot_by_id(id).is_none() {
+            return id;
+        }
+    }
 }
 
 /// Every job whose marker the table carries, with its sinks.

@@ -94,6 +94,10 @@ impl Stager<'_> {
         old: Vec<ManifestFile>,
         new_spec: i32,
     ) -> Result<Vec<ManifestFile>, CatalogError> {
+        if replaced.files.is_empty() && replaced.operation == Operation::Replace {
+            // Nothing that others may have changed.
+            return Ok(old);
+        }
         let since = Since::of(base, head, replaced.read)?;
         check_concurrent(base, &since, replaced, &old, |delete, global| {
             // It applies to the new files as it did to the old ones.

@@ -279,7 +279,7 @@ fn swap_of(
     // The builder alone can see a branch's retention settings, which must stay as they are: it makes the updates.
     let marked = TableMetadataBuilder::new_from_metadata((*base.metadata).clone(), None)
         .set_branch_snapshot(snapshot, branch)
-        .and_then(|builder| builder.set_properties(change.marker_properties()))
+        .and_then(|builder| builder.set_properties(change.properties()))
         .and_then(TableMetadataBuilder::build);
     let built = marked.map_err(|error| {
         CatalogError::caused(ErrorKind::Internal, format!("table `{}` cannot take the snapshot: {}", base.id, error.message()), error)

@@ -17,11 +17,11 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 use iceberg::spec::TableMetadata;
 use iceberg::{TableRequirement, TableUpdate};
-use weir_base::{Classified, ErrorKind};
-use weir_fs::{FileSystems, FsError};
+use weir_base::ErrorKind;
+use weir_fs::FileSystems;
 
 use crate::backoff::{Backoff, repeated};
-use crate::error::CatalogError;
+use crate::error::{CatalogError, file_system_error as failed};
 use crate::lake::{LakeCatalog, LakeTable, TableId, TableSpec};
 use crate::metadata_file::{MetadataFiles, next_version};
 use crate::new_table::NewTable;
@@ -119,11 +119,6 @@ fn check_fixed(id: &TableId, metadata: &TableMetadata) -> Result<(), CatalogErro
 fn json(id: &TableId, metadata: &TableMetadata) -> Result<Vec<u8>, CatalogError> {
     serde_json::to_vec(metadata)
         .map_err(|error| CatalogError::caused(ErrorKind::Internal, format!("metadata of table `{id}` cannot be written as JSON"), error))
-}
-
-/// What a file system said, with the kind it gave.
-fn failed(error: FsError) -> CatalogError {
-    CatalogError::caused(error.kind(), error.to_string(), error)
 }
 
 /// An error of making a version after which nobody knows whether it was made: everything that may go away by itself.

@@ -30,6 +30,7 @@ pub(super) fn replacement(table: &LakeTable, files: Vec<LiveFile>, added: Vec<Da
         snapshot_id: new_id(),
         added,
         sequence_number: head.map(|head| head.sequence_number()),
+        fence: None,
         replaced: Replaced {
             operation: Operation::Overwrite,
             read: head.map(|head| head.snapshot_id()),

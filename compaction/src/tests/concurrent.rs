@@ -19,7 +19,7 @@ async fn an_equality_delete_that_comes_while_files_are_rewritten_is_not_lost() {
     lake.delete_ids(0..10).await;
     lake.append(&rows(0..10)).await;
     assert_eq!(lake.content().await.len(), 1_000);
-    let compactor = lake.compactor();
+    let compactor = lake.compactor().await;
     let plan = compactor.plan(&whole(), now()).await.expect("plans");
     lake.delete_ids(5..20).await;
     let report = compactor.run(&whole(), plan, &Quiet).await.expect("runs");
@@ -38,7 +38,7 @@ async fn appends_that_come_meanwhile_go_through() {
             lake.append(&rows(part * 10..part * 10 + 10)).await;
         }
         let wanted = Request { decode_all, ..request(false) };
-        let compactor = lake.compactor();
+        let compactor = lake.compactor().await;
         let plan = compactor.plan(&wanted, now()).await.expect("plans");
         lake.append(&rows(50..60)).await;
         let report = compactor.run(&wanted, plan, &Quiet).await.expect("runs");
@@ -55,7 +55,7 @@ async fn a_rewrite_whose_files_are_gone_gives_way_and_leaves_nothing() {
         lake.append(&rows(part * 10..part * 10 + 10)).await;
     }
     let before = lake.content().await;
-    let (first, second) = (lake.compactor(), lake.compactor());
+    let (first, second) = (lake.compactor().await, lake.compactor().await);
     let overtaken = first.plan(&request(false), now()).await.expect("plans");
     second.compact_once(&request(false), now(), &Quiet).await.expect("runs");
     let report = first.run(&request(false), overtaken, &Quiet).await.expect("gives way");
@@ -70,7 +70,7 @@ async fn a_position_delete_that_comes_meanwhile_is_given_way_to_by_its_group_alo
     for part in 0..3 {
         lake.append(&rows(part * 30..part * 30 + 30)).await;
     }
-    let compactor = lake.compactor();
+    let compactor = lake.compactor().await;
     let wanted = Request { commits: 1, ..whole() };
     let plan = compactor.plan(&wanted, now()).await.expect("plans");
     assert_eq!(plan.groups.len(), 4);

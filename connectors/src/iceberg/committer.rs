@@ -3,20 +3,19 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::{StreamExt, TryStreamExt, stream};
 use iceberg::spec::{DataFile, TableMetadata};
-use object_store::ObjectStoreExt;
 use weir_base::{Classified, ErrorKind};
 use weir_catalog::CatalogError;
-use weir_catalog::commit::{Append, Replaced, TableCommitter, marked_jobs, marker_of};
+use weir_catalog::commit::{Append, Replaced, TableCommitter, marked_jobs, marker_of, new_snapshot_id};
 use weir_catalog::lake::{LakeCatalog, LakeTable, TableId};
 use weir_catalog::marker::Marker;
 use weir_catalog::read::data_files;
+use weir_catalog::upkeep::remove_files;
 use weir_fs::FileSystems;
 
 use super::replacing::{Mark, Replacing, mark_of};
 use super::stream::announce;
-use super::write::{WrittenFile, file_system_error, store_error};
+use super::write::{WrittenFile, file_system_error};
 use crate::error::ConnectorError;
 use crate::sink::{Committable, Committed, SinkCommit, SinkCommitter, TargetState};
 
@@ -120,13 +119,7 @@ impl SinkCommitter for IcebergCommitter {
     }
 
     fn next_commit_id(&self) -> i64 {
-        loop {
-            let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
-            let id = i64::try_from((high ^ low) >> 1).unwrap_or(0);
-            if id > 0 && self.loaded.snapshot_by_id(id).is_none() {
-                return id;
-            }
-        }
+        new_snapshot_id(&self.loaded)
     }
 
     async fn commit(&self, job: &str, sink: &str, epoch: u64, commit: &SinkCommit) -> Result<Committed, ConnectorError> {
@@ -169,22 +162,12 @@ impl SinkCommitter for IcebergCommitter {
     }
 }
 
-/// Files that are deleted at the same time.
-const DELETES: usize = 32;
-
 /// Deletes files by name; missing ones are fine.
 ///
 /// # Errors
 /// The stores'.
 pub async fn delete_files(file_systems: &FileSystems, paths: &[String]) -> Result<(), ConnectorError> {
-    let delete = |path: String| async move {
-        let location = file_systems.resolve(&path).map_err(file_system_error)?;
-        match location.store.delete(&location.path).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(store_error(&path, "delete", error)),
-        }
-    };
-    stream::iter(paths.to_vec()).map(delete).buffer_unordered(DELETES).try_collect().await
+    remove_files(file_systems, paths).await.map_err(catalog_error)
 }
 
 /// A catalog's failure as a connector's, of the same kind.

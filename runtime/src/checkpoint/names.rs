@@ -1,26 +1,11 @@
 //! Names of objects in a checkpoint directory: `<dir>/<job>/<epoch>.json`, `<epoch>.committed`, `intents/<epoch>-<attempt>-<sink>-<n>.json`.
 //!
-//! Job and sink names are made safe for every store without two of them ever sharing a name: letters, digits, `-` and `_` stand
-//! for themselves, every other byte becomes `=XX`; `=` itself is one of those.
+//! Job and sink names are made safe for every store by [`escape`], so that two of them never share a name.
 
-use std::fmt::Write as _;
+use weir_base::safe_name::escape;
 
 /// Longest piece of a name; file systems allow 255 bytes.
 const SEGMENT: usize = 150;
-
-/// `name` in characters that every store takes.
-pub(crate) fn escape(name: &str) -> String {
-    let mut safe = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        let plain = byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        if plain {
-            safe.push(char::from(byte));
-        } else if write!(safe, "={byte:02X}").is_err() {
-            return safe; // writing to a String does not fail
-        }
-    }
-    safe
-}
 
 /// The directory levels of a job. A long name takes several; all but the last end in `=`, which no whole name does.
 pub(crate) fn job_segments(job: &str) -> Vec<String> {

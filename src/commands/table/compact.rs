@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use weir_catalog::upkeep::{Journal, Keeper, Recovered};
 use weir_compaction::pace::Pace;
 use weir_compaction::policy::{Group, Options, Way};
-use weir_compaction::{Compactor, PartitionKey, Plan, Progress, Report, Request, TableIntents};
+use weir_compaction::{Compactor, PartitionKey, Plan, Progress, Report, Request};
 
 use super::{Compact, Found, now};
 use crate::cli::Global;
@@ -20,23 +21,21 @@ const TRIES: u32 = 10;
 pub(super) async fn run(global: &Global, arguments: &Compact) -> Result<(), Failure> {
     let Found { catalog, id, live, options } = Found::open(global, &arguments.which).await?;
     let request = request(arguments, options);
-    let intents = TableIntents::new(&live.table, catalog.file_systems());
-    let compactor = Compactor::new(&catalog, &id, super::super::budget(global), Arc::<TableIntents>::clone(&intents));
+    let journal = Journal::new(&catalog, &live.table, Keeper::Command);
+    let compactor = Compactor::new(&catalog, &id, super::super::budget(global), Arc::clone(&journal));
     if arguments.dry_run {
         let plan = compactor.plan(&request, now()).await.map_err(|error| Failure::of(&error))?;
         return show(&plan, &request.options);
     }
-    let swept = intents.sweep(&live.table, now()).await.map_err(|error| Failure::of(&error))?;
-    if swept > 0 {
-        tracing::info!(files = swept, "files of a run that was cut off deleted");
+    let recovered = journal.recover(now()).await.map_err(|error| Failure::of(&error))?;
+    if recovered != Recovered::default() {
+        let Recovered { data_files, metadata_files, .. } = recovered;
+        tracing::info!(data_files, metadata_files, "files of a run that was cut off deleted");
     }
     status_line::show();
     let done = until_done(&compactor, &request).await;
     status_line::clear();
-    let report = done?;
-    // After a failure the list stays, for a commit may have gone through whose answer was lost.
-    intents.close().await.map_err(|error| Failure::of(&error))?;
-    output::line(&told(&report))
+    output::line(&told(&done?))
 }
 
 fn request(arguments: &Compact, options: Options) -> Request {

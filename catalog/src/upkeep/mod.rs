@@ -1,0 +1,21 @@
+//! The upkeep of tables: what is begun is written down, so that whatever is cut off can be finished or taken back.
+//!
+//! A [`Journal`] holds entries below a table's metadata, each durable before what it names exists. They belong to a [`Keeper`]: a sink of a job,
+//! whose attempts follow each other, or a command by hand. [`Journal::recover`] settles what earlier keepers have left. A [`Fence`] makes that
+//! safe: an attempt that was replaced, and does not know it yet, cannot commit any more.
+
+mod entry;
+mod fence;
+mod journal;
+mod names;
+mod reached;
+mod recover;
+mod removal;
+
+pub use fence::{Fence, Keeper};
+pub use journal::{Journal, Work};
+pub use recover::Recovered;
+pub use removal::remove_files;
+
+pub(crate) use fence::check as check_fence;
+pub(crate) use fence::property as fence_property;

@@ -178,7 +178,11 @@ pub(crate) fn next_version(base: &LakeTable, requirements: &[TableRequirement], 
     let builder = updates.into_iter().try_fold(start, |builder, update| update.apply(builder)).map_err(refused)?;
     let built = builder.build().map_err(refused)?;
     let location = location_of(&built.metadata, version_of(&base.metadata_location) + 1, added.map_or_else(Uuid::new_v4, uuid_for))?;
-    let retired = if deletes_old_metadata(&built.metadata) { built.expired_metadata_logs.into_iter().map(|log| log.metadata_file).collect() } else { Vec::new() };
+    let retired = if deletes_old_metadata(&built.metadata) {
+        built.expired_metadata_logs.into_iter().map(|log| log.metadata_file).collect()
+    } else {
+        Vec::new()
+    };
     Ok(NextVersion { metadata: built.metadata, location, retired })
 }
 
@@ -235,6 +239,15 @@ pub(crate) fn version_of(location: &str) -> i32 {
     let name = name.strip_prefix('v').unwrap_or(name);
     let digits = name.find(|c: char| !c.is_ascii_digit()).unwrap_or(name.len());
     name[..digits].parse().unwrap_or(0)
+}
+
+/// Whether a metadata file has a name that a catalog gives to versions, ours or Hadoop's, and not one that somebody has chosen.
+pub(crate) fn has_version(name: &str) -> bool {
+    let hadoop = || {
+        let stem = name.strip_prefix('v')?.strip_suffix(METADATA)?;
+        Some(stem.strip_suffix(".gz").unwrap_or(stem))
+    };
+    snapshot_in(name).is_some() || hadoop().is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]

@@ -10,11 +10,14 @@ use std::sync::Arc;
 
 use iceberg::spec::TableMetadata;
 use weir_base::Classified;
+use weir_fs::FileSystems;
 
 use super::stage::read_manifest_list;
 use crate::error::CatalogError;
 use crate::lake::{LakeCatalog, LakeTable};
-use crate::metadata_file::{METADATA, delete_files, deletes_old_metadata, file_name, metadata_directory, snapshot_in, version_of};
+use crate::metadata_file::{METADATA, deletes_old_metadata, file_name, has_version, metadata_directory, snapshot_in, version_of};
+use crate::others;
+use crate::upkeep::remove_files;
 
 /// What a table says of the metadata files of some snapshots.
 #[derive(Debug, Default)]
@@ -23,29 +26,58 @@ pub(crate) struct Known {
     pub(crate) snapshots: HashSet<i64>,
     /// Names of files that are in use.
     pub(crate) used: HashSet<String>,
-    /// The oldest version of the metadata of which it can be told whether it is in use: that of the table's log, or any, if files are deleted
-    /// that leave the log; `None` if there is none.
+    /// The oldest version of the metadata that the table's log still tells; `None` if it tells of none.
     oldest_version: Option<i32>,
+    /// Metadata files that leave the log are deleted.
+    deletes_old: bool,
+}
+
+/// What becomes of a file.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    Kept,
+    /// It belongs to one of the snapshots and was never in use.
+    Litter,
+    /// If it is of this table, it is a version that the log does not tell any more, and ought to be deleted: the process that retired it was cut
+    /// off before it came to that, or it is litter as well.
+    Retired,
 }
 
 impl Known {
     /// No snapshots yet; in use are the metadata file `current` and those in the log.
     pub(crate) fn of(metadata: &TableMetadata, current: &str) -> Self {
         let logged = || metadata.metadata_log().iter().map(|entry| entry.metadata_file.as_str());
-        let oldest_logged = logged().map(version_of).min();
         Self {
             snapshots: HashSet::new(),
             used: logged().chain([current]).map(|path| file_name(path).to_owned()).collect(),
-            oldest_version: if deletes_old_metadata(metadata) { Some(0) } else { oldest_logged },
+            oldest_version: logged().map(version_of).min(),
+            deletes_old: deletes_old_metadata(metadata),
         }
     }
 
-    /// Whether the file belongs to one of the snapshots and is not in use. A metadata file that is older than the log may have been the
-    /// table's once, and stays where such files are kept.
-    fn is_litter(&self, name: &str) -> bool {
+    /// A metadata file that is older than the log may have been the table's once, and stays where such files are kept.
+    fn fate(&self, name: &str) -> Fate {
         let is_theirs = snapshot_in(name).is_some_and(|snapshot| self.snapshots.contains(&snapshot));
-        let is_decided = !name.ends_with(METADATA) || self.oldest_version.is_some_and(|oldest| version_of(name) >= oldest);
-        is_theirs && is_decided && !self.used.contains(name)
+        let is_of_log = self.oldest_version.is_some_and(|oldest| version_of(name) >= oldest);
+        match (self.used.contains(name), name.ends_with(METADATA)) {
+            (true, _) => Fate::Kept,
+            (false, false) => {
+                if is_theirs {
+                    Fate::Litter
+                } else {
+                    Fate::Kept
+                }
+            }
+            (false, true) if is_of_log => {
+                if is_theirs {
+                    Fate::Litter
+                } else {
+                    Fate::Kept
+                }
+            }
+            (false, true) if self.deletes_old && self.oldest_version.is_some() && has_version(name) => Fate::Retired,
+            (false, true) => Fate::Kept,
+        }
     }
 }
 
@@ -58,15 +90,34 @@ pub(super) async fn sweep(catalog: &Arc<dyn LakeCatalog>, table: &LakeTable, sna
         let manifests = read_manifest_list(table, snapshot).await?;
         known.used.extend(manifests.iter().map(|manifest| file_name(&manifest.manifest_path).to_owned()));
     }
-    let litter = unused(catalog, table, &known).await?;
-    delete_files(&table.file_io, &litter).await;
-    Ok(litter.len())
+    unused(catalog, table, &known).await?.remove(catalog.file_systems()).await
 }
 
-/// The files in the table's metadata folder that belong to one of the snapshots in `known` and are not in use. One listing, none without snapshots.
-pub(crate) async fn unused(catalog: &Arc<dyn LakeCatalog>, table: &LakeTable, known: &Known) -> Result<Vec<String>, CatalogError> {
+/// Metadata files that a table does not need.
+#[derive(Debug, Default)]
+pub(crate) struct Unused {
+    litter: Vec<String>,
+    /// Oldest first.
+    retired: Vec<String>,
+}
+
+impl Unused {
+    /// Deletes them and gives their number.
+    pub(crate) async fn remove(self, file_systems: &FileSystems) -> Result<usize, CatalogError> {
+        remove_files(file_systems, &self.litter).await?;
+        for path in &self.retired {
+            // One after the other: in a `hadoop` catalog a gap must not come to be.
+            remove_files(file_systems, std::slice::from_ref(path)).await?;
+        }
+        Ok(self.litter.len() + self.retired.len())
+    }
+}
+
+/// The files in the table's metadata folder that belong to one of the snapshots in `known` and are not in use, and versions of the metadata that
+/// have left its log, if those are deleted. One listing, none without snapshots.
+pub(crate) async fn unused(catalog: &Arc<dyn LakeCatalog>, table: &LakeTable, known: &Known) -> Result<Unused, CatalogError> {
     if known.snapshots.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Unused::default());
     }
     let folder = metadata_directory(&table.metadata);
     let failed = |kind, error: Box<dyn std::error::Error + Send + Sync>| {
@@ -75,8 +126,22 @@ pub(crate) async fn unused(catalog: &Arc<dyn LakeCatalog>, table: &LakeTable, kn
     let location = catalog.file_systems().resolve(&folder).map_err(|error| failed(error.kind(), error.into()))?;
     let listed = location.store.list_with_delimiter(Some(&location.path)).await;
     let listed = listed.map_err(|error| failed(weir_fs::kind_of(&error), error.into()))?;
-    let names = listed.objects.iter().filter_map(|object| object.location.filename());
-    Ok(names.filter(|name| known.is_litter(name)).map(|name| format!("{folder}/{name}")).collect())
+    let mut unused = Unused::default();
+    for name in listed.objects.iter().filter_map(|object| object.location.filename()) {
+        let path = format!("{folder}/{name}");
+        match known.fate(name) {
+            Fate::Kept => {}
+            Fate::Litter => unused.litter.push(path),
+            Fate::Retired => unused.retired.extend(is_version_of(table, &path).await.then_some(path)),
+        }
+    }
+    unused.retired.sort_by_key(|path| version_of(path));
+    Ok(unused)
+}
+
+/// Whether a metadata file is one of this table, and not of another that had its place before. One that cannot be read is not.
+async fn is_version_of(table: &LakeTable, path: &str) -> bool {
+    matches!(others::table_metadata(&table.file_io, path).await, Ok(metadata) if metadata.uuid() == table.metadata.uuid())
 }
 
 #[cfg(test)]
@@ -88,15 +153,22 @@ mod tests {
     fn only_files_of_the_appends_in_question_go_and_only_what_was_never_in_use() {
         let (used, tried, later) = (uuid_for(7), uuid_for(7), uuid_for(8));
         let used_names = [format!("{used}-m0.avro"), format!("snap-7-1-{used}.avro"), format!("00005-{used}.metadata.json")];
-        let known = Known { snapshots: [7].into(), used: used_names.clone().into(), oldest_version: Some(3) };
+        let known = Known { snapshots: [7].into(), used: used_names.clone().into(), oldest_version: Some(3), deletes_old: false };
         for name in [format!("{tried}-m0.avro"), format!("{used}-m1.avro"), format!("snap-7-0-{used}.avro"), format!("00004-{tried}.metadata.json")] {
-            assert!(known.is_litter(&name), "{name}");
+            assert_eq!(known.fate(&name), Fate::Litter, "{name}");
         }
         let kept = [format!("{later}-m0.avro"), format!("00002-{tried}.metadata.json"), "v4.metadata.json".to_owned(), format!("{tried}.puffin")];
         for name in kept.iter().chain(&used_names) {
-            assert!(!known.is_litter(name), "{name}");
+            assert_eq!(known.fate(name), Fate::Kept, "{name}");
         }
-        let without_log = Known { oldest_version: None, ..known };
-        assert!(!without_log.is_litter(&format!("00004-{tried}.metadata.json")));
+        let deleting = Known { deletes_old: true, ..known };
+        for name in [format!("00002-{tried}.metadata.json"), format!("00001-{later}.metadata.json"), "v2.metadata.json".to_owned()] {
+            assert_eq!(deleting.fate(&name), Fate::Retired, "{name}");
+        }
+        for name in ["v3.metadata.json".to_owned(), "v2-copy.metadata.json".to_owned(), format!("00003-{later}.metadata.json")] {
+            assert_eq!(deleting.fate(&name), Fate::Kept, "{name}");
+        }
+        let without_log = Known { oldest_version: None, ..deleting };
+        assert_eq!(without_log.fate(&format!("00004-{tried}.metadata.json")), Fate::Kept);
     }
 }

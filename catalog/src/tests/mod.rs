@@ -9,4 +9,5 @@ mod replace;
 mod rest;
 mod rest_server;
 pub(crate) mod support;
+mod upkeep;
 mod verify;

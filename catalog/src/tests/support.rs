@@ -8,7 +8,7 @@ use arrow_schema::{DataType, Field, Schema as ArrowSchema};
 use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Struct};
 use uuid::Uuid;
 use weir_base::options::OptionBag;
-use weir_fs::FileSystems;
+use weir_fs::{FaultPlan, FileSystems};
 
 use crate::commit::Append;
 use crate::lake::{LakeCatalog, LakeTable, TableId, TableSpec};
@@ -20,24 +20,62 @@ pub(crate) fn table_id() -> TableId {
 }
 
 pub(crate) fn catalog(entries: &[(&str, &str)]) -> Arc<dyn LakeCatalog> {
+    catalog_on(&FileSystems::default(), entries)
+}
+
+fn catalog_on(file_systems: &FileSystems, entries: &[(&str, &str)]) -> Arc<dyn LakeCatalog> {
     let mut bag = OptionBag::new("Catalog 'lake'");
     bag.insert("type", "iceberg", None);
     for (key, value) in entries {
         bag.insert(*key, *value, None);
     }
-    crate::open("lake", &mut bag, &FileSystems::default()).expect("options are right").catalog
+    crate::open("lake", &mut bag, file_systems).expect("options are right").catalog
+}
+
+/// The catalogs that several processes may use: `process` opens one of its own on given file systems.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    Sqlite,
+    Hadoop,
+}
+
+impl Kind {
+    pub(crate) fn process(self, folder: &Path, file_systems: &FileSystems) -> Arc<dyn LakeCatalog> {
+        let warehouse = format!("file://{}/warehouse", folder.display());
+        match self {
+            Self::Sqlite => {
+                let uri = format!("sqlite:{}/deep/er/catalog.db", folder.display());
+                catalog_on(file_systems, &[("catalog-type", "sql"), ("uri", &uri), ("warehouse", &warehouse)])
+            }
+            Self::Hadoop => catalog_on(file_systems, &[("catalog-type", "hadoop"), ("warehouse", &warehouse)]),
+        }
+    }
+}
+
+/// Lets `work` run in a process that is killed before its request number `nth` to a store; true if it was, false if it had ended by then.
+pub(crate) async fn killed_at(kind: Kind, folder: &Path, nth: u32, work: impl AsyncFnOnce(Arc<dyn LakeCatalog>)) -> bool {
+    let plan = FaultPlan::parse(&format!("*@{nth}=delay:86400000")).expect("a plan");
+    let catalog = kind.process(folder, &FileSystems::default().with_faults(plan.clone()));
+    let hangs = async {
+        while !plan.idle().is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = hangs => true,
+        () = work(catalog) => false,
+    }
 }
 
 /// A catalog object of its own on the SQLite file and warehouse in `folder`: to the others it is another process.
 pub(crate) fn sqlite(folder: &Path) -> Arc<dyn LakeCatalog> {
-    let uri = format!("sqlite:{}/deep/er/catalog.db", folder.display());
-    let warehouse = format!("file://{}/warehouse", folder.display());
-    catalog(&[("catalog-type", "sql"), ("uri", &uri), ("warehouse", &warehouse)])
+    Kind::Sqlite.process(folder, &FileSystems::default())
 }
 
 /// A `hadoop` catalog object of its own on the warehouse in `folder`.
 pub(crate) fn hadoop(folder: &Path) -> Arc<dyn LakeCatalog> {
-    catalog(&[("catalog-type", "hadoop"), ("warehouse", &format!("file://{}/warehouse", folder.display()))])
+    Kind::Hadoop.process(folder, &FileSystems::default())
 }
 
 pub(crate) fn memory() -> Arc<dyn LakeCatalog> {

@@ -144,7 +144,11 @@ impl Work {
         let location = self.journal.catalog.file_systems().resolve(&name).map_err(file_system_error)?;
         // What may exist is always removed.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(name.clone());
-        location.store.put(&location.path, bytes.into()).await.map_err(|error| file_system_error(FsError::from_store("cannot write", &name, error)))?;
+        location
+            .store
+            .put(&location.path, bytes.into())
+            .await
+            .map_err(|error| file_system_error(FsError::from_store("cannot write", &name, error)))?;
         if failpoint::fails("upkeep-journal-written").await {
             return Err(CatalogError::other(ErrorKind::Transient, "fail point `upkeep-journal-written`"));
         }

@@ -42,9 +42,7 @@ impl Owner {
     /// Whose the entry of this name is; `None` if it is no entry.
     pub(super) fn parse(name: &str) -> Option<Self> {
         match name.split('.').collect::<Vec<_>>().as_slice() {
-            [JOB, job, sink, fence, _, END] => {
-                Some(Self::Job { job: (*job).to_owned(), sink: (*sink).to_owned(), fence: fence.parse().ok()? })
-            }
+            [JOB, job, sink, fence, _, END] => Some(Self::Job { job: (*job).to_owned(), sink: (*sink).to_owned(), fence: fence.parse().ok()? }),
             [COMMAND, _, END] => Some(Self::Command),
             _ => None,
         }

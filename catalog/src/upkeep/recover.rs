@@ -133,8 +133,7 @@ impl Journal {
         let mut known = Known::of(&table.metadata, &table.metadata_location);
         known.used.extend(reached.metadata);
         known.snapshots = commits;
-        let litter = unused_metadata(&self.catalog, table, &known).await?;
-        remove_files(file_systems, &litter).await?;
-        Ok(Recovered { entries: 0, data_files: lost.len(), metadata_files: litter.len() })
+        let metadata_files = unused_metadata(&self.catalog, table, &known).await?.remove(file_systems).await?;
+        Ok(Recovered { entries: 0, data_files: lost.len(), metadata_files })
     }
 }

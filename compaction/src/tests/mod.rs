@@ -2,6 +2,7 @@
 
 mod concurrent;
 mod copies;
+mod killed;
 mod random;
 mod rewrites;
 mod support;

@@ -116,7 +116,7 @@ async fn what_a_run_that_was_cut_off_has_left_is_deleted_a_day_later_and_nothing
     lake.append(&rows(0..10)).await;
     let table = lake.table().await;
     let (lost, kept) = (format!("{}/data/lost.parquet", table.metadata.location()), lake.live().await.0[0].file.file_path().to_owned());
-        let cut_off = Journal::new(&lake.catalog, &table, Keeper::Command).begin(&before);
+    let cut_off = Journal::new(&lake.catalog, &table, Keeper::Command).begin(&before);
     cut_off.files(&[lost.clone(), kept.clone()]).await.expect("recorded");
     std::fs::write(lost.trim_start_matches("file://"), "half of it").expect("written");
     let next = Journal::new(&lake.catalog, &table, Keeper::Command);

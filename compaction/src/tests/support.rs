@@ -28,7 +28,7 @@ use weir_connectors::batch::BatchTable;
 use weir_connectors::iceberg::{IcebergScan, IcebergSink};
 use weir_connectors::sink::{IntentLog, SinkCommit, StreamSink, WriterContext};
 use weir_connectors::source::{Cut, SplitId, SplitPosition};
-use weir_fs::FileSystems;
+use weir_fs::{FaultPlan, FileSystems};
 
 use crate::policy::Options;
 use crate::{Compactor, Quiet, Report, Request};
@@ -70,14 +70,22 @@ pub(super) fn rows(ids: impl Iterator<Item = i64> + Clone) -> RecordBatch {
     RecordBatch::try_new(Arc::new(self::columns()), columns).expect("batch")
 }
 
+fn open(catalog_type: &str, folder: &Path, file_systems: &FileSystems) -> Arc<dyn LakeCatalog> {
+    let mut options = OptionBag::new("Catalog 'lake'");
+    for (name, value) in [("type", "iceberg"), ("catalog-type", catalog_type), ("warehouse", &format!("file://{}", folder.display()))] {
+        options.insert(name, value, None);
+    }
+    weir_catalog::open("lake", &mut options, file_systems).expect("catalog").catalog
+}
+
 impl Lake {
     pub(super) async fn new(partitioned_by: &[(&str, Transform)], properties: &[(&str, &str)]) -> Self {
+        Self::of("memory", partitioned_by, properties).await
+    }
+
+    async fn of(catalog_type: &str, partitioned_by: &[(&str, Transform)], properties: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("folder");
-        let mut options = OptionBag::new("Catalog 'lake'");
-        for (name, value) in [("type", "iceberg"), ("catalog-type", "memory"), ("warehouse", &format!("file://{}", folder.path().display()))] {
-            options.insert(name, value, None);
-        }
-        let catalog = weir_catalog::open("lake", &mut options, &FileSystems::new(BTreeMap::new())).expect("catalog").catalog;
+        let catalog = open(catalog_type, folder.path(), &FileSystems::new(BTreeMap::new()));
         catalog.create_database("shop", &BTreeMap::new()).await.expect("database");
         let partition = |(source, transform): &(&str, Transform)| PartitionColumn { source: (*source).to_owned(), transform: *transform };
         let spec = TableSpec {
@@ -89,6 +97,27 @@ impl Lake {
         let id = TableId { database: "shop".to_owned(), table: "orders".to_owned() };
         catalog.create(&id, &spec).await.expect("table");
         Self { folder, catalog, id, epoch: 0 }
+    }
+
+    /// A table in a catalog that other processes can use.
+    pub(super) async fn in_folders() -> Self {
+        Self::of("hadoop", &[], &[]).await
+    }
+
+    /// Lets `work` run in a process that is killed before its request number `nth` to a store; false if it had ended by then.
+    pub(super) async fn killed_at(&self, nth: u32, work: impl AsyncFnOnce(Arc<dyn LakeCatalog>)) -> bool {
+        let plan = FaultPlan::parse(&format!("*@{nth}=delay:86400000")).expect("a plan");
+        let catalog = open("hadoop", self.folder.path(), &FileSystems::new(BTreeMap::new()).with_faults(plan.clone()));
+        let hangs = async {
+            while !plan.idle().is_empty() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = hangs => true,
+            () = work(catalog) => false,
+        }
     }
 
     pub(super) async fn table(&self) -> LakeTable {
@@ -126,11 +155,7 @@ impl Lake {
     }
 
     pub(super) async fn compactor(&self) -> Compactor {
-        self.compactor_of(Keeper::Command).await
-    }
-
-    pub(super) async fn compactor_of(&self, keeper: Keeper) -> Compactor {
-        let journal = Journal::new(&self.catalog, &self.table().await, keeper);
+        let journal = Journal::new(&self.catalog, &self.table().await, Keeper::Command);
         Compactor::new(&self.catalog, &self.id, MemoryBudget::new(256 << 20), journal)
     }
 

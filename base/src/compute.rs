@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
+use crate::cpu::CpuMeter;
 use crate::task::{TaskError, blocking, panic_message};
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -34,11 +35,16 @@ fn work_off(jobs: &Mutex<Receiver<Job>>) {
 }
 
 /// Runs `work`, which must not wait for anything, on one of the threads and waits for it. Dropping the future does not stop work that has
-/// begun.
+/// begun. The [`CpuMeter`] of the caller, if there is one, counts it.
 ///
 /// # Errors
 /// [`TaskError`] if `work` panicked.
 pub async fn run<T: Send + 'static>(name: &'static str, work: impl FnOnce() -> T + Send + 'static) -> Result<T, TaskError> {
+    let meter = CpuMeter::current();
+    let work = move || match meter {
+        Some(meter) => meter.time(work),
+        None => work(),
+    };
     let Some(jobs) = &*JOBS else { return blocking(name, work).await };
     let (answer, answered) = oneshot::channel();
     let job = move || {

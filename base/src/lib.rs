@@ -2,6 +2,7 @@
 //! the bag they are pulled from, secrets, the memory budget, task spawning, safe names, fail points and metric helpers.
 
 pub mod compute;
+pub mod cpu;
 pub mod error;
 pub mod failpoint;
 pub mod memory;

@@ -51,6 +51,8 @@ struct Counters {
     used: AtomicU64,
     peak: AtomicU64,
     by_use: [AtomicU64; 5],
+    /// What this is a part of, and is charged with it.
+    whole: Option<MemoryBudget>,
 }
 
 /// A budget in bytes, shared by clones.
@@ -61,7 +63,17 @@ impl MemoryBudget {
     /// A budget of `limit` bytes.
     #[must_use]
     pub fn new(limit: u64) -> Self {
-        Self(Arc::new(Counters { limit, used: AtomicU64::new(0), peak: AtomicU64::new(0), by_use: Default::default() }))
+        Self(Arc::new(Counters { limit, used: AtomicU64::new(0), peak: AtomicU64::new(0), by_use: Default::default(), whole: None }))
+    }
+
+    /// A budget of at most `limit` bytes for a part of the work: what is charged to it is charged to this one too.
+    #[must_use]
+    pub fn part(&self, limit: u64) -> Self {
+        let mut part = Self::new(limit.min(self.limit()));
+        if let Some(counters) = Arc::get_mut(&mut part.0) {
+            counters.whole = Some(self.clone());
+        }
+        part
     }
 
     /// Half of the machine's or the control group's memory, whichever is smaller.
@@ -122,12 +134,19 @@ impl MemoryBudget {
         let used = self.0.used.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.0.peak.fetch_max(used, Ordering::Relaxed);
         self.0.by_use[usage.index()].fetch_add(bytes, Ordering::Relaxed);
+        if let Some(whole) = &self.0.whole {
+            whole.charge(usage, bytes);
+        }
     }
 
     fn try_charge(&self, usage: Use, bytes: u64) -> bool {
         let limit = self.0.limit;
         let charged = self.0.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| used.checked_add(bytes).filter(|total| *total <= limit));
         let Ok(before) = charged else { return false };
+        if self.0.whole.as_ref().is_some_and(|whole| !whole.try_charge(usage, bytes)) {
+            self.0.used.fetch_sub(bytes, Ordering::Relaxed);
+            return false;
+        }
         self.0.peak.fetch_max(before + bytes, Ordering::Relaxed);
         self.0.by_use[usage.index()].fetch_add(bytes, Ordering::Relaxed);
         true
@@ -136,6 +155,9 @@ impl MemoryBudget {
     fn release(&self, usage: Use, bytes: u64) {
         self.0.used.fetch_sub(bytes, Ordering::Relaxed);
         self.0.by_use[usage.index()].fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(whole) = &self.0.whole {
+            whole.release(usage, bytes);
+        }
     }
 }
 
@@ -196,6 +218,22 @@ impl Drop for Reservation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_is_bounded_by_itself_and_by_the_whole() {
+        let whole = MemoryBudget::new(100);
+        let part = whole.part(60);
+        let mut held = part.try_reserve(Use::Writers, 50).expect("fits");
+        assert!(!held.try_grow(20), "more than the part");
+        assert_eq!((part.used(), whole.used(), whole.used_for(Use::Writers)), (50, 50, 50));
+        let _rest = whole.try_reserve(Use::Fetch, 45).expect("fits");
+        assert!(!held.try_grow(6), "more than is left of the whole");
+        assert_eq!((part.used(), whole.used()), (50, 95));
+        held.grow(20);
+        assert_eq!((part.used(), whole.used()), (70, 115));
+        drop(held);
+        assert_eq!((part.used(), whole.used(), whole.part(1_000).limit()), (0, 45, 100));
+    }
 
     #[test]
     fn a_reservation_gives_back_what_it_took() {

@@ -9,7 +9,7 @@ use weir_catalog::read::LiveFile;
 use crate::policy::Carried;
 
 /// The deletes of a snapshot by where they can apply.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Deletes {
     all: Vec<Delete>,
     everywhere: Vec<usize>,
@@ -17,7 +17,7 @@ pub(crate) struct Deletes {
     of_file: HashMap<String, Vec<usize>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Delete {
     live: LiveFile,
     /// Its spec partitions nothing.
@@ -58,6 +58,13 @@ impl Deletes {
         let named = self.of_file.get(file.file.file_path()).into_iter().flatten();
         let applies = |number: &usize| self.all.get(*number).is_some_and(|delete| may_apply(&delete.live, delete.global, file));
         self.everywhere.iter().chain(near).chain(named).copied().filter(applies).collect()
+    }
+
+    /// Notes that a data file has left the table.
+    pub(crate) fn forget(&mut self, path: &str) {
+        for delete in &mut self.all {
+            delete.targets.remove(path);
+        }
     }
 
     /// What a file carries.

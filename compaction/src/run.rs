@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use iceberg::spec::Operation;
 use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use weir_base::memory::MemoryBudget;
 use weir_base::{Classified, ErrorKind, failpoint};
@@ -39,11 +40,16 @@ pub struct Request {
     pub partition: Option<String>,
     /// Decode what would be copied.
     pub decode_all: bool,
+    /// The job that does it; `None`: somebody by hand.
+    pub job: Option<String>,
 }
+
+/// The job that has made a snapshot by rewriting files, in the snapshot's summary.
+pub(crate) const SUMMARY_COMPACTED_BY: &str = "weir.compaction.job";
 
 impl Default for Request {
     fn default() -> Self {
-        Self { branch: None, options: Options::default(), parallelism: 1, commits: 10, partition: None, decode_all: false }
+        Self { branch: None, options: Options::default(), parallelism: 1, commits: 10, partition: None, decode_all: false, job: None }
     }
 }
 
@@ -105,6 +111,7 @@ pub struct Compactor {
     committer: Arc<TableCommitter>,
     budget: MemoryBudget,
     journal: Arc<Journal>,
+    stop: CancellationToken,
 }
 
 impl Compactor {
@@ -112,7 +119,13 @@ impl Compactor {
     /// before it exists.
     #[must_use]
     pub fn new(catalog: &Arc<dyn LakeCatalog>, id: &TableId, budget: MemoryBudget, journal: Arc<Journal>) -> Self {
-        Self { catalog: Arc::clone(catalog), id: id.clone(), committer: TableCommitter::of(catalog, id), budget, journal }
+        Self { catalog: Arc::clone(catalog), id: id.clone(), committer: TableCommitter::of(catalog, id), budget, journal, stop: CancellationToken::new() }
+    }
+
+    /// The same, which gives up what is not yet committed when `stop` is asked for.
+    #[must_use]
+    pub fn stopping(self, stop: &CancellationToken) -> Self {
+        Self { stop: stop.clone(), ..self }
     }
 
     /// Plans over the whole table as it is now; `now` is the time since 1970.
@@ -171,7 +184,16 @@ impl Compactor {
         let mut making = stream::iter(groups.into_iter().enumerate().map(|(number, group)| shared.make(group, number)).collect::<Vec<_>>())
             .buffer_unordered(request.parallelism.max(1));
         let (mut waiting, mut failed) = (Vec::new(), None);
-        while let Some(made) = making.next().await {
+        loop {
+            let made = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => {
+                    waiting.clear();
+                    break;
+                }
+                made = making.next() => made,
+            };
+            let Some(made) = made else { break };
             match made {
                 Ok(made) => {
                     if failpoint::fails("rewrite-file-written").await {
@@ -252,10 +274,11 @@ impl Commits<'_> {
         let going: HashSet<&str> = inputs().map(|file| file.file.file_path()).chain(self.gone.iter().map(String::as_str)).collect();
         let idle = live.deletes.idle_without(&going, &self.gone);
         let count = |way: Way| made.iter().filter(|made| made.way == way).count();
-        let notes = BTreeMap::from([
+        let mut notes = BTreeMap::from([
             ("weir.compaction.copied-groups".to_owned(), count(Way::Copy).to_string()),
             ("weir.compaction.decoded-groups".to_owned(), count(Way::Decode).to_string()),
         ]);
+        notes.extend(self.request.job.iter().map(|job| (SUMMARY_COMPACTED_BY.to_owned(), job.clone())));
         let files: Vec<LiveFile> = inputs().cloned().chain(idle.iter().cloned()).collect();
         let replacement = Replacement {
             table_uuid: live.table.metadata.uuid().to_string(),

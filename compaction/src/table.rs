@@ -10,6 +10,7 @@ use iceberg::spec::{
     Type,
 };
 use weir_base::options::parse_memory_size;
+use weir_catalog::commit::News;
 use weir_catalog::lake::LakeTable;
 use weir_catalog::properties::declared::TARGET_SIZE;
 use weir_catalog::read::{LiveFile, data_files, entries, manifests, sequence_number};
@@ -18,7 +19,7 @@ use weir_connectors::iceberg::catalog_error;
 
 use crate::deletes::Deletes;
 use crate::names::is_copy;
-use crate::policy::{FileFacts, Inventory, Options};
+use crate::policy::{FileFacts, Group, Inventory, Options};
 
 impl Options {
     /// Those of a table with these properties: its files shall have the size that its writers give them.
@@ -57,7 +58,7 @@ pub struct LiveTable {
     /// What the policy knows of it.
     pub inventory: Inventory<PartitionKey>,
     pub(crate) files: HashMap<String, LiveFile>,
-    pub(crate) deletes: Deletes,
+    pub(crate) deletes: Arc<Deletes>,
 }
 
 impl LiveTable {
@@ -93,16 +94,50 @@ impl LiveTable {
         let Some(since) = since(&table.metadata, head.as_ref(), self.snapshot.as_ref()) else { return Self::load(table, branch).await };
         for snapshot in since {
             let Some(changed) = Changed::of(&table, &snapshot).await? else { return Self::load(table, branch).await };
-            for path in &changed.removed {
-                self.files.remove(path);
-                self.inventory.remove(path);
-            }
+            changed.removed.iter().for_each(|path| self.remove(path));
             for live in changed.added {
                 self.add(&table.metadata, live);
             }
         }
         (self.table, self.snapshot) = (table, head);
         Ok(self)
+    }
+
+    /// The table after a commit of this process, which need not be read: unless deletes came or left with it, or others have committed in
+    /// between.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub(crate) async fn take(mut self, news: &News, branch: Option<&str>) -> Result<Self, ConnectorError> {
+        let branch_name = branch.unwrap_or(MAIN_BRANCH);
+        if news.branch != branch_name || self.table.metadata.snapshot_by_id(news.snapshot_id).is_some() {
+            return Ok(self);
+        }
+        let head = news.table.metadata.snapshot_for_ref(branch_name).cloned();
+        let is_next = head.as_ref().is_some_and(|head| {
+            head.snapshot_id() == news.snapshot_id && head.parent_snapshot_id() == self.snapshot.as_ref().map(|snapshot| snapshot.snapshot_id())
+        });
+        if !is_next || news.changed_deletes {
+            return self.follow(news.table.clone(), branch).await;
+        }
+        news.removed.iter().for_each(|path| self.remove(path));
+        news.added.iter().for_each(|live| self.add(&news.table.metadata, live.clone()));
+        (self.table, self.snapshot) = (news.table.clone(), head);
+        Ok(self)
+    }
+
+    /// What rewriting these groups needs of the table.
+    pub(crate) fn view(&self, groups: &[Group<PartitionKey>]) -> Self {
+        let files = groups.iter().flat_map(|group| &group.files);
+        let files = files.filter_map(|file| Some((file.path.clone(), self.files.get(&file.path)?.clone()))).collect();
+        let (table, snapshot, deletes) = (self.table.clone(), self.snapshot.clone(), Arc::clone(&self.deletes));
+        Self { table, snapshot, inventory: Inventory::default(), files, deletes }
+    }
+
+    fn remove(&mut self, path: &str) {
+        self.files.remove(path);
+        self.inventory.remove(path);
+        Arc::make_mut(&mut self.deletes).forget(path);
     }
 
     fn add(&mut self, metadata: &TableMetadata, live: LiveFile) {
@@ -115,7 +150,7 @@ impl LiveTable {
 
     fn new(table: LakeTable, snapshot: Option<SnapshotRef>, live: Vec<LiveFile>) -> Self {
         let (data, deletes): (Vec<LiveFile>, Vec<LiveFile>) = live.into_iter().partition(|live| live.file.content_type() == DataContentType::Data);
-        let deletes = Deletes::of(&table.metadata, deletes, &data);
+        let deletes = Arc::new(Deletes::of(&table.metadata, deletes, &data));
         let metadata = Arc::clone(&table.metadata);
         let mut all = Self { table, snapshot, inventory: Inventory::default(), files: HashMap::new(), deletes };
         data.into_iter().for_each(|live| all.add(&metadata, live));

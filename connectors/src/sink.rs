@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use weir_base::memory::MemoryBudget;
 
 use crate::error::ConnectorError;
+use crate::iceberg::LakeTarget;
 use crate::source::Cuts;
 
 /// How rows must be spread over the writers of one epoch.
@@ -93,6 +94,11 @@ pub trait StreamSink: fmt::Debug + Send + Sync {
 
     /// The committer, or `None` for a sink that makes rows visible as it writes (print, blackhole).
     fn committer(&self) -> Option<Arc<dyn SinkCommitter>>;
+
+    /// The table of a lake that it writes to, for those who look after it.
+    fn lake(&self) -> Option<&LakeTarget> {
+        None
+    }
 }
 
 /// Writes one partition of one epoch.

@@ -26,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::monitor::Monitors;
 use crate::recovery::{Recovered, Recovery, RecoverySink, SinkProgress, Start, at_most, shared_source, tell_lost};
 use crate::status::{JobState, StatusBoard};
+use crate::upkeep::Upkeep;
 
 /// Gaps that are shown one by one when a sink comes back.
 const GAPS_SHOWN: usize = 16;
@@ -195,6 +196,8 @@ impl<'a> Attempt<'a> {
         let limit = settings.timeout;
         let monitors = Arc::new(Monitors::start(enumerators, &self.wake, &self.failure));
         self.parts.board.watch(&monitors);
+        let upkeep = Upkeep::start(&self.parts.plan, &self.parts.budget, self.parts.options.one_off, &self.failure);
+        self.parts.board.show_upkeep(upkeep.told());
         let (queue, mut committer) = self.start_committer(&recovered, &monitors);
         let (first, resumed) = (recovered.next_epoch, recovered.start == Start::Checkpoint);
         let engine = Engine::try_new(&self.parts.plan, &self.parts.store, self.reading())?;
@@ -213,7 +216,7 @@ impl<'a> Attempt<'a> {
             let spec = EpochSpec { number, attempt: &self.id, from: &cuts, reached: &reached };
             let mut epoch = self.failure.or(self.timed("planning an epoch", engine.start(&spec))).await??;
             let held = || ending.as_ref().is_some_and(|before| !before.is_finished());
-            let cut = epoch.read(&monitors, settings.interval, held, stop, limit).await?;
+            let cut = epoch.read(&monitors, upkeep.slowed(settings.interval), held, stop, limit).await?;
             let from = cuts.clone();
             cuts.extend(cut);
             if let Some(mut before) = ending.take() {
@@ -229,6 +232,7 @@ impl<'a> Attempt<'a> {
         }
         drop(queue);
         self.failure.or(self.failure.join(&mut committer)).await??;
+        self.failure.or(upkeep.end(stop, &self.failure)).await??;
         if resumed || number > first {
             monitors.show_last(&cuts).await;
         }

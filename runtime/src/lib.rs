@@ -19,6 +19,7 @@ mod recovery;
 mod restart;
 mod spill;
 mod status;
+mod upkeep;
 
 pub use error::RuntimeError;
 pub use http::HttpEndpoint;
@@ -26,7 +27,7 @@ pub use job::{Job, JobEnvironment, JobOptions, JobReport};
 pub use name_nodes::{EpochCalls, NameNodeStatus};
 pub use query::run_query;
 pub use recovery::{RecordedTarget, check_target, recorded_targets};
-pub use status::{JobState, JobStatus, MemoryStatus, SinkStatus, SourceStatus, SplitStatus, StatusBoard};
+pub use status::{JobState, JobStatus, MemoryStatus, SinkStatus, SourceStatus, SplitStatus, StatusBoard, UpkeepStatus};
 
 #[cfg(test)]
 mod exactly_once_tests;

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec};
 use weir_base::metrics::{counters, gauges, histograms};
 
-use crate::status::JobStatus;
+use crate::status::{JobStatus, UpkeepStatus};
 
 /// Every metric of this crate, once a process.
 #[derive(Debug)]
@@ -23,6 +23,13 @@ pub(crate) struct Metrics {
     lag: Option<IntGaugeVec>,
     position: Option<IntGaugeVec>,
     pending: Option<IntGaugeVec>,
+    debt_files: Option<IntGaugeVec>,
+    debt_bytes: Option<IntGaugeVec>,
+    uncompacted: Option<IntGaugeVec>,
+    compacted_files: Option<IntGaugeVec>,
+    compacted_bytes: Option<IntGaugeVec>,
+    compaction_conflicts: Option<IntGaugeVec>,
+    compaction_millis: Option<IntGaugeVec>,
     memory: Option<IntGaugeVec>,
     memory_limit: Option<IntGaugeVec>,
 }
@@ -50,6 +57,13 @@ impl Metrics {
             lag: gauges("weir_runtime_lag_offsets", "Offsets between position and end of a split", &["job", "source", "partition"]),
             position: gauges("weir_runtime_position_offset", "Offset of the next record of a split", &["job", "source", "partition"]),
             pending: gauges("weir_runtime_pending_commits", "Durable commits that are not done yet", &["job", "sink"]),
+            debt_files: gauges("weir_compaction_debt_files", "Live files above the ideal", &["job", "sink"]),
+            debt_bytes: gauges("weir_compaction_debt_bytes", "Bytes in files that are to be rewritten", &["job", "sink"]),
+            uncompacted: gauges("weir_compaction_pending_commits", "Commits since the last rewrite that is finished", &["job", "sink"]),
+            compacted_files: gauges("weir_compaction_files", "Files that rewrites took (in) and made (out)", &["job", "sink", "side"]),
+            compacted_bytes: gauges("weir_compaction_bytes", "Bytes that rewrites took (in) and made (out)", &["job", "sink", "side"]),
+            compaction_conflicts: gauges("weir_compaction_conflicts", "Groups of files that gave way to other writers", &["job", "sink"]),
+            compaction_millis: gauges("weir_compaction_cpu_milliseconds", "CPU time of compaction", &["job", "sink"]),
             memory: gauges("weir_runtime_memory_bytes", "Memory charged to the budget, by use", &["use"]),
             memory_limit: gauges("weir_runtime_memory_limit_bytes", "The memory budget", &[]),
         }
@@ -89,11 +103,26 @@ impl Metrics {
         }
         for (sink, of) in &status.sinks {
             set(&self.pending, &[job, sink], of.pending_commits);
+            if let Some(upkeep) = &of.upkeep {
+                self.show_upkeep(job, sink, upkeep);
+            }
         }
         for (usage, bytes) in &status.memory.by_use {
             set(&self.memory, &[usage], *bytes);
         }
         set(&self.memory_limit, &[], status.memory.limit);
+    }
+
+    fn show_upkeep(&self, job: &str, sink: &str, upkeep: &UpkeepStatus) {
+        set(&self.debt_files, &[job, sink], upkeep.debt_files);
+        set(&self.debt_bytes, &[job, sink], upkeep.debt_bytes);
+        set(&self.uncompacted, &[job, sink], upkeep.pending_commits);
+        set(&self.compacted_files, &[job, sink, "in"], upkeep.files_before);
+        set(&self.compacted_files, &[job, sink, "out"], upkeep.files_after);
+        set(&self.compacted_bytes, &[job, sink, "in"], upkeep.bytes_before);
+        set(&self.compacted_bytes, &[job, sink, "out"], upkeep.bytes_after);
+        set(&self.compaction_conflicts, &[job, sink], upkeep.gave_way);
+        set(&self.compaction_millis, &[job, sink], (upkeep.cpu_seconds * 1_000.0) as u64);
     }
 }
 

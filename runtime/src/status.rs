@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use tokio::sync::watch;
 use weir_base::memory::{MemoryBudget, Use};
+use weir_compaction::job::Status;
 use weir_connectors::source::Cuts;
 
 use crate::epoch::{SplitGauges, SplitKey};
@@ -111,6 +113,88 @@ pub struct SinkStatus {
     pub commits: u64,
     /// Commits that are durable in a checkpoint and not yet done.
     pub pending_commits: u64,
+    /// Upkeep of the table, if the job looks after it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upkeep: Option<UpkeepStatus>,
+}
+
+/// Upkeep of a table at one moment. Counts are since the attempt was started.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct UpkeepStatus {
+    /// What is being done: `loading`, `waiting`, `copying`, `decoding`, `copying and decoding` or `off`.
+    pub activity: &'static str,
+    /// Live data files.
+    pub live_files: u64,
+    /// Files that would do: as few of the target size as the bytes of each partition need.
+    pub ideal_files: u64,
+    /// Files above that.
+    pub debt_files: u64,
+    /// Bytes in files that are to be rewritten.
+    pub debt_bytes: u64,
+    /// Commits of the job since the last rewrite that is finished.
+    pub pending_commits: u64,
+    /// Data files in them.
+    pub pending_files: u64,
+    /// Snapshots that rewrites have made.
+    pub rewrites: u64,
+    /// Groups of files that were copied.
+    pub copied_groups: u64,
+    /// Groups of files that were decoded and written.
+    pub decoded_groups: u64,
+    /// Files that left.
+    pub files_before: u64,
+    /// Files that came.
+    pub files_after: u64,
+    /// Bytes of the files that left.
+    pub bytes_before: u64,
+    /// Bytes of the files that came.
+    pub bytes_after: u64,
+    /// Groups that gave way to other writers.
+    pub gave_way: u64,
+    /// Rewrites that failed.
+    pub failures: u64,
+    /// Rewrites that failed or gave way since the last one that did not.
+    pub failures_in_a_row: u32,
+    /// The last failure, until a rewrite succeeds.
+    pub last_error: Option<String>,
+    /// End of the last rewrite.
+    pub last_rewrite: Option<DateTime<Utc>>,
+    /// How long it took.
+    pub last_seconds: Option<f64>,
+    /// CPU time of all of it.
+    pub cpu_seconds: f64,
+    /// How many times as long as usual epochs are, because there are too many files.
+    pub slowdown: f64,
+}
+
+impl From<&Status> for UpkeepStatus {
+    fn from(status: &Status) -> Self {
+        let done = &status.done;
+        Self {
+            activity: status.activity.as_str(),
+            live_files: status.debt.live,
+            ideal_files: status.debt.ideal,
+            debt_files: status.debt.files(),
+            debt_bytes: status.debt.bytes,
+            pending_commits: status.pending.commits,
+            pending_files: status.pending.files,
+            rewrites: done.commits as u64,
+            copied_groups: done.copied as u64,
+            decoded_groups: done.decoded as u64,
+            files_before: done.files_before as u64,
+            files_after: done.files_after as u64,
+            bytes_before: done.bytes_before,
+            bytes_after: done.bytes_after,
+            gave_way: done.gave_way as u64,
+            failures: status.failures,
+            failures_in_a_row: status.failures_in_a_row,
+            last_error: status.last_error.clone(),
+            last_rewrite: status.last_rewrite.map(DateTime::from),
+            last_seconds: status.last_duration.map(|took| took.as_secs_f64()),
+            cpu_seconds: status.cpu.as_secs_f64(),
+            slowdown: status.slowdown,
+        }
+    }
 }
 
 /// Memory at one moment, in bytes.
@@ -133,6 +217,8 @@ struct Live {
     durable: Cuts,
     ledger: Ledger,
     rates: BTreeMap<String, Rate>,
+    /// What coordinators of compaction tell, by sink.
+    upkeep: BTreeMap<String, watch::Receiver<Status>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -170,6 +256,11 @@ impl StatusBoard {
         self.live.lock().unwrap_or_else(PoisonError::into_inner).monitors = Arc::downgrade(monitors);
     }
 
+    /// Shows what coordinators of compaction tell, by sink, instead of what earlier ones told.
+    pub(crate) fn show_upkeep(&self, upkeep: BTreeMap<String, watch::Receiver<Status>>) {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).upkeep = upkeep;
+    }
+
     /// The job begins, or goes on, at `cuts`.
     pub(crate) fn begins(&self, cuts: &Cuts) {
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
@@ -198,6 +289,9 @@ impl StatusBoard {
         }
         for (id, source) in &mut status.sources {
             source.rows_per_second = live.rate(id, source.rows);
+        }
+        for (id, told) in &live.upkeep {
+            status.sinks.entry(id.clone()).or_default().upkeep = Some(UpkeepStatus::from(&*told.borrow()));
         }
         status.memory = MemoryStatus {
             limit: self.budget.limit(),

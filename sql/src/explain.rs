@@ -71,6 +71,13 @@ pub(crate) fn job<'a>(
             line(&mut text, format_args!("    {} = {} (hint)", option.key, shown(&option.key, &option.value)));
         }
         line(&mut text, format_args!("  operators: {}", operators(&insert.query)));
+        if let Some(lake) = insert.sink.lake().filter(|lake| lake.upkeep.compact) {
+            let (commits, copies) = (lake.upkeep.delta_commits, lake.upkeep.parallelism.unwrap_or(settings.parallelism));
+            line(
+                &mut text,
+                format_args!("  after commits: coordinator (every {commits} commits) -> rewrite (copy x {copies}, decode x 1) -> committer"),
+            );
+        }
     }
     push_warnings(&mut text, &planning.warnings);
     text

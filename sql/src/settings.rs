@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use weir_base::options::{OptionBag, OptionDecl, Position, Problem, Problems, ValueType, closest};
 use weir_base::secret::shown;
-use weir_connectors::iceberg::{READ_OPTIONS, STREAM_OPTIONS, is_streaming};
+use weir_connectors::iceberg::{READ_OPTIONS, STREAM_OPTIONS, UPKEEP_OPTIONS, is_of_upkeep, is_streaming, is_without_effect, upkeep_aliases};
 use weir_fs::aliases::{is_alias_key, problem_of_alias_key};
 
 use crate::plan::{JobSettings, SpillTo};
@@ -177,6 +177,16 @@ impl Settings {
         if job && is_streaming(&streaming) || is_streaming(options) { streaming } else { reading }
     }
 
+    /// The options of a write into an Iceberg table, with what SET says of upkeep behind them.
+    pub(crate) fn writing(&self, options: &OptionBag) -> OptionBag {
+        let mut writing = options.clone();
+        let says_other = |key: &str| options.contains(key) || upkeep_aliases(key).any(|other| options.contains(other));
+        for (key, value) in self.all().into_iter().filter(|(key, _)| is_of_upkeep(key) && !is_without_effect(key) && !says_other(key)) {
+            writing.insert(key, value.text.clone(), value.position);
+        }
+        writing
+    }
+
     /// The most bytes of metadata that are kept for the next query; 0 is none, `None` the default.
     pub(crate) fn metadata_cache(&self) -> Option<u64> {
         let mut bag = self.bag();
@@ -235,7 +245,7 @@ fn checked<'a>(
     {
         return Err(problem.at(position).into());
     }
-    let Some(decl) = SETTINGS.iter().find(|decl| decl.matches(key)) else { return undeclared(object, key, position) };
+    let Some(decl) = SETTINGS.iter().chain(UPKEEP_OPTIONS).find(|decl| decl.matches(key)) else { return undeclared(object, key, position) };
     if decl.key.contains('*') {
         return Ok((key, Vec::new()));
     }
@@ -246,7 +256,7 @@ fn checked<'a>(
 }
 
 fn undeclared<'a>(object: &str, key: &'a str, position: Option<Position>) -> Result<(&'a str, Vec<Problem>), Problems> {
-    let idle = NO_EFFECT.contains(&key) || FOREIGN.iter().any(|prefix| key.starts_with(prefix));
+    let idle = NO_EFFECT.contains(&key) || is_without_effect(key) || FOREIGN.iter().any(|prefix| key.starts_with(prefix));
     if !idle && OWNED.iter().any(|prefix| key.starts_with(prefix)) {
         return Err(Problem { object: object.into(), ..unknown(key) }.at(position).into());
     }
@@ -285,7 +295,8 @@ fn check(bag: &mut OptionBag, decl: &OptionDecl, key: &str) {
 }
 
 fn unknown(key: &str) -> Problem {
-    let declared = SETTINGS.iter().flat_map(|decl| decl.deprecated.iter().copied().chain([decl.key])).filter(|key| !key.contains('*'));
+    let declared =
+        SETTINGS.iter().chain(UPKEEP_OPTIONS).flat_map(|decl| decl.deprecated.iter().copied().chain([decl.key])).filter(|key| !key.contains('*'));
     let near = closest(key, declared.chain(NO_EFFECT.iter().copied()));
     let near = near.first().map(|near| format!(" Did you mean '{near}'?")).unwrap_or_default();
     Problem::new("CFG-001", "SET", format!("unknown key '{key}'.{near}"))

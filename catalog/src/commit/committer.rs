@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use tokio::sync::broadcast;
 use weir_base::failpoint::{self, Outcome};
 use weir_base::{Classified, ErrorKind};
 
@@ -16,6 +17,7 @@ use super::change::{Change, Replacement};
 use super::decide::{Verdict, decide};
 use super::expire::{self, Expired};
 use super::litter;
+use super::news::News;
 use super::stage::{Staged, Stager};
 use super::{Append, Appended};
 use crate::backoff::Backoff;
@@ -46,6 +48,9 @@ const WAIT_FOR_SERVERS: Duration = Duration::from_secs(10);
 /// Own snapshots are expired at most so often.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 
+/// Commits that a watcher may be behind before it has to look at the table instead.
+const NEWS: usize = 64;
+
 type Registry = Mutex<HashMap<(usize, TableId), Weak<TableCommitter>>>;
 
 /// The one committer of a table in this process.
@@ -55,6 +60,7 @@ pub struct TableCommitter {
     id: TableId,
     /// Commits take their turns, first come first served.
     turn: tokio::sync::Mutex<Option<Instant>>,
+    news: broadcast::Sender<Arc<News>>,
 }
 
 /// Between tries.
@@ -89,7 +95,8 @@ impl TableCommitter {
             return known;
         }
         committers.retain(|_, committer| committer.strong_count() > 0);
-        let committer = Arc::new(Self { catalog: Arc::clone(catalog), id: id.clone(), turn: tokio::sync::Mutex::new(None) });
+        let (turn, news) = (tokio::sync::Mutex::new(None), broadcast::Sender::new(NEWS));
+        let committer = Arc::new(Self { catalog: Arc::clone(catalog), id: id.clone(), turn, news });
         committers.insert(key, Arc::downgrade(&committer));
         committer
     }
@@ -102,6 +109,12 @@ impl TableCommitter {
         self.catalog.load(&self.id).await
     }
 
+    /// Is told of every commit that this process makes to the table from now on.
+    #[must_use]
+    pub fn watch(&self) -> broadcast::Receiver<Arc<News>> {
+        self.news.subscribe()
+    }
+
     /// Commits an append exactly once, whatever happens to answers.
     ///
     /// It may be called again with the same argument after any error, also by another process: an append that is in the table is found
@@ -112,24 +125,35 @@ impl TableCommitter {
     /// (conflict); the deadline (transient), where the last lost answer stays an [`CatalogError::OutcomeUnknown`].
     pub async fn append(&self, append: &Append) -> Result<Appended, CatalogError> {
         let mut turn = self.turn.lock().await;
-        let (table, appended) = self.change(Change::from(append)).await?;
+        let change = Change::from(append);
+        let (table, appended) = self.change(change, Stager::new(change)).await?;
         self.expire_if_due(&table, &append.job, &mut turn).await;
         Ok(appended)
     }
 
-    /// Commits a replacement of files exactly once. It may be called again with the same argument, as [`Self::append`].
+    /// Commits a replacement of files exactly once. It may be called again with the same argument, as [`Self::append`]. Most manifests are
+    /// written before its turn, so that appends hardly wait for it.
     ///
     /// # Errors
     /// [`CatalogError::Overtaken`] if others have changed what it was made from, as [`Replaced`](super::Replaced) says; a later attempt has
     /// taken over (fenced); those of [`Self::append`] but for the marker's.
     pub async fn replace(&self, replacement: &Replacement) -> Result<Appended, CatalogError> {
+        let change = Change::from(replacement);
+        let mut stager = Stager::new(change);
+        let early = async {
+            let base = self.refresh().await?;
+            if decide(&base, &change)? == Verdict::Proceed { stager.prepare(&base).await } else { Ok(()) }
+        };
+        // What fails here fails again in the turn, where it is met.
+        if let Err(error) = Box::pin(early).await {
+            tracing::debug!(table = %self.id, %error, "a replacement could not be prepared");
+        }
         let _turn = self.turn.lock().await;
-        Ok(self.change(Change::from(replacement)).await?.1)
+        Ok(self.change(change, stager).await?.1)
     }
 
     /// Commits a change and cleans up after it; the table as it is then.
-    async fn change(&self, change: Change<'_>) -> Result<(LakeTable, Appended), CatalogError> {
-        let mut stager = Stager::new(change);
+    async fn change(&self, change: Change<'_>, mut stager: Stager<'_>) -> Result<(LakeTable, Appended), CatalogError> {
         let mut tried = Vec::new();
         let ended = Box::pin(self.try_change(&change, &mut stager, &mut tried)).await;
         let (table, used, appended) = match ended {
@@ -146,6 +170,12 @@ impl TableCommitter {
         if let Some(used) = used {
             let lost: Vec<String> = stager.written.into_iter().filter(|path| !used.contains(path)).collect();
             delete_files(&table.file_io, &lost).await;
+        }
+        if self.news.receiver_count() > 0
+            && let Some(news) = News::of(&table, &change)
+        {
+            // Nobody may listen any more.
+            drop(self.news.send(Arc::new(news)));
         }
         Ok((table, appended))
     }

@@ -10,13 +10,14 @@ mod decide;
 mod expire;
 mod litter;
 mod merge;
+mod news;
 mod replace;
 mod stage;
 mod summary;
 
 use std::collections::BTreeMap;
 
-use iceberg::spec::{DataFile, TableMetadata};
+use iceberg::spec::{DataFile, Snapshot, TableMetadata};
 use uuid::Uuid;
 use weir_base::ErrorKind;
 
@@ -27,6 +28,7 @@ use crate::marker::{Cuts, Gap, Marker, stored};
 pub use change::{Appends, Replaced, Replacement};
 pub use committer::TableCommitter;
 pub use expire::Expired;
+pub use news::News;
 
 pub(crate) use expire::{ancestors, heads};
 pub(crate) use litter::{Known, unused as unused_metadata};
@@ -94,6 +96,13 @@ pub fn new_snapshot_id(metadata: &TableMetadata) -> i64 {
             return id;
         }
     }
+}
+
+/// Job and sink whose append a snapshot is.
+#[must_use]
+pub fn appended_by(snapshot: &Snapshot) -> Option<(&str, &str)> {
+    let entry = |key: &str| snapshot.summary().additional_properties.get(key).map(String::as_str);
+    Some((entry(stored::SUMMARY_JOB)?, entry(stored::SUMMARY_SINK)?))
 }
 
 /// Every job whose marker the table carries, with its sinks.

@@ -97,6 +97,15 @@ impl<'a> Stager<'a> {
         Ok(Staged { manifest_list, used, requirements, updates })
     }
 
+    /// Writes manifests that every try on a state near `base` can use, so that less is left to do in [`Self::stage`].
+    ///
+    /// # Errors
+    /// As [`Self::stage`].
+    pub(super) async fn prepare(&mut self, base: &LakeTable) -> Result<(), CatalogError> {
+        let parent = base.metadata.snapshot_for_ref(self.change.branch.unwrap_or(MAIN_BRANCH));
+        self.manifests(base, parent).await.map(drop)
+    }
+
     /// The manifests of the new snapshot, and how many old ones were merged.
     async fn manifests(&mut self, base: &LakeTable, parent: Option<&SnapshotRef>) -> Result<(Vec<ManifestFile>, usize), CatalogError> {
         let added = self.added(base).await?;
@@ -335,7 +344,7 @@ pub(super) fn cannot_write(base: &LakeTable, error: iceberg::Error) -> CatalogEr
 }
 
 /// The spec that the files were written for: the table's, or if it changed meanwhile the newest one whose partition values theirs are.
-fn spec_of(base: &LakeTable, files: &[DataFile]) -> Result<PartitionSpecRef, CatalogError> {
+pub(super) fn spec_of(base: &LakeTable, files: &[DataFile]) -> Result<PartitionSpecRef, CatalogError> {
     let metadata = &base.metadata;
     let mut specs: Vec<&PartitionSpecRef> = metadata.partition_specs_iter().collect();
     specs.sort_by_key(|spec| (spec.spec_id() != metadata.default_partition_spec_id(), -spec.spec_id()));

@@ -20,6 +20,8 @@ pub enum Way {
 pub enum Why {
     /// Enough files of similar size.
     Small,
+    /// More files than a partition of its size should have.
+    Many,
     /// They will not grow any more.
     Settled,
     /// Too many of their rows are deleted.
@@ -56,6 +58,7 @@ impl Why {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Small => "small",
+            Self::Many => "many",
             Self::Settled => "settled",
             Self::Deletes => "deletes",
         }
@@ -112,7 +115,23 @@ pub fn decide<K: Clone>(partition: &K, files: &[FileFacts], options: &Options, n
         }
     }
     add(Way::Decode, Why::Settled, settle::grown(grown, options));
-    add(Way::Copy, Why::Small, tiers::groups(copyable, options));
+    add(Way::Copy, Why::Small, tiers::groups(copyable.clone(), options));
     add(Way::Decode, Why::Small, tiers::groups(other, options));
+    let left = |groups: &[Group<K>]| {
+        let gone: usize = groups.iter().map(|group| group.files.len()).sum();
+        let come: u64 = groups.iter().map(|group| group.outputs(options)).sum();
+        files.len().saturating_sub(gone).saturating_add(usize::try_from(come).unwrap_or(usize::MAX))
+    };
+    let most = options.most_files(files);
+    if left(&groups) > most {
+        let others: Vec<Group<K>> = groups.iter().filter(|group| group.way != Way::Copy).cloned().collect();
+        let beside = left(&others).saturating_sub(copyable.len());
+        let squeezed = tiers::squeezed(copyable, most.saturating_sub(beside), options);
+        if squeezed.len() > 1 {
+            groups = others;
+            let files = squeezed.into_iter().cloned().collect();
+            groups.push(Group { partition: partition.clone(), way: Way::Copy, why: Why::Many, files });
+        }
+    }
     groups
 }

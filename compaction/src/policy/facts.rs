@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::debt::Debt;
+
 /// What a row group costs beside its bytes, in bytes.
 const ROW_GROUP: u64 = 64 << 10;
 
@@ -116,6 +118,12 @@ impl Options {
     /// The most that a group weighs.
     pub(super) fn most(&self) -> u64 {
         percent(self.target_bytes, MOST).min(self.max_bytes.unwrap_or(u64::MAX)).max(1)
+    }
+
+    /// The most files that a partition with these has after it was looked at, as far as they can be copied: three for each file that would do.
+    pub(super) fn most_files(&self, files: &[FileFacts]) -> usize {
+        let ideal = usize::try_from(Debt::of(files, self).ideal).unwrap_or(usize::MAX);
+        ideal.saturating_mul(3).max(self.min_input_files.saturating_sub(2))
     }
 
     /// The fan-in, and the distance between tiers.

@@ -1,6 +1,7 @@
 //! The live files of one branch of a table, by partition, kept in memory from commit to commit.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use super::debt::Debt;
@@ -13,11 +14,13 @@ pub struct Inventory<K> {
     partitions: BTreeMap<K, Vec<FileFacts>>,
     partition_of: HashMap<String, K>,
     touched: BTreeSet<K>,
+    /// Files that are being rewritten.
+    held: HashSet<String>,
 }
 
 impl<K> Default for Inventory<K> {
     fn default() -> Self {
-        Self { partitions: BTreeMap::new(), partition_of: HashMap::new(), touched: BTreeSet::new() }
+        Self { partitions: BTreeMap::new(), partition_of: HashMap::new(), touched: BTreeSet::new(), held: HashSet::new() }
     }
 }
 
@@ -53,6 +56,29 @@ impl<K: Ord + Clone> Inventory<K> {
         }
     }
 
+    /// Leaves the files of a group out of plans until they are released.
+    pub fn hold(&mut self, group: &Group<K>) {
+        self.held.extend(group.files.iter().map(|file| file.path.clone()));
+    }
+
+    /// Plans with the files of a group again, if they are still there.
+    pub fn release(&mut self, group: &Group<K>) {
+        self.held.retain(|path| group.files.iter().all(|file| file.path != *path));
+        self.touched.insert(group.partition.clone());
+    }
+
+    /// Looks at every partition with the next plan.
+    pub fn touch_all(&mut self) {
+        self.touched.extend(self.partitions.keys().cloned());
+    }
+
+    fn free<'a>(&self, files: &'a [FileFacts]) -> Cow<'a, [FileFacts]> {
+        if self.held.is_empty() {
+            return Cow::Borrowed(files);
+        }
+        files.iter().filter(|file| !self.held.contains(&file.path)).cloned().collect()
+    }
+
     /// The files by partition.
     pub fn partitions(&self) -> impl Iterator<Item = (&K, &[FileFacts])> {
         self.partitions.iter().map(|(partition, files)| (partition, files.as_slice()))
@@ -71,7 +97,7 @@ impl<K: Ord + Clone> Inventory<K> {
         let touched = std::mem::take(&mut self.touched);
         for partition in touched {
             let Some(files) = self.partitions.get(&partition) else { continue };
-            let found = decide(&partition, files, options, now);
+            let found = decide(&partition, &self.free(files), options, now);
             let newest = files.iter().map(|file| file.added).max().unwrap_or_default();
             if !found.is_empty() || now.saturating_sub(newest) < options.quiet {
                 self.touched.insert(partition);

@@ -37,8 +37,40 @@ fn kinds(groups: &[Group<u8>]) -> Vec<(Way, Why, usize)> {
 
 #[test]
 fn small_files_are_copied_as_soon_as_there_are_enough_of_them() {
-    assert!(decide(&0_u8, &files(4, 1 << 20), &options(), NOW).is_empty());
+    assert!(decide(&0_u8, &files(3, 1 << 20), &options(), NOW).is_empty());
     assert_eq!(kinds(&decide(&0_u8, &files(5, 1 << 20), &options(), NOW)), [(Way::Copy, Why::Small, 5)]);
+}
+
+#[test]
+fn a_small_partition_has_no_more_than_three_files_and_its_bytes_are_not_copied_each_time() {
+    assert_eq!(kinds(&decide(&0_u8, &files(4, 1 << 20), &options(), NOW)), [(Way::Copy, Why::Many, 4)]);
+    let sizes: Vec<FileFacts> = [50, 14, 1, 1].into_iter().enumerate().map(|(index, size)| file(&format!("s{index}"), size << 20)).collect();
+    assert_eq!(kinds(&decide(&0_u8, &sizes, &options(), NOW)), [(Way::Copy, Why::Many, 2)], "those of 14 and 50 MiB are not worth it");
+    let relaxed = Options { min_input_files: 9, ..options() };
+    assert!(decide(&0_u8, &files(7, 1 << 20), &relaxed, NOW).is_empty(), "who wants many inputs has more files");
+}
+
+#[test]
+fn bytes_of_a_small_partition_are_copied_a_few_times_the_cube_root_of_the_rewrites() {
+    let options = Options { target_bytes: 10 << 30, ..Options::default() };
+    for (rounds, files_each) in [(90_u32, 16), (340, 2), (1_000, 16)] {
+        let mut table: Vec<FileFacts> = Vec::new();
+        let mut copied = 0;
+        for round in 0..rounds {
+            table.extend(
+                (0..files_each).map(|index| FileFacts { sequence: round.into(), ..file(&format!("{round}-{index}"), (2 << 20) / files_each) }),
+            );
+            for (number, group) in decide(&0_u8, &table, &options, NOW).into_iter().enumerate() {
+                copied += group.bytes();
+                table.retain(|file| group.files.iter().all(|gone| gone.path != file.path));
+                let row_groups = group.files.iter().map(|file| file.row_groups).sum();
+                table.push(FileFacts { is_copy: true, row_groups, ..file(&format!("{round}-copy-{number}"), group.bytes()) });
+            }
+            assert!(table.len() <= 3, "{} files after {round} rounds", table.len());
+        }
+        let amplification = copied as f64 / f64::from(rounds) / f64::from(2 << 20);
+        assert!(amplification < 1.6 * f64::from(rounds).cbrt(), "{rounds} rounds: {amplification}");
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod sums;
 #[cfg(test)]
 mod tests;
 mod types;
+mod upkeep;
 mod with;
 mod write;
 
@@ -23,6 +24,7 @@ pub use read::{IcebergScan, MetadataCache, NestedPruning, READ_OPTIONS, Snapshot
 pub use replacing::{FILE_COLUMN, FoundFiles, Scope, is_partitioned_by};
 pub use stream::{IcebergStream, ROW_KIND, STREAM_OPTIONS, StreamError, is_streaming, tells_changes};
 pub use sums::{ColumnSum, Sum, SumReader, Sums};
+pub use upkeep::{ExpireOptions, LakeTarget, UPKEEP_OPTIONS, UpkeepOptions, is_of_upkeep, is_without_effect, upkeep_aliases};
 pub use weir_catalog::properties::TABLE_PROPERTIES;
 pub use with::{CONNECTOR_OPTIONS, TableLink, TableWith};
 pub use write::{IcebergSink, PartitionPlace, Rewriter, Upload, WRITE_OPTIONS, file_system_error, store_error};

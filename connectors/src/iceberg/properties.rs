@@ -4,6 +4,8 @@ use weir_base::options::{OptionBag, OptionDecl, ValueType};
 use weir_catalog::properties::declared::{METRICS, METRICS_OF};
 use weir_catalog::properties::{TABLE_PROPERTIES, is_allowed};
 
+use super::upkeep::is_of_upkeep;
+
 /// Checks the table properties in `bag`: declared ones are pulled and must parse, others that a table may have are pulled as they are. What
 /// is left over is neither.
 pub(super) fn check_table_properties(bag: &mut OptionBag) {
@@ -11,7 +13,7 @@ pub(super) fn check_table_properties(bag: &mut OptionBag) {
     for key in keys {
         match TABLE_PROPERTIES.iter().find(|decl| decl.matches(&key)) {
             Some(decl) => check_one(bag, decl, &key),
-            None if is_allowed(&key) => take(bag, &key),
+            None if is_allowed(&key) && !is_of_upkeep(&key) => take(bag, &key),
             None => {}
         }
     }
@@ -34,7 +36,7 @@ fn check_one(bag: &mut OptionBag, decl: &OptionDecl, key: &str) {
 }
 
 /// Pulls a key that nobody declares. The longer keys that begin with it are none of Iceberg's either.
-fn take(bag: &mut OptionBag, key: &str) {
+pub(super) fn take(bag: &mut OptionBag, key: &str) {
     let Some((last, _)) = key.char_indices().next_back() else { return };
     drop(bag.prefixed(&key[..last]));
 }

@@ -13,6 +13,7 @@ use weir_fs::FileSystems;
 use super::properties::check_table_properties;
 use super::read::READ_OPTIONS;
 use super::stream::STREAM_OPTIONS;
+use super::upkeep::{UPKEEP_OPTIONS, check_upkeep, is_of_upkeep};
 use super::write::{WRITE_OPTIONS, check_write_options};
 use crate::registry::{CONNECTOR, ICEBERG, Opened};
 use crate::table::TablePath;
@@ -61,6 +62,7 @@ impl TableWith {
     pub fn in_catalog(options: &OptionBag) -> Result<Opened<Self>, Problems> {
         let mut parts = Parts::of(options, |key| match key {
             "connector" | "location" => Part::Own,
+            _ if is_of_upkeep(key) => Part::Property,
             _ if is_of_use(key) => Part::Use,
             _ => Part::Property,
         });
@@ -127,6 +129,7 @@ impl TableLink {
     pub fn open(options: &OptionBag, path: &TablePath, file_systems: &FileSystems) -> Result<Opened<Self>, Problems> {
         let mut parts = Parts::of(options, |key| match key {
             _ if CONNECTOR_OPTIONS.iter().any(|decl| decl.key == key) => Part::Own,
+            _ if is_of_upkeep(key) => Part::Property,
             _ if is_of_use(key) => Part::Use,
             _ if CATALOG_OPTIONS.iter().any(|decl| decl.matches(key)) => Part::Catalog,
             // Those that are not allowed are told with the properties that they may have been meant for.
@@ -188,11 +191,15 @@ impl Parts {
     fn take(mut self, found: &mut Findings) -> Option<TableWith> {
         let location = self.own.string(&LOCATION);
         let properties = self.properties.iter().map(|(key, value)| (key.to_owned(), as_stored(key, value))).collect();
+        check_upkeep(&mut self.properties);
         check_table_properties(&mut self.properties);
         let all: Vec<&OptionDecl> =
-            [CONNECTOR_OPTIONS, CATALOG_OPTIONS, TABLE_PROPERTIES, WRITE_OPTIONS, READ_OPTIONS, STREAM_OPTIONS].into_iter().flatten().collect();
+            [CONNECTOR_OPTIONS, CATALOG_OPTIONS, TABLE_PROPERTIES, WRITE_OPTIONS, READ_OPTIONS, STREAM_OPTIONS, UPKEEP_OPTIONS]
+                .into_iter()
+                .flatten()
+                .collect();
         let own = found.add_warnings(self.own.finish(ICEBERG, &all, &[]));
-        let table = found.add_warnings(self.properties.finish(ICEBERG, &TABLE_PROPERTIES.iter().collect::<Vec<_>>(), &[]));
+        let table = found.add_warnings(self.properties.finish(ICEBERG, &TABLE_PROPERTIES.iter().chain(UPKEEP_OPTIONS).collect::<Vec<_>>(), &[]));
         let uses = found.add_warnings(check_write_options(&only(&self.uses, WRITE_OPTIONS)));
         (own && table && uses).then_some(TableWith { properties, location, uses: self.uses })
     }
@@ -272,7 +279,7 @@ fn refuse_connector(own: &mut OptionBag) {
 
 /// A key outside of Iceberg's name spaces may be anybody's property; one that is nearly an option of ours is probably that option.
 fn hint_at_typos(properties: &mut OptionBag) {
-    let known = || WRITE_OPTIONS.iter().chain(TABLE_PROPERTIES).chain(CONNECTOR_OPTIONS).map(|decl| decl.key);
+    let known = || WRITE_OPTIONS.iter().chain(TABLE_PROPERTIES).chain(UPKEEP_OPTIONS).chain(CONNECTOR_OPTIONS).map(|decl| decl.key);
     let unknown = |key: &str| is_allowed(key) && !is_declared(key);
     let keys: Vec<String> = properties.iter().map(|(key, _)| key.to_owned()).filter(|key| unknown(key)).collect();
     for key in keys {

@@ -139,7 +139,7 @@ fn open_iceberg(
     insert: &Insert,
     constants: &mut Vec<(String, ScalarValue)>,
 ) -> Result<(Arc<dyn StreamSink>, String), SqlError> {
-    let Opened { value, warnings } = IcebergSink::open(catalog, table, options)?;
+    let Opened { value, warnings } = IcebergSink::open(catalog, table, &planning.session.settings.writing(options))?;
     planning.warnings.extend(warnings);
     let suffix = value.uid_suffix().to_owned();
     let schema = value.schema();

@@ -255,8 +255,19 @@ pub(super) const NO_EFFECT: &[&str] = &[
 ];
 
 /// Name spaces in which an unknown key is an error.
-pub(super) const OWNED: &[&str] =
-    &["execution.", "table.", "pipeline.", "restart-strategy", "state.", "parallelism.", "fs.", "io.manifest.", READING];
+pub(super) const OWNED: &[&str] = &[
+    "execution.",
+    "table.",
+    "pipeline.",
+    "restart-strategy",
+    "state.",
+    "parallelism.",
+    "fs.",
+    "io.manifest.",
+    "compact.",
+    "flink-maintenance.",
+    READING,
+];
 /// Name spaces of Flink's processes, which Weir does not have.
 pub(super) const FOREIGN: &[&str] = &[
     "taskmanager.",

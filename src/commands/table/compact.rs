@@ -49,6 +49,7 @@ fn request(arguments: &Compact, options: Options) -> Request {
         commits: usize::try_from(arguments.commits).unwrap_or(usize::MAX),
         partition: arguments.which.partition.clone(),
         decode_all: false,
+        job: None,
     }
 }
 

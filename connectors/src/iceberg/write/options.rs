@@ -7,6 +7,7 @@ use weir_base::options::{OptionBag, OptionDecl, Problem, Problems, ValueType, pa
 use weir_catalog::properties::declared as property;
 
 use super::metrics::{MetricsConfig, MetricsMode};
+use crate::iceberg::upkeep::{UPKEEP_OPTIONS, UpkeepOptions};
 
 const FORMAT: OptionDecl = OptionDecl::new("write-format", property::FORMATS, "Format of data files; only `parquet` can be written.");
 const TARGET_SIZE: OptionDecl =
@@ -55,6 +56,7 @@ pub(super) struct WriteOptions {
     pub(super) branch: Option<String>,
     pub(super) parallelism: Option<usize>,
     pub(super) uid_suffix: String,
+    pub(super) upkeep: UpkeepOptions,
     /// Folder of data files, without a slash at its end.
     pub(super) data_path: String,
 }
@@ -96,6 +98,7 @@ impl WriteOptions {
             hint.error("OPT-004", DISTRIBUTION.key, "'distribution-mode' = 'range' is not supported yet. Use 'none' or 'hash'.");
         }
         let metrics = metrics(&mut set);
+        let upkeep = UpkeepOptions::pull(&mut hint, &mut set);
         let data_path = set.string(&property::DATA_PATH).unwrap_or_else(|| format!("{}/data", location.trim_end_matches('/')));
         let options = Self {
             parquet,
@@ -105,9 +108,10 @@ impl WriteOptions {
             branch: hint.string(&BRANCH).filter(|branch| branch != "main"),
             parallelism: hint.integer(&PARALLELISM).and_then(|count| usize::try_from(count).ok()),
             uid_suffix: hint.string(&UID_SUFFIX).unwrap_or_default(),
+            upkeep,
             data_path: data_path.trim_end_matches('/').to_owned(),
         };
-        let known: Vec<&OptionDecl> = WRITE_OPTIONS.iter().collect();
+        let known: Vec<&OptionDecl> = WRITE_OPTIONS.iter().chain(UPKEEP_OPTIONS).collect();
         finish(hint, set, &known, options)
     }
 }

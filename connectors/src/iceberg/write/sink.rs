@@ -16,6 +16,7 @@ use super::writer::IcebergWriter;
 use crate::error::ConnectorError;
 use crate::iceberg::committer::IcebergCommitter;
 use crate::iceberg::replacing::{Replacing, Scope};
+use crate::iceberg::upkeep::LakeTarget;
 use crate::registry::Opened;
 use crate::sink::{Distribution, SinkCommitter, SinkWriter, StreamSink, WriterContext};
 
@@ -41,6 +42,7 @@ pub struct IcebergSink {
     uid_suffix: String,
     branch: Option<String>,
     replacing: Option<Arc<Replacing>>,
+    lake: LakeTarget,
 }
 
 impl IcebergSink {
@@ -59,6 +61,7 @@ impl IcebergSink {
             warnings.push(Problem::warning("OPT-008", hints.object(), what).at(hints.position("distribution-mode")));
         }
         let committer = Arc::new(IcebergCommitter::new(catalog, table, options.branch.clone()));
+        let lake = LakeTarget { catalog: Arc::clone(catalog), id: table.id.clone(), branch: options.branch.clone(), upkeep: options.upkeep };
         let value = Self {
             plan: Arc::new(plan),
             route,
@@ -67,6 +70,7 @@ impl IcebergSink {
             uid_suffix: options.uid_suffix,
             branch: options.branch,
             replacing: None,
+            lake,
         };
         Ok(Opened { value, warnings })
     }
@@ -134,5 +138,10 @@ impl StreamSink for IcebergSink {
 
     fn committer(&self) -> Option<Arc<dyn SinkCommitter>> {
         Some(Arc::<IcebergCommitter>::clone(&self.committer))
+    }
+
+    fn lake(&self) -> Option<&LakeTarget> {
+        // A statement that replaces rows writes files of the right size.
+        self.replacing.is_none().then_some(&self.lake)
     }
 }

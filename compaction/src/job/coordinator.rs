@@ -1,0 +1,421 @@
+//! The coordinator: counts commits, plans, lets groups be rewritten, and goes on.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use iceberg::spec::MAIN_BRANCH;
+use tokio::sync::broadcast::error::TryRecvError;
+use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
+use weir_base::cpu::CpuMeter;
+use weir_base::memory::{MemoryBudget, Reservation, Use};
+use weir_base::task::{Task, spawn};
+use weir_base::{Classified, ErrorKind};
+use weir_catalog::commit::{News, TableCommitter, appended_by};
+use weir_catalog::lake::LakeTable;
+use weir_connectors::ConnectorError;
+use weir_connectors::iceberg::{LakeTarget, catalog_error};
+
+use super::settings::Settings;
+use super::status::{Activity, Status};
+use super::trigger::Trigger;
+use crate::intents::TableIntents;
+use crate::pace::Pace;
+use crate::policy::{Group, Options, Way};
+use crate::progress::Quiet;
+use crate::run::{Compactor, Plan, Report, Request, SUMMARY_COMPACTED_BY};
+use crate::table::{LiveTable, PartitionKey};
+
+/// About what is kept in memory for a live file, in bytes.
+const FILE: u64 = 2 << 10;
+
+/// What a coordinator is made of.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// The table.
+    pub target: LakeTarget,
+    /// The job.
+    pub job: String,
+    /// Its sinks that write to the table.
+    pub sinks: BTreeSet<String>,
+    /// Its parallelism.
+    pub parallelism: usize,
+    /// What rewrites may take.
+    pub budget: MemoryBudget,
+    /// The files of the table are read when a rewrite is due, not before: for a single statement.
+    pub only_if_due: bool,
+}
+
+/// Keeps the files of one branch of a table large while a job writes to it.
+#[derive(Debug)]
+pub struct Coordinator {
+    parts: Parts,
+    committer: Arc<TableCommitter>,
+    news: broadcast::Receiver<Arc<News>>,
+    board: watch::Sender<Status>,
+    meter: CpuMeter,
+}
+
+impl Coordinator {
+    /// A coordinator that hears of all commits from now on, and what it tells.
+    #[must_use]
+    pub fn new(parts: Parts) -> (Self, watch::Receiver<Status>) {
+        let committer = TableCommitter::of(&parts.target.catalog, &parts.target.id);
+        let news = committer.watch();
+        let (board, told) = watch::channel(Status { slowdown: 1.0, ..Status::default() });
+        (Self { parts, committer, news, board, meter: CpuMeter::default() }, told)
+    }
+
+    /// Works until `stop` is asked for: then what is being rewritten is dropped, and its files are deleted; or until `finish` is: then what has begun,
+    /// and what is due, is done first. Failures are met with later and smaller tries.
+    ///
+    /// # Errors
+    /// The last failure, after [`Settings::max_failures`] in a row.
+    pub async fn run(self, stop: CancellationToken, finish: CancellationToken) -> Result<(), ConnectorError> {
+        let meter = self.meter.clone();
+        Box::pin(meter.measure(self.work(stop, finish))).await
+    }
+
+    async fn work(mut self, stop: CancellationToken, finish: CancellationToken) -> Result<(), ConnectorError> {
+        let mut pace = Pace::default();
+        let table = loop {
+            let error = match self.committer.refresh().await {
+                Ok(table) => break table,
+                Err(error) => error,
+            };
+            pace.failed();
+            self.board.send_modify(|status| status.last_error = Some(weir_base::error::chain(&error)));
+            if pace.failures() >= self.parts.target.upkeep.max_failures || finish.is_cancelled() {
+                return Err(catalog_error(error));
+            }
+            tracing::warn!(job = self.parts.job, table = %self.parts.target.id, %error, "the table could not be read, trying again");
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(pace.wait()) => {}
+            }
+        };
+        let mut desk = Desk::new(&self, &table, &stop);
+        let ended = desk.serve(&mut self.news, &stop, &finish).await;
+        desk.clear().await;
+        ended
+    }
+}
+
+/// Groups that are being rewritten.
+#[derive(Debug)]
+struct Rewrite {
+    groups: Vec<Group<PartitionKey>>,
+    task: Task<Result<Report, ConnectorError>>,
+    began: Instant,
+}
+
+/// What the coordinator has before it.
+#[derive(Debug)]
+struct Desk {
+    parts: Parts,
+    settings: Settings,
+    committer: Arc<TableCommitter>,
+    board: watch::Sender<Status>,
+    meter: CpuMeter,
+    /// Ends rewrites early.
+    stop: CancellationToken,
+    /// `None` until it is read.
+    live: Option<LiveTable>,
+    /// The table cannot be compacted.
+    off: bool,
+    trigger: Trigger,
+    pace: Pace,
+    /// Not before this is anything begun.
+    ready: Instant,
+    copying: Option<Rewrite>,
+    decoding: Option<Rewrite>,
+    charged: Reservation,
+}
+
+impl Desk {
+    fn new(of: &Coordinator, table: &LakeTable, stop: &CancellationToken) -> Self {
+        let parts = of.parts.clone();
+        let settings = Settings::of(&parts.target.upkeep, table.metadata.properties(), parts.parallelism);
+        let trigger = Trigger::new(commits_since(table, &parts), now());
+        let charged = parts.budget.reservation(Use::Metadata);
+        let (committer, board, meter) = (Arc::clone(&of.committer), of.board.clone(), of.meter.clone());
+        let (pace, ready, stop) = (Pace::default(), Instant::now(), stop.child_token());
+        Self { parts, settings, committer, board, meter, stop, live: None, off: false, trigger, pace, ready, copying: None, decoding: None, charged }
+    }
+
+    /// Works until it is asked to end or has failed too often.
+    async fn serve(
+        &mut self,
+        news: &mut broadcast::Receiver<Arc<News>>,
+        stop: &CancellationToken,
+        finish: &CancellationToken,
+    ) -> Result<(), ConnectorError> {
+        if !self.parts.only_if_due {
+            self.catch_up().await?;
+        }
+        let mut tick = Instant::now() + self.settings.rules.interval;
+        loop {
+            self.tell();
+            if self.off {
+                return Ok(());
+            }
+            let wait = if self.is_due() { self.ready } else { tick };
+            let is_done = self.copying.is_none() && self.decoding.is_none() && !self.is_due();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                heard = news.recv() => match heard {
+                    Ok(heard) => self.hear(&heard).await?,
+                    // It has missed some.
+                    Err(_) => self.catch_up().await?,
+                },
+                done = ended(&mut self.copying) => {
+                    self.drain(news).await?;
+                    self.end(Way::Copy, done)?;
+                }
+                done = ended(&mut self.decoding) => {
+                    self.drain(news).await?;
+                    self.end(Way::Decode, done)?;
+                    self.look(false);
+                }
+                () = finish.cancelled(), if is_done => return Ok(()),
+                () = tokio::time::sleep_until(wait.into()) => {
+                    // Others may have committed; the job's own commits are known.
+                    if self.live.is_none() || self.trigger.pending().commits == 0 {
+                        self.catch_up().await?;
+                    }
+                    tick = Instant::now() + self.settings.rules.interval;
+                    self.look(true);
+                }
+            }
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        self.copying.is_none() && self.trigger.is_due(&self.settings.rules, now())
+    }
+
+    /// A commit of this process.
+    async fn hear(&mut self, news: &News) -> Result<(), ConnectorError> {
+        let ours = news.by.as_ref().is_some_and(|(job, sink)| *job == self.parts.job && self.parts.sinks.contains(sink));
+        if ours && !news.added.is_empty() {
+            self.trigger.committed(news.added.len() as u64, news.added.iter().map(|live| live.file.file_size_in_bytes()).sum());
+        }
+        let Some(live) = self.live.take() else { return Ok(()) };
+        let taken = live.take(news, self.parts.target.branch.as_deref()).await;
+        self.replace_live(taken)
+    }
+
+    async fn drain(&mut self, news: &mut broadcast::Receiver<Arc<News>>) -> Result<(), ConnectorError> {
+        loop {
+            match news.try_recv() {
+                Ok(heard) => self.hear(&heard).await?,
+                Err(TryRecvError::Lagged(_)) => self.catch_up().await?,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return Ok(()),
+            }
+        }
+    }
+
+    /// Looks at what others have committed.
+    async fn catch_up(&mut self) -> Result<(), ConnectorError> {
+        let branch = self.parts.target.branch.clone();
+        let table: Result<LakeTable, ConnectorError> = self.committer.refresh().await.map_err(catalog_error);
+        let caught = match (table, self.live.take()) {
+            (Ok(table), Some(live)) => live.follow(table, branch.as_deref()).await,
+            (Ok(table), None) => {
+                let loaded = LiveTable::load(table, branch.as_deref()).await;
+                loaded.map(|mut live| {
+                    live.inventory.touch_all();
+                    live
+                })
+            }
+            (Err(error), live) => {
+                self.live = live;
+                Err(error)
+            }
+        };
+        self.replace_live(caught)
+    }
+
+    /// A table that could not be read is read anew later.
+    fn replace_live(&mut self, live: Result<LiveTable, ConnectorError>) -> Result<(), ConnectorError> {
+        match live {
+            Ok(mut live) => {
+                for rewrite in self.copying.iter().chain(&self.decoding) {
+                    rewrite.groups.iter().for_each(|group| live.inventory.hold(group));
+                }
+                self.charged.resize(live.files.len() as u64 * FILE);
+                self.live = Some(live);
+                Ok(())
+            }
+            Err(error) => self.failed(error),
+        }
+    }
+
+    /// Plans, and begins what can be begun; copies only if the table is `due`.
+    fn look(&mut self, due: bool) {
+        let Some(live) = &mut self.live else { return };
+        if Instant::now() < self.ready || self.stop.is_cancelled() {
+            return;
+        }
+        if due {
+            self.trigger.begun(now());
+        }
+        let settings = &self.settings.policy;
+        let options = Options { max_bytes: self.pace.max_bytes(settings.max_bytes, settings.target_bytes), ..settings.clone() };
+        let (copies, decodes): (Vec<_>, Vec<_>) = live.inventory.plan(&options, now()).into_iter().partition(|group| group.way == Way::Copy);
+        if self.decoding.is_none()
+            && let Some(first) = decodes.into_iter().next()
+        {
+            self.decoding = self.begin(vec![first], &options);
+        }
+        if !due {
+            return;
+        }
+        if copies.is_empty() {
+            self.trigger.finished();
+        } else {
+            self.copying = self.begin(copies, &options);
+        }
+    }
+
+    fn begin(&mut self, groups: Vec<Group<PartitionKey>>, options: &Options) -> Option<Rewrite> {
+        let live = self.live.as_mut()?;
+        groups.iter().for_each(|group| live.inventory.hold(group));
+        let view = live.view(&groups);
+        let LakeTarget { catalog, id, branch, .. } = &self.parts.target;
+        let intents = TableIntents::new(&view.table, catalog.file_systems());
+        let compactor = Compactor::new(catalog, id, self.parts.budget.clone(), Arc::<TableIntents>::clone(&intents)).stopping(&self.stop);
+        let request = Request {
+            branch: branch.clone(),
+            options: options.clone(),
+            parallelism: self.settings.parallelism,
+            commits: 1,
+            job: Some(self.parts.job.clone()),
+            ..Request::default()
+        };
+        let plan = Plan { live: view, groups: groups.clone() };
+        let work = async move {
+            let done = compactor.run(&request, plan, &Quiet).await;
+            let closed = intents.close().await;
+            done.and_then(|report| closed.map(|()| report))
+        };
+        Some(Rewrite { groups, task: spawn("compaction", self.meter.measure(work)), began: Instant::now() })
+    }
+
+    /// Takes in how a rewrite ended.
+    fn end(&mut self, way: Way, (rewrite, done): (Rewrite, Result<Report, ConnectorError>)) -> Result<(), ConnectorError> {
+        if let Some(live) = &mut self.live {
+            rewrite.groups.iter().for_each(|group| live.inventory.release(group));
+        }
+        let took = rewrite.began.elapsed();
+        let report = match done {
+            Ok(report) => report,
+            Err(error) => {
+                if way == Way::Copy {
+                    self.trigger.failed();
+                }
+                self.board.send_modify(|status| status.failures += 1);
+                return self.failed(error);
+            }
+        };
+        self.board.send_modify(|status| {
+            status.done = status.done.plus(report);
+            (status.last_rewrite, status.last_duration) = (Some(SystemTime::now()), Some(took));
+        });
+        let Report { files_before, files_after, bytes_before, bytes_after, gave_way, .. } = report;
+        let table = &self.parts.target.id;
+        tracing::info!(job = self.parts.job, %table, way = way.as_str(), files_before, files_after, bytes_before, bytes_after, gave_way, ?took, "compacted");
+        if gave_way > 0 && report.commits == 0 {
+            if way == Way::Copy {
+                self.trigger.failed();
+            }
+            return self.failed(ConnectorError::new(ErrorKind::Conflict, format!("rewrites of table {table} gave way to others {gave_way} times")));
+        }
+        if way == Way::Copy {
+            self.trigger.finished();
+        }
+        self.pace.succeeded();
+        self.board.send_modify(|status| status.last_error = None);
+        Ok(())
+    }
+
+    /// The next try is later and smaller.
+    ///
+    /// # Errors
+    /// The failure itself, if there were too many in a row.
+    fn failed(&mut self, error: ConnectorError) -> Result<(), ConnectorError> {
+        if error.kind() == ErrorKind::User {
+            tracing::warn!(job = self.parts.job, table = %self.parts.target.id, %error, "the table is not compacted");
+            self.board.send_modify(|status| status.last_error = Some(error.to_string()));
+            self.off = true;
+            return Ok(());
+        }
+        self.pace.failed();
+        self.ready = Instant::now() + self.pace.wait();
+        let (failures, most) = (self.pace.failures(), self.settings.max_failures);
+        let told = weir_base::error::chain(&error);
+        tracing::warn!(job = self.parts.job, table = %self.parts.target.id, failures, wait = ?self.pace.wait(), error = told, "a rewrite failed");
+        self.board.send_modify(|status| status.last_error = Some(told));
+        if failures < most {
+            return Ok(());
+        }
+        let what = format!(
+            "table {} could not be compacted {failures} times in a row ('compact.max-consecutive-failures' = '{most}')",
+            self.parts.target.id
+        );
+        Err(ConnectorError::new(error.kind(), format!("{what}: {error}")).with_source(error))
+    }
+
+    fn tell(&self) {
+        let debt = self.live.as_ref().map(|live| live.inventory.debt(&self.settings.policy));
+        self.board.send_modify(|status| {
+            status.activity = if self.off { Activity::Off } else { Activity::of(self.copying.is_some(), self.decoding.is_some()) };
+            status.debt = debt.unwrap_or(status.debt);
+            status.pending = self.trigger.pending();
+            status.failures_in_a_row = self.pace.failures();
+            status.cpu = self.meter.spent();
+            status.slowdown = self.settings.slowdown(status.debt.files());
+        });
+    }
+
+    /// Ends what is being rewritten.
+    async fn clear(&mut self) {
+        self.stop.cancel();
+        for rewrite in [self.copying.take(), self.decoding.take()].into_iter().flatten() {
+            if let Ok(Err(error)) = rewrite.task.await {
+                tracing::debug!(job = self.parts.job, table = %self.parts.target.id, %error, "a rewrite was given up");
+            }
+        }
+    }
+}
+
+/// Waits for the end of a rewrite; for ever if there is none.
+async fn ended(slot: &mut Option<Rewrite>) -> (Rewrite, Result<Report, ConnectorError>) {
+    let Some(rewrite) = slot.as_mut() else { return std::future::pending().await };
+    let done = (&mut rewrite.task).await.unwrap_or_else(|error| Err(ConnectorError::internal(error.to_string())));
+    match slot.take() {
+        Some(rewrite) => (rewrite, done),
+        None => std::future::pending().await,
+    }
+}
+
+/// Commits of the job since its last rewrite, as far as the table's history tells.
+fn commits_since(table: &LakeTable, parts: &Parts) -> u64 {
+    let branch = parts.target.branch.as_deref().unwrap_or(MAIN_BRANCH);
+    let (mut next, mut commits) = (table.metadata.snapshot_for_ref(branch), 0);
+    while let Some(snapshot) = next {
+        if snapshot.summary().additional_properties.get(SUMMARY_COMPACTED_BY).is_some_and(|job| *job == parts.job) {
+            break;
+        }
+        commits += u64::from(appended_by(snapshot).is_some_and(|(job, sink)| job == parts.job && parts.sinks.contains(sink)));
+        next = snapshot.parent_snapshot_id().and_then(|id| table.metadata.snapshot_by_id(id));
+    }
+    commits
+}
+
+/// The time since 1970.
+fn now() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}

@@ -1,0 +1,453 @@
+//! What is said of a table's upkeep: options of a write, each also a table property of the same name, with Flink's spellings as aliases.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use weir_base::options::{OptionBag, OptionDecl, ValueType};
+use weir_catalog::lake::{LakeCatalog, TableId};
+use weir_catalog::properties::declared::EXPIRE_OWN;
+
+use super::properties::take;
+
+const POSITIVE: ValueType = ValueType::Integer { min: 1, max: i64::MAX };
+const SECONDS: ValueType = ValueType::Integer { min: 0, max: i64::MAX };
+/// Keys of Flink begin so.
+const FLINK: &str = "flink-maintenance.";
+
+const AUTO_COMPACT: OptionDecl = OptionDecl::new(
+    "auto-compact",
+    ValueType::Boolean,
+    "Whether the writing job makes large files of small ones, after commits. A new table that does not say otherwise stores `true`.",
+)
+.default("false");
+const DELTA_COMMITS: OptionDecl =
+    OptionDecl::new("compact.delta.commits", POSITIVE, "Commits with data of this sink after which the table is looked at.").default("10");
+const TARGET_SIZE: OptionDecl =
+    OptionDecl::new("compact.target-file-size", ValueType::MemorySize, "Size that files shall have. Default: `write.target-file-size-bytes`.");
+const MIN_INPUT: OptionDecl = OptionDecl::new(
+    "compact.min-input-files",
+    ValueType::Integer { min: 2, max: i64::MAX },
+    "Files that are made one, at least: fewer only where they fill a file, carry deletes, or are more than a small partition should have.",
+)
+.default("5");
+const MAX_BYTES: OptionDecl = OptionDecl::new("compact.max-bytes", ValueType::MemorySize, "Bytes that are rewritten at once. Default: no bound.");
+const PARALLELISM: OptionDecl = OptionDecl::new(
+    "compact.parallelism",
+    ValueType::Integer { min: 1, max: 1_024 },
+    "Groups of files that are copied at the same time. Default: the job's parallelism. One group at a time is decoded beside them.",
+);
+const MAX_FAILURES: OptionDecl = OptionDecl::new(
+    "compact.max-consecutive-failures",
+    ValueType::Integer { min: 1, max: u32::MAX as i64 },
+    "Rewrites that fail or give way in a row before the job fails.",
+)
+.default("10");
+const MAX_DEBT: OptionDecl =
+    OptionDecl::new("compact.max-debt", POSITIVE, "Files above the ideal from which epochs are made longer, so that fewer files come.")
+        .default("10000");
+const DATA_FILES: OptionDecl =
+    OptionDecl::new("flink-maintenance.rewrite.schedule.data-file-count", POSITIVE, "The table is looked at after so many new data files, too.")
+        .default("1000");
+const DATA_BYTES: OptionDecl = OptionDecl::new(
+    "flink-maintenance.rewrite.schedule.data-file-size",
+    ValueType::MemorySize,
+    "The table is looked at after so many bytes of new data files, too.",
+)
+.default("100 gb");
+const INTERVAL: OptionDecl = OptionDecl::new(
+    "flink-maintenance.rewrite.schedule.interval-second",
+    POSITIVE,
+    "Seconds after which the table is looked at, whatever has come: partitions that have gone quiet are decoded then.",
+)
+.default("600");
+const EXPIRE: OptionDecl = OptionDecl::new(
+    "flink-maintenance.expire-snapshots.enabled",
+    ValueType::Boolean,
+    "Whether the job expires snapshots that it made itself. Default: `weir.expire-snapshots.enabled`.",
+);
+const EXPIRE_COMMITS: OptionDecl =
+    OptionDecl::new("flink-maintenance.expire-snapshots.schedule.commit-count", POSITIVE, "Commits after which snapshots are expired.").default("60");
+const EXPIRE_INTERVAL: OptionDecl = OptionDecl::new(
+    "flink-maintenance.expire-snapshots.schedule.interval-second",
+    POSITIVE,
+    "Seconds after which snapshots are expired, however few commits there were.",
+)
+.default("3600");
+const EXPIRE_AGE: OptionDecl = OptionDecl::new(
+    "flink-maintenance.expire-snapshots.max-snapshot-age-seconds",
+    SECONDS,
+    "Age from which snapshots are expired. Default: `history.expire.max-snapshot-age-ms`.",
+);
+const RETAIN_LAST: OptionDecl = OptionDecl::new(
+    "flink-maintenance.expire-snapshots.retain-last",
+    POSITIVE,
+    "Snapshots that are kept, whatever their age. Default: `history.expire.min-snapshots-to-keep`.",
+);
+const ORPHANS: OptionDecl = OptionDecl::new(
+    "flink-maintenance.delete-orphan-files.enabled",
+    ValueType::Boolean,
+    "Has no effect: a job deletes what it left behind by name; `weir table remove-orphans` looks for what others have left.",
+);
+const CONVERT: OptionDecl =
+    OptionDecl::new("flink-maintenance.convert-equality-deletes.enabled", ValueType::Boolean, "Not supported: rewrites apply equality deletes.");
+/// Other spellings, each with the option that it stands for.
+const ALIASES: &[(OptionDecl, &str)] = &[
+    (OptionDecl::new("flink-maintenance.rewrite.enabled", ValueType::Boolean, "Flink's name of `auto-compact`."), AUTO_COMPACT.key),
+    (OptionDecl::new("compaction-enabled", ValueType::Boolean, "An older name of Flink's for `auto-compact`."), AUTO_COMPACT.key),
+    (OptionDecl::new("flink-maintenance.rewrite.schedule.commit-count", POSITIVE, "Flink's name of `compact.delta.commits`."), DELTA_COMMITS.key),
+    (OptionDecl::new("flink-maintenance.rewrite.max-bytes", ValueType::MemorySize, "Flink's name of `compact.max-bytes`."), MAX_BYTES.key),
+    (OptionDecl::new("flink-maintenance.parallelism", POSITIVE, "Flink's name of `compact.parallelism`."), PARALLELISM.key),
+];
+/// What Flink has and Weir does without: one committer makes all commits to a table in turn, and files are deleted as they are found.
+const WITHOUT_EFFECT: &[&str] = &[
+    "lock.",
+    "delete-orphan-files.",
+    "convert-equality-deletes.",
+    "rewrite.partial-progress.",
+    "expire-snapshots.delete-batch-size",
+    "expire-snapshots.clean-expired-metadata",
+    "rate-limit-seconds",
+    "lock-check-delay-seconds",
+    "slot-sharing-group",
+];
+
+/// Every option of upkeep.
+pub const UPKEEP_OPTIONS: &[OptionDecl] = &[
+    AUTO_COMPACT,
+    DELTA_COMMITS,
+    TARGET_SIZE,
+    MIN_INPUT,
+    MAX_BYTES,
+    PARALLELISM,
+    MAX_FAILURES,
+    MAX_DEBT,
+    ALIASES[0].0,
+    ALIASES[1].0,
+    ALIASES[2].0,
+    ALIASES[3].0,
+    ALIASES[4].0,
+    DATA_FILES,
+    DATA_BYTES,
+    INTERVAL,
+    EXPIRE,
+    EXPIRE_COMMITS,
+    EXPIRE_INTERVAL,
+    EXPIRE_AGE,
+    RETAIN_LAST,
+    ORPHANS,
+    CONVERT,
+];
+
+/// Whether `key` is about upkeep.
+#[must_use]
+pub fn is_of_upkeep(key: &str) -> bool {
+    key == AUTO_COMPACT.key || key.starts_with("compact.") || key.starts_with(FLINK) || ALIASES.iter().any(|(alias, _)| alias.key == key)
+}
+
+/// Other spellings of `key`.
+pub fn upkeep_aliases(key: &str) -> impl Iterator<Item = &'static str> {
+    let meant = ALIASES.iter().find(|(alias, _)| alias.key == key).map_or(key, |(_, meant)| meant).to_owned();
+    let written = key.to_owned();
+    let all = ALIASES.iter().flat_map(|(alias, meant)| [(alias.key, *meant), (*meant, *meant)]);
+    all.filter(move |(spelling, of)| *of == meant && *spelling != written).map(|(spelling, _)| spelling)
+}
+
+/// When the snapshots that the job made are expired, and which.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpireOptions {
+    /// After so many commits.
+    pub commits: u64,
+    /// After so long.
+    pub interval: Duration,
+    /// From this age; `None`: as the table says.
+    pub max_age: Option<Duration>,
+    /// Not the newest; `None`: as the table says.
+    pub retain_last: Option<usize>,
+}
+
+/// What is wanted of upkeep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpkeepOptions {
+    /// `auto-compact`.
+    pub compact: bool,
+    /// `compact.delta.commits`.
+    pub delta_commits: u64,
+    /// New data files after which the table is looked at.
+    pub data_files: u64,
+    /// Bytes of new data files after which it is.
+    pub data_bytes: u64,
+    /// Time after which it is.
+    pub interval: Duration,
+    /// `compact.target-file-size`.
+    pub target_bytes: Option<u64>,
+    /// `compact.min-input-files`.
+    pub min_input_files: usize,
+    /// `compact.max-bytes`.
+    pub max_bytes: Option<u64>,
+    /// `compact.parallelism`.
+    pub parallelism: Option<usize>,
+    /// `compact.max-consecutive-failures`.
+    pub max_failures: u32,
+    /// `compact.max-debt`.
+    pub max_debt: u64,
+    /// `None`: the job expires nothing.
+    pub expire: Option<ExpireOptions>,
+}
+
+/// A table that a sink writes to, and what is wanted of its upkeep.
+#[derive(Debug, Clone)]
+pub struct LakeTarget {
+    /// Its catalog.
+    pub catalog: Arc<dyn LakeCatalog>,
+    /// Its name there.
+    pub id: TableId,
+    /// Branch; `None` is main.
+    pub branch: Option<String>,
+    /// What is wanted.
+    pub upkeep: UpkeepOptions,
+}
+
+impl UpkeepOptions {
+    /// Pulls the options from `hint`, and those that it does not have from the table's properties `set`. Problems are noted where they are.
+    pub(super) fn pull(hint: &mut OptionBag, set: &mut OptionBag) -> Self {
+        for bag in [&mut *hint, &mut *set] {
+            unite_aliases(bag);
+            tell_what_has_no_effect(bag);
+        }
+        let mut both = Both { hint, set };
+        let compact = both.boolean(&AUTO_COMPACT).unwrap_or(false);
+        let own = both.set.peek(EXPIRE_OWN.key).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        let expire = both.boolean(&EXPIRE).unwrap_or(own).then_some(());
+        let (commits, interval) = (both.count(&EXPIRE_COMMITS), both.seconds(&EXPIRE_INTERVAL));
+        let (max_age, retain_last) = (both.integer(&EXPIRE_AGE), both.integer(&RETAIN_LAST));
+        let expire = expire.map(|()| ExpireOptions {
+            commits,
+            interval,
+            max_age: max_age.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs),
+            retain_last: retain_last.and_then(|count| usize::try_from(count).ok()),
+        });
+        let options = Self {
+            compact,
+            delta_commits: both.count(&DELTA_COMMITS),
+            data_files: both.count(&DATA_FILES),
+            data_bytes: both.bytes(&DATA_BYTES).unwrap_or(u64::MAX),
+            interval: both.seconds(&INTERVAL),
+            target_bytes: both.positive_bytes(&TARGET_SIZE),
+            min_input_files: usize::try_from(both.count(&MIN_INPUT)).unwrap_or(usize::MAX),
+            max_bytes: both.positive_bytes(&MAX_BYTES),
+            parallelism: both.integer(&PARALLELISM).and_then(|count| usize::try_from(count).ok()),
+            max_failures: u32::try_from(both.count(&MAX_FAILURES)).unwrap_or(u32::MAX),
+            max_debt: both.count(&MAX_DEBT),
+            expire,
+        };
+        if !options.compact {
+            let without: Vec<String> = hint.iter().map(|(key, _)| key.to_owned()).filter(|key| key.starts_with("compact.")).collect();
+            for key in without {
+                hint.warn("OPT-008", &key, format!("'{key}' has no effect because 'auto-compact' is not 'true'."));
+            }
+        }
+        options
+    }
+
+    /// Whether there is anything to do.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.compact || self.expire.is_some()
+    }
+}
+
+/// Checks the options of upkeep among the properties of a new table, and leaves those that are wrong in it with what is wrong.
+pub(super) fn check_upkeep(properties: &mut OptionBag) {
+    let mut nothing = OptionBag::new(properties.object());
+    UpkeepOptions::pull(&mut nothing, properties);
+    // Nothing was given, so that nothing can be wrong with it.
+    drop(nothing);
+}
+
+/// Puts the values of aliases under the keys that they stand for. Two spellings with different values are an error.
+fn unite_aliases(bag: &mut OptionBag) {
+    for (alias, key) in ALIASES {
+        let Some(value) = bag.peek(alias.key).map(str::to_owned) else { continue };
+        let position = bag.position(alias.key);
+        // It is known, and its value is checked where it is put.
+        bag.string(alias);
+        match bag.peek(key).map(str::to_owned) {
+            Some(other) if !other.trim().eq_ignore_ascii_case(value.trim()) => {
+                bag.error(
+                    "OPT-006",
+                    alias.key,
+                    format!("'{key}' = '{other}' and '{}' = '{value}' mean the same option. Keep one of them.", alias.key),
+                );
+            }
+            Some(_) => {}
+            None => bag.insert(*key, value, position),
+        }
+    }
+}
+
+/// Whether `key` is something of Flink's that Weir does without.
+#[must_use]
+pub fn is_without_effect(key: &str) -> bool {
+    let is_known = UPKEEP_OPTIONS.iter().any(|decl| decl.key == key);
+    !is_known && key.strip_prefix(FLINK).is_some_and(|rest| WITHOUT_EFFECT.iter().any(|name| rest.starts_with(name)))
+}
+
+fn tell_what_has_no_effect(bag: &mut OptionBag) {
+    if bag.boolean(&ORPHANS) == Some(true) {
+        bag.warn(
+            "OPT-008",
+            ORPHANS.key,
+            format!(
+                "'{}' has no effect: a job deletes what it left behind by name. `weir table remove-orphans` looks for what others have left.",
+                ORPHANS.key
+            ),
+        );
+    }
+    if bag.boolean(&CONVERT) == Some(true) {
+        bag.error(
+            "OPT-006",
+            CONVERT.key,
+            format!("'{}' is not supported. 'auto-compact' = 'true' applies equality deletes while it rewrites.", CONVERT.key),
+        );
+    }
+    let keys: Vec<String> = bag.iter().map(|(key, _)| key.to_owned()).filter(|key| is_without_effect(key)).collect();
+    for key in keys {
+        take(bag, &key);
+        let why = "one committer makes all commits to a table in turn, and commits what is ready";
+        bag.warn("OPT-008", &key, format!("'{key}' has no effect: {why}."));
+    }
+}
+
+/// Options of which the hint's win.
+struct Both<'a> {
+    hint: &'a mut OptionBag,
+    set: &'a mut OptionBag,
+}
+
+impl Both<'_> {
+    fn bag(&mut self, decl: &OptionDecl) -> &mut OptionBag {
+        if self.hint.contains(decl.key) || !self.set.contains(decl.key) { self.hint } else { self.set }
+    }
+
+    fn boolean(&mut self, decl: &OptionDecl) -> Option<bool> {
+        self.bag(decl).boolean(decl)
+    }
+
+    fn integer(&mut self, decl: &OptionDecl) -> Option<i64> {
+        self.bag(decl).integer(decl)
+    }
+
+    fn bytes(&mut self, decl: &OptionDecl) -> Option<u64> {
+        self.bag(decl).bytes(decl)
+    }
+
+    fn positive_bytes(&mut self, decl: &OptionDecl) -> Option<u64> {
+        let bag = self.bag(decl);
+        let bytes = bag.bytes(decl);
+        if bytes == Some(0) {
+            bag.error("OPT-007", decl.key, format!("'{}' must be > 0, but is 0.", decl.key));
+        }
+        bytes.filter(|bytes| *bytes > 0)
+    }
+
+    /// A count that has a default; 1 after an error, which has been noted.
+    fn count(&mut self, decl: &OptionDecl) -> u64 {
+        self.integer(decl).and_then(|count| u64::try_from(count).ok()).unwrap_or(1)
+    }
+
+    fn seconds(&mut self, decl: &OptionDecl) -> Duration {
+        Duration::from_secs(self.count(decl))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_base::options::{Problem, Problems};
+
+    use super::*;
+
+    fn pulled(hint: &[(&str, &str)], set: &[(&str, &str)]) -> Result<(UpkeepOptions, Vec<Problem>), Problems> {
+        let bag = |options: &[(&str, &str)]| {
+            let mut bag = OptionBag::new("Table 'c.d.t'");
+            options.iter().for_each(|(key, value)| bag.insert(*key, *value, None));
+            bag
+        };
+        let (mut hint, mut set) = (bag(hint), bag(set));
+        let options = UpkeepOptions::pull(&mut hint, &mut set);
+        let known: Vec<&OptionDecl> = UPKEEP_OPTIONS.iter().collect();
+        let mut warnings = hint.finish("iceberg", &known, &[])?;
+        warnings.extend(set.finish("iceberg", &known, &[])?);
+        Ok((options, warnings))
+    }
+
+    #[test]
+    fn nothing_is_done_unless_it_is_asked_for() {
+        let (options, warnings) = pulled(&[], &[]).expect("fine");
+        assert!(!options.is_wanted() && warnings.is_empty());
+        assert_eq!((options.delta_commits, options.min_input_files, options.max_failures), (10, 5, 10));
+    }
+
+    #[test]
+    fn a_hint_wins_over_the_table_whatever_the_spelling() {
+        let table = [("auto-compact", "true"), ("compact.delta.commits", "3")];
+        let (options, _) = pulled(&[("flink-maintenance.rewrite.enabled", "false")], &table).expect("fine");
+        assert!(!options.compact);
+        let (options, _) = pulled(&[("flink-maintenance.rewrite.schedule.commit-count", "7")], &table).expect("fine");
+        assert!(options.compact && options.delta_commits == 7);
+    }
+
+    #[test]
+    fn two_spellings_with_different_values_are_an_error_that_names_both() {
+        let hint = [("compact.delta.commits", "7"), ("flink-maintenance.rewrite.schedule.commit-count", "8")];
+        let told = pulled(&hint, &[]).expect_err("wrong").to_string();
+        assert!(told.contains("'compact.delta.commits' = '7' and 'flink-maintenance.rewrite.schedule.commit-count' = '8'"), "{told}");
+        pulled(&[("auto-compact", "true"), ("compaction-enabled", "TRUE")], &[]).expect("the same value twice is fine");
+    }
+
+    #[test]
+    fn wrong_values_are_told_together() {
+        let hint = [
+            ("auto-compact", "yes"),
+            ("compact.delta.commits", "0"),
+            ("compact.min-input-files", "1"),
+            ("compact.target-file-size", "0"),
+            ("flink-maintenance.rewite.enabled", "true"),
+            ("flink-maintenance.convert-equality-deletes.enabled", "true"),
+        ];
+        let told = pulled(&hint, &[]).expect_err("wrong").to_string();
+        for part in [
+            "'auto-compact': 'yes' is not a boolean",
+            "'compact.delta.commits' must be >= 1, but is 0",
+            "'compact.min-input-files' must be >= 2, but is 1",
+            "'compact.target-file-size' must be > 0",
+            "Unsupported options found for 'iceberg': 'flink-maintenance.rewite.enabled'.\n  Did you mean 'flink-maintenance.rewrite.enabled'?",
+            "applies equality deletes",
+        ] {
+            assert!(told.contains(part), "{part}\nnot in\n{told}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_effect_is_told() {
+        let hint = [
+            ("compact.delta.commits", "3"),
+            ("flink-maintenance.lock.type", "jdbc"),
+            ("flink-maintenance.delete-orphan-files.enabled", "true"),
+            ("flink-maintenance.rewrite.partial-progress.enabled", "true"),
+        ];
+        let (_, warnings) = pulled(&hint, &[]).expect("fine");
+        let told: Vec<&str> = warnings.iter().map(|warning| warning.what.as_str()).collect();
+        assert_eq!(told.len(), 4, "{told:?}");
+        for key in hint.map(|(key, _)| key) {
+            assert!(told.iter().any(|text| text.contains(key)), "{key}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn expiry_is_on_where_the_table_or_the_hint_says_so() {
+        let own = [("weir.expire-snapshots.enabled", "true")];
+        let expire = pulled(&[("flink-maintenance.expire-snapshots.retain-last", "5")], &own).expect("fine").0.expire.expect("on");
+        assert_eq!((expire.retain_last, expire.max_age), (Some(5), None));
+        assert_eq!(pulled(&[("flink-maintenance.expire-snapshots.enabled", "false")], &own).expect("fine").0.expire, None);
+    }
+}

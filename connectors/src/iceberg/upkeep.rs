@@ -376,6 +376,8 @@ mod tests {
         let options = UpkeepOptions::pull(&mut hint, &mut set);
         let known: Vec<&OptionDecl> = UPKEEP_OPTIONS.iter().collect();
         let mut warnings = hint.finish("iceberg", &known, &[])?;
+        // A table has other properties too.
+        drop(set.prefixed(""));
         warnings.extend(set.finish("iceberg", &known, &[])?);
         Ok((options, warnings))
     }

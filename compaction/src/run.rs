@@ -119,7 +119,14 @@ impl Compactor {
     /// before it exists.
     #[must_use]
     pub fn new(catalog: &Arc<dyn LakeCatalog>, id: &TableId, budget: MemoryBudget, journal: Arc<Journal>) -> Self {
-        Self { catalog: Arc::clone(catalog), id: id.clone(), committer: TableCommitter::of(catalog, id), budget, journal, stop: CancellationToken::new() }
+        Self {
+            catalog: Arc::clone(catalog),
+            id: id.clone(),
+            committer: TableCommitter::of(catalog, id),
+            budget,
+            journal,
+            stop: CancellationToken::new(),
+        }
     }
 
     /// The same, which gives up what is not yet committed when `stop` is asked for.

@@ -27,8 +27,9 @@ pub(crate) struct Upkeep {
 }
 
 impl Upkeep {
-    /// Starts one for each table, and branch of it, whose options want it. `one_off`: the plan is a single statement.
-    pub(crate) fn start(plan: &JobPlan, budget: &MemoryBudget, one_off: bool, failure: &Failure) -> Self {
+    /// Starts one for each table, and branch of it, whose options want it. `fence` is the epoch that the attempt has claimed; `one_off`: the plan is
+    /// a single statement.
+    pub(crate) fn start(plan: &JobPlan, budget: &MemoryBudget, fence: u64, one_off: bool, failure: &Failure) -> Self {
         let mut upkeep = Self { tasks: Vec::new(), told: BTreeMap::new(), stop: CancellationToken::new(), finish: CancellationToken::new() };
         let share = budget.part((budget.limit() / 4).min(MEMORY));
         for (target, sinks) in targets(plan) {
@@ -36,6 +37,7 @@ impl Upkeep {
                 target: target.clone(),
                 job: plan.settings.name.clone(),
                 sinks: sinks.clone(),
+                fence,
                 parallelism: plan.settings.parallelism,
                 budget: share.clone(),
                 only_if_due: one_off,

@@ -14,18 +14,21 @@ use weir_base::task::{Task, spawn};
 use weir_base::{Classified, ErrorKind};
 use weir_catalog::commit::{News, TableCommitter, appended_by};
 use weir_catalog::lake::LakeTable;
+use weir_catalog::upkeep::{Journal, Keeper, Recovered};
 use weir_connectors::ConnectorError;
 use weir_connectors::iceberg::{LakeTarget, catalog_error};
 
 use super::settings::Settings;
 use super::status::{Activity, Status};
 use super::trigger::Trigger;
-use crate::intents::TableIntents;
 use crate::pace::Pace;
 use crate::policy::{Group, Options, Way};
 use crate::progress::Quiet;
 use crate::run::{Compactor, Plan, Report, Request, SUMMARY_COMPACTED_BY};
 use crate::table::{LiveTable, PartitionKey};
+
+/// In whose name upkeep is journaled and fenced: that of no sink, because the sinks of a job may change.
+const KEEPER: &str = "table";
 
 /// About what is kept in memory for a live file, in bytes.
 const FILE: u64 = 2 << 10;
@@ -37,8 +40,10 @@ pub struct Parts {
     pub target: LakeTarget,
     /// The job.
     pub job: String,
-    /// Its sinks that write to the table.
+    /// Its sinks that write to the table; at least one.
     pub sinks: BTreeSet<String>,
+    /// The epoch that the attempt has claimed: larger for each later one.
+    pub fence: u64,
     /// Its parallelism.
     pub parallelism: usize,
     /// What rewrites may take.
@@ -116,6 +121,7 @@ struct Desk {
     parts: Parts,
     settings: Settings,
     committer: Arc<TableCommitter>,
+    journal: Arc<Journal>,
     board: watch::Sender<Status>,
     meter: CpuMeter,
     /// Ends rewrites early.
@@ -140,8 +146,26 @@ impl Desk {
         let trigger = Trigger::new(commits_since(table, &parts), now());
         let charged = parts.budget.reservation(Use::Metadata);
         let (committer, board, meter) = (Arc::clone(&of.committer), of.board.clone(), of.meter.clone());
+        let keeper = Keeper::Job { job: parts.job.clone(), sink: KEEPER.to_owned(), fence: parts.fence };
+        let journal = Journal::new(&parts.target.catalog, table, keeper);
         let (pace, ready, stop) = (Pace::default(), Instant::now(), stop.child_token());
-        Self { parts, settings, committer, board, meter, stop, live: None, off: false, trigger, pace, ready, copying: None, decoding: None, charged }
+        Self {
+            parts,
+            settings,
+            committer,
+            journal,
+            board,
+            meter,
+            stop,
+            live: None,
+            off: false,
+            trigger,
+            pace,
+            ready,
+            copying: None,
+            decoding: None,
+            charged,
+        }
     }
 
     /// Works until it is asked to end or has failed too often.
@@ -152,6 +176,7 @@ impl Desk {
         finish: &CancellationToken,
     ) -> Result<(), ConnectorError> {
         if !self.parts.only_if_due {
+            self.recover().await?;
             self.catch_up().await?;
         }
         let mut tick = Instant::now() + self.settings.rules.interval;
@@ -194,6 +219,19 @@ impl Desk {
 
     fn is_due(&self) -> bool {
         self.copying.is_none() && self.trigger.is_due(&self.settings.rules, now())
+    }
+
+    /// Deletes what earlier attempts have left.
+    async fn recover(&mut self) -> Result<(), ConnectorError> {
+        match self.journal.recover(now()).await {
+            Ok(recovered) if recovered == Recovered::default() => Ok(()),
+            Ok(Recovered { data_files, metadata_files, .. }) => {
+                let table = &self.parts.target.id;
+                tracing::info!(job = self.parts.job, %table, data_files, metadata_files, "files of upkeep that was cut off deleted");
+                Ok(())
+            }
+            Err(error) => self.failed(catalog_error(error)),
+        }
     }
 
     /// A commit of this process.
@@ -285,8 +323,7 @@ impl Desk {
         groups.iter().for_each(|group| live.inventory.hold(group));
         let view = live.view(&groups);
         let LakeTarget { catalog, id, branch, .. } = &self.parts.target;
-        let intents = TableIntents::new(&view.table, catalog.file_systems());
-        let compactor = Compactor::new(catalog, id, self.parts.budget.clone(), Arc::<TableIntents>::clone(&intents)).stopping(&self.stop);
+        let compactor = Compactor::new(catalog, id, self.parts.budget.clone(), Arc::clone(&self.journal)).stopping(&self.stop);
         let request = Request {
             branch: branch.clone(),
             options: options.clone(),
@@ -296,11 +333,7 @@ impl Desk {
             ..Request::default()
         };
         let plan = Plan { live: view, groups: groups.clone() };
-        let work = async move {
-            let done = compactor.run(&request, plan, &Quiet).await;
-            let closed = intents.close().await;
-            done.and_then(|report| closed.map(|()| report))
-        };
+        let work = async move { compactor.run(&request, plan, &Quiet).await };
         Some(Rewrite { groups, task: spawn("compaction", self.meter.measure(work)), began: Instant::now() })
     }
 
@@ -358,6 +391,9 @@ impl Desk {
         let told = weir_base::error::chain(&error);
         tracing::warn!(job = self.parts.job, table = %self.parts.target.id, failures, wait = ?self.pace.wait(), error = told, "a rewrite failed");
         self.board.send_modify(|status| status.last_error = Some(told));
+        if error.kind() == ErrorKind::Fenced {
+            return Err(error);
+        }
         if failures < most {
             return Ok(());
         }

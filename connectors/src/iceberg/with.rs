@@ -280,7 +280,7 @@ fn refuse_connector(own: &mut OptionBag) {
 /// A key outside of Iceberg's name spaces may be anybody's property; one that is nearly an option of ours is probably that option.
 fn hint_at_typos(properties: &mut OptionBag) {
     let known = || WRITE_OPTIONS.iter().chain(TABLE_PROPERTIES).chain(UPKEEP_OPTIONS).chain(CONNECTOR_OPTIONS).map(|decl| decl.key);
-    let unknown = |key: &str| is_allowed(key) && !is_declared(key);
+    let unknown = |key: &str| is_allowed(key) && !is_declared(key) && !is_of_upkeep(key);
     let keys: Vec<String> = properties.iter().map(|(key, _)| key.to_owned()).filter(|key| unknown(key)).collect();
     for key in keys {
         if let Some(near) = closest(&key, known()).first() {
@@ -394,6 +394,14 @@ mod tests {
         }
         let lines: Vec<u64> = problems.as_slice().iter().filter_map(|problem| problem.position).map(|at| at.line).collect();
         assert_eq!(lines, [2, 5, 6, 7, 8, 9, 10]);
+    }
+
+    #[test]
+    fn a_table_stores_what_is_wanted_of_its_upkeep_and_a_wrong_word_of_it_is_refused() {
+        let Opened { value: with, warnings } = TableWith::in_catalog(&bag(&[("auto-compact", "true"), ("compact.delta.commits", "5")])).expect("fine");
+        assert!(warnings.is_empty() && with.stored_properties()["auto-compact"] == "true", "{warnings:?}");
+        let told = TableWith::in_catalog(&bag(&[("compact.delta.comits", "5"), ("auto-compact", "maybe")])).expect_err("wrong").to_string();
+        assert!(told.contains("Did you mean 'compact.delta.commits'") && told.contains("'maybe' is not a boolean"), "{told}");
     }
 
     #[test]

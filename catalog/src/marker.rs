@@ -94,6 +94,9 @@ pub(crate) mod stored {
     pub(crate) const SUMMARY_TO: &str = "weir.cut.to";
     pub(crate) const SUMMARY_GAPS: &str = "weir.cut.gaps";
 
+    /// The job whose upkeep a snapshot is.
+    pub(crate) const SUMMARY_UPKEEP: &str = "weir.upkeep.job";
+
     const PREFIX: &str = "weir.";
     const EPOCH: &str = ".epoch";
     const CUT: &str = ".cut";

@@ -170,14 +170,15 @@ pub(crate) fn next_version(base: &LakeTable, requirements: &[TableRequirement], 
     let refused = |error: iceberg::Error| {
         CatalogError::caused(ErrorKind::Internal, format!("table `{}` refused an update: {}", base.id, error.message()), error)
     };
-    let added = updates.iter().find_map(|update| match update {
+    let named_after = updates.iter().find_map(|update| match update {
         TableUpdate::AddSnapshot { snapshot } => Some(snapshot.snapshot_id()),
+        TableUpdate::RemoveSnapshots { snapshot_ids } => snapshot_ids.first().copied(),
         _ => None,
     });
     let start = TableMetadataBuilder::new_from_metadata((*base.metadata).clone(), Some(base.metadata_location.clone()));
     let builder = updates.into_iter().try_fold(start, |builder, update| update.apply(builder)).map_err(refused)?;
     let built = builder.build().map_err(refused)?;
-    let location = location_of(&built.metadata, version_of(&base.metadata_location) + 1, added.map_or_else(Uuid::new_v4, uuid_for))?;
+    let location = location_of(&built.metadata, version_of(&base.metadata_location) + 1, named_after.map_or_else(Uuid::new_v4, uuid_for))?;
     let retired = if deletes_old_metadata(&built.metadata) {
         built.expired_metadata_logs.into_iter().map(|log| log.metadata_file).collect()
     } else {

@@ -165,6 +165,7 @@ impl Compactor {
     /// The stores' and the catalog's; data that cannot be read; a later attempt has taken over (fenced). Files that are in no table are deleted
     /// then, those apart of a commit whose outcome is not known: they stay in the journal.
     pub async fn run(&self, request: &Request, mut plan: Plan, progress: &dyn Progress) -> Result<Report, ConnectorError> {
+        let _held = plan.live.snapshot.as_ref().map(|snapshot| self.committer.hold(snapshot.snapshot_id()));
         let begun = Arc::new(Begun::new(self.journal.begin(&plan.live.table)));
         let done = self.carry_out(request, &mut plan, &begun, progress).await;
         if let Err(error) = begun.clear(self.catalog.file_systems()).await {

@@ -5,7 +5,7 @@
 //! and the table has no such snapshot. A refusal alone proves nothing: a proxy that sends a request twice answers with the refusal of the
 //! second to a first that was carried out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use weir_base::{Classified, ErrorKind};
 
 use super::change::{Change, Replacement};
 use super::decide::{Verdict, decide};
-use super::expire::{self, Expired};
+use super::expire::{self, ExpireRules, Expired};
 use super::litter;
 use super::news::News;
 use super::stage::{Staged, Stager};
@@ -25,6 +25,7 @@ use crate::error::CatalogError;
 use crate::lake::{LakeCatalog, LakeTable, TableId};
 use crate::metadata_file::delete_files;
 use crate::properties::{EXPIRE_OWN, value_or};
+use crate::upkeep::{Journal, Keeper};
 
 /// Conflicts that are met with another try unless the table says `commit.retry.num-retries`. Iceberg's 4 suit a batch job that may fail;
 /// a stream that loses races for a while has nothing better to do than to try again.
@@ -61,11 +62,29 @@ pub struct TableCommitter {
     /// Commits take their turns, first come first served.
     turn: tokio::sync::Mutex<Option<Instant>>,
     news: broadcast::Sender<Arc<News>>,
+    /// Snapshots that somebody in this process works on, as often as they do.
+    held: Mutex<Vec<i64>>,
+}
+
+/// Keeps a snapshot from being expired by this process, until it is dropped.
+#[derive(Debug)]
+pub struct Held {
+    committer: Arc<TableCommitter>,
+    snapshot_id: i64,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut held = self.committer.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = held.iter().position(|id| *id == self.snapshot_id) {
+            held.swap_remove(place);
+        }
+    }
 }
 
 /// Between tries.
 #[derive(Debug)]
-struct Pace {
+pub(super) struct Pace {
     conflicts: Backoff,
     conflicts_left: u32,
     /// Since the last conflict, which is an answer too.
@@ -96,7 +115,7 @@ impl TableCommitter {
         }
         committers.retain(|_, committer| committer.strong_count() > 0);
         let (turn, news) = (tokio::sync::Mutex::new(None), broadcast::Sender::new(NEWS));
-        let committer = Arc::new(Self { catalog: Arc::clone(catalog), id: id.clone(), turn, news });
+        let committer = Arc::new(Self { catalog: Arc::clone(catalog), id: id.clone(), turn, news, held: Mutex::default() });
         committers.insert(key, Arc::downgrade(&committer));
         committer
     }
@@ -127,7 +146,11 @@ impl TableCommitter {
         let mut turn = self.turn.lock().await;
         let change = Change::from(append);
         let (table, appended) = self.change(change, Stager::new(change)).await?;
-        self.expire_if_due(&table, &append.job, &mut turn).await;
+        let due = is_expiry_due(&table, &mut turn);
+        drop(turn);
+        if due {
+            self.expire_own(&table, &append.job).await;
+        }
         Ok(appended)
     }
 
@@ -180,14 +203,33 @@ impl TableCommitter {
         Ok((table, appended))
     }
 
-    /// Expires snapshots that `job` made itself and that `history.expire.*` no longer keep, and deletes what only they needed.
+    /// Expires the snapshots that `rules` name, and deletes what only they needed. Commits wait for it no longer than for another commit. Whatever it
+    /// is cut off at, [`Journal::recover`] finishes it.
     ///
     /// # Errors
-    /// The catalog's; a conflict means that somebody else committed, and the next call does the work.
-    pub async fn expire(&self, job: &str) -> Result<Expired, CatalogError> {
-        let _turn = self.turn.lock().await;
-        let table = self.refresh().await?;
-        Box::pin(expire::expire(&self.catalog, &table, job)).await
+    /// The rules name a snapshot that must stay, or the table's `gc.enabled` is off (user); a later attempt has taken over (fenced); the catalog's and
+    /// the stores'. A conflict means that others have changed what was decided on; the next call decides anew.
+    pub async fn expire(&self, rules: &ExpireRules, journal: &Arc<Journal>) -> Result<Expired, CatalogError> {
+        Box::pin(expire::expire(self, rules, journal)).await
+    }
+
+    /// Keeps a snapshot from being expired by this process while somebody works on it.
+    #[must_use]
+    pub fn hold(self: &Arc<Self>, snapshot_id: i64) -> Held {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).push(snapshot_id);
+        Held { committer: Arc::clone(self), snapshot_id }
+    }
+
+    pub(super) fn held(&self) -> BTreeSet<i64> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+    }
+
+    pub(crate) fn catalog(&self) -> &Arc<dyn LakeCatalog> {
+        &self.catalog
+    }
+
+    pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, Option<Instant>> {
+        self.turn.lock().await
     }
 
     /// Deletes what tries that were cut off have left of appends that are in the table by now, and gives the number of files. Appends that are
@@ -291,17 +333,25 @@ impl TableCommitter {
         }
     }
 
-    async fn expire_if_due(&self, table: &LakeTable, job: &str, last: &mut Option<Instant>) {
-        let wanted = value_or(table.metadata.properties(), EXPIRE_OWN, false);
-        if !wanted || last.is_some_and(|last| last.elapsed() < EXPIRE_EVERY) {
-            return;
-        }
-        *last = Some(Instant::now());
-        match Box::pin(expire::expire(&self.catalog, table, job)).await {
-            Ok(expired) => tracing::debug!(table = %self.id, snapshots = expired.snapshots.len(), files = expired.files, "own snapshots expired"),
+    async fn expire_own(&self, table: &LakeTable, job: &str) {
+        let rules = ExpireRules::of_job(job, table.metadata.properties());
+        match self.expire(&rules, &Journal::new(&self.catalog, table, Keeper::Command)).await {
+            Ok(expired) => {
+                tracing::debug!(table = %self.id, snapshots = expired.snapshots.len(), files = expired.files.len(), "own snapshots expired")
+            }
             Err(error) => tracing::warn!(table = %self.id, %error, "own snapshots could not be expired now"),
         }
     }
+}
+
+/// Whether a job is to expire its own snapshots now; `last` is when it did.
+fn is_expiry_due(table: &LakeTable, last: &mut Option<Instant>) -> bool {
+    let wanted = value_or(table.metadata.properties(), EXPIRE_OWN, false);
+    let due = wanted && last.is_none_or(|last| last.elapsed() >= EXPIRE_EVERY);
+    if due {
+        *last = Some(Instant::now());
+    }
+    due
 }
 
 /// The files of the try that became the snapshot, none if another process made it; `None` if the snapshot is gone again.
@@ -315,7 +365,7 @@ fn winner(table: &LakeTable, snapshot_id: i64, tried: &[Tried]) -> Option<Vec<St
 }
 
 impl Pace {
-    fn of(table: &LakeTable) -> Self {
+    pub(super) fn of(table: &LakeTable) -> Self {
         let properties = table.metadata.properties();
         let millis =
             |key, default: Duration| Duration::from_millis(value_or(properties, key, u64::try_from(default.as_millis()).unwrap_or(u64::MAX)));
@@ -332,7 +382,7 @@ impl Pace {
     }
 
     /// Whether the error may be followed by another try; waits until then.
-    async fn may_go_on(&mut self, error: &CatalogError) -> bool {
+    pub(super) async fn may_go_on(&mut self, error: &CatalogError) -> bool {
         match error.kind() {
             ErrorKind::Conflict if self.conflicts_left == 0 || matches!(error, CatalogError::Overtaken(_)) => false,
             ErrorKind::Conflict => {

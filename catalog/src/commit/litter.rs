@@ -24,6 +24,8 @@ use crate::upkeep::remove_files;
 pub(crate) struct Known {
     /// Snapshots whose files are looked for.
     pub(crate) snapshots: HashSet<i64>,
+    /// Snapshots whose expiry was begun: its metadata file bears their number too.
+    pub(crate) expired: HashSet<i64>,
     /// Names of files that are in use.
     pub(crate) used: HashSet<String>,
     /// The oldest version of the metadata that the table's log still tells; `None` if it tells of none.
@@ -49,6 +51,7 @@ impl Known {
         let logged = || metadata.metadata_log().iter().map(|entry| entry.metadata_file.as_str());
         Self {
             snapshots: HashSet::new(),
+            expired: HashSet::new(),
             used: logged().chain([current]).map(|path| file_name(path).to_owned()).collect(),
             oldest_version: logged().map(version_of).min(),
             deletes_old: deletes_old_metadata(metadata),
@@ -57,9 +60,11 @@ impl Known {
 
     /// A metadata file that is older than the log may have been the table's once, and stays where such files are kept.
     fn fate(&self, name: &str) -> Fate {
-        let is_theirs = snapshot_in(name).is_some_and(|snapshot| self.snapshots.contains(&snapshot));
+        let is_metadata = name.ends_with(METADATA);
+        let is_theirs =
+            snapshot_in(name).is_some_and(|snapshot| self.snapshots.contains(&snapshot) || (is_metadata && self.expired.contains(&snapshot)));
         let is_of_log = self.oldest_version.is_some_and(|oldest| version_of(name) >= oldest);
-        match (self.used.contains(name), name.ends_with(METADATA)) {
+        match (self.used.contains(name), is_metadata) {
             (true, _) => Fate::Kept,
             (false, false) => {
                 if is_theirs {
@@ -116,7 +121,7 @@ impl Unused {
 /// The files in the table's metadata folder that belong to one of the snapshots in `known` and are not in use, and versions of the metadata that
 /// have left its log, if those are deleted. One listing, none without snapshots.
 pub(crate) async fn unused(catalog: &Arc<dyn LakeCatalog>, table: &LakeTable, known: &Known) -> Result<Unused, CatalogError> {
-    if known.snapshots.is_empty() {
+    if known.snapshots.is_empty() && known.expired.is_empty() {
         return Ok(Unused::default());
     }
     let folder = metadata_directory(&table.metadata);
@@ -153,7 +158,7 @@ mod tests {
     fn only_files_of_the_appends_in_question_go_and_only_what_was_never_in_use() {
         let (used, tried, later) = (uuid_for(7), uuid_for(7), uuid_for(8));
         let used_names = [format!("{used}-m0.avro"), format!("snap-7-1-{used}.avro"), format!("00005-{used}.metadata.json")];
-        let known = Known { snapshots: [7].into(), used: used_names.clone().into(), oldest_version: Some(3), deletes_old: false };
+        let known = Known { snapshots: [7].into(), used: used_names.clone().into(), oldest_version: Some(3), deletes_old: false, ..Known::default() };
         for name in [format!("{tried}-m0.avro"), format!("{used}-m1.avro"), format!("snap-7-0-{used}.avro"), format!("00004-{tried}.metadata.json")] {
             assert_eq!(known.fate(&name), Fate::Litter, "{name}");
         }

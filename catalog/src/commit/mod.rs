@@ -8,6 +8,7 @@ mod change;
 mod committer;
 mod decide;
 mod expire;
+mod history;
 mod litter;
 mod merge;
 mod news;
@@ -26,11 +27,11 @@ use crate::lake::LakeTable;
 use crate::marker::{Cuts, Gap, Marker, stored};
 
 pub use change::{Appends, Replaced, Replacement};
-pub use committer::TableCommitter;
-pub use expire::Expired;
+pub use committer::{Held, TableCommitter};
+pub use expire::{AtMost, ExpireRules, Expired, GoneFile, GoneKind};
 pub use news::News;
 
-pub(crate) use expire::{ancestors, heads};
+pub(crate) use history::{ancestors, heads};
 pub(crate) use litter::{Known, unused as unused_metadata};
 pub(crate) use stage::{read_file, read_manifest_list};
 

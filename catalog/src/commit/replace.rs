@@ -10,7 +10,7 @@ use iceberg::spec::{
 };
 
 use super::change::{Appends, Replaced};
-use super::expire::ancestors;
+use super::history::ancestors;
 use super::stage::{Stager, cannot_write, origin_of};
 use crate::delete_files::may_apply;
 use crate::error::CatalogError;

@@ -46,6 +46,7 @@ pub(super) fn summary(change: &Change<'_>, parent: Option<&Summary>) -> Summary 
     }
     properties.insert("engine-name".to_owned(), "weir".to_owned());
     properties.insert("engine-version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    properties.extend(change.fence.map(|fence| (stored::SUMMARY_UPKEEP.to_owned(), fence.job.clone())));
     properties.extend(change.append.map(marker).into_iter().flatten());
     properties.extend(change.replaced.into_iter().flat_map(|replaced| replaced.notes.clone()));
     Summary { operation: change.operation(), additional_properties: properties }

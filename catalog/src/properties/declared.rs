@@ -58,9 +58,19 @@ pub const DATA_PATH: OptionDecl = OptionDecl::new("write.data.path", ValueType::
 pub const EXPIRE_OWN: OptionDecl = OptionDecl::new(
     "weir.expire-snapshots.enabled",
     ValueType::Boolean,
-    "Whether jobs expire the snapshots that they made themselves, as `history.expire.*` say.",
+    "Whether jobs expire the snapshots that they made themselves, as `history.expire.*` and the two below say.",
 )
 .default("false");
+/// How many own snapshots stay.
+pub const EXPIRE_RETAIN: OptionDecl = OptionDecl::new(
+    "weir.expire-snapshots.retain-at-most",
+    POSITIVE,
+    "Snapshots of a branch beyond the newest so many are expired by the job that made them, once they are old enough: it bounds metadata.json.",
+)
+.default("500");
+/// How old they must be.
+pub const EXPIRE_MIN_AGE: OptionDecl =
+    OptionDecl::new("weir.expire-snapshots.min-age-ms", COUNT, "Age up to which snapshots stay, however many there are.").default("600000");
 
 /// Isolation of DELETE.
 pub const DELETE_ISOLATION: OptionDecl = OptionDecl::new(
@@ -127,6 +137,8 @@ pub const TABLE_PROPERTIES: &[OptionDecl] = &[
     OptionDecl::new("history.expire.max-ref-age-ms", COUNT, "Age at which branches and tags may be expired."),
     OptionDecl::new("gc.enabled", ValueType::Boolean, "Whether files may be deleted when snapshots expire.").default("true"),
     EXPIRE_OWN,
+    EXPIRE_RETAIN,
+    EXPIRE_MIN_AGE,
     for_others("write.delete.format.default", FORMATS),
     for_others("write.delete.distribution-mode", ValueType::String),
     for_others("write.update.distribution-mode", ValueType::String),

@@ -1,6 +1,7 @@
 //! Tests of whole commits: real catalogs on temporary folders, and catalogs that lie.
 
 mod append;
+mod expire;
 mod faults;
 mod hadoop;
 mod model;

@@ -268,7 +268,7 @@ async fn files_that_were_replaced_go_when_the_last_snapshot_that_holds_them_is_e
     committer.replace(&change).await.expect("replaced");
     append(&catalog, &table, 3..=3).await;
     tokio::time::sleep(std::time::Duration::from_millis(3)).await;
-    committer.expire("job").await.expect("expired");
+    super::support::expire(&committer, "job").await.expect("expired");
     let now = committer.refresh().await.expect("loaded");
     let mut live: Vec<String> = numbers(&now).await.into_keys().map(|path| path.trim_start_matches("file://").to_owned()).collect();
     live.sort_unstable();

@@ -10,10 +10,12 @@ use uuid::Uuid;
 use weir_base::options::OptionBag;
 use weir_fs::{FaultPlan, FileSystems};
 
-use crate::commit::Append;
+use crate::commit::{Append, ExpireRules, Expired, TableCommitter};
+use crate::error::CatalogError;
 use crate::lake::{LakeCatalog, LakeTable, TableId, TableSpec};
 use crate::marker::{Cuts, SplitId, SplitPosition};
 use crate::schema::lake_schema;
+use crate::upkeep::{Journal, Keeper};
 
 pub(crate) fn table_id() -> TableId {
     TableId { database: "shop".to_owned(), table: "orders".to_owned() }
@@ -154,4 +156,11 @@ pub(crate) fn files_in(folder: &Path, end: &str) -> Vec<String> {
     }
     found.sort_unstable();
     found
+}
+
+/// What is old of a job's own, by the rules of the table.
+pub(crate) async fn expire(committer: &TableCommitter, job: &str) -> Result<Expired, CatalogError> {
+    let table = committer.refresh().await?;
+    let rules = ExpireRules { only_job: Some(job.to_owned()), ..ExpireRules::default() };
+    committer.expire(&rules, &Journal::new(committer.catalog(), &table, Keeper::Command)).await
 }

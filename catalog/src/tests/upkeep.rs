@@ -40,7 +40,7 @@ fn described(path: &str) -> DataFile {
 }
 
 /// All files of the table become one, as compaction does it.
-async fn rewrite(catalog: &Arc<dyn LakeCatalog>, fence: u64) -> Result<(), CatalogError> {
+pub(super) async fn rewrite(catalog: &Arc<dyn LakeCatalog>, fence: u64) -> Result<(), CatalogError> {
     let committer = TableCommitter::of(catalog, &table_id());
     let table = committer.refresh().await?;
     let journal = Journal::new(catalog, &table, keeper(fence));
@@ -73,7 +73,7 @@ fn replacement(table: &LakeTable, journal: &Journal, files: Vec<crate::read::Liv
     }
 }
 
-async fn recover(catalog: &Arc<dyn LakeCatalog>, fence: u64) -> Result<Recovered, CatalogError> {
+pub(super) async fn recover(catalog: &Arc<dyn LakeCatalog>, fence: u64) -> Result<Recovered, CatalogError> {
     let table = catalog.load(&table_id()).await?;
     Journal::new(catalog, &table, keeper(fence)).recover(now()).await
 }
@@ -101,6 +101,8 @@ pub(super) async fn nothing_is_left(table: &LakeTable, folder: &Path, when: &str
         assert!(stored.remove(&name), "{when}: {name} is gone");
     }
     assert_eq!(stored, BTreeSet::new(), "{when}: metadata files");
+    let statistics = metadata.statistics_iter().map(|file| file.statistics_path.clone());
+    assert_eq!(names(files_in(folder, ".puffin")), names(statistics), "{when}: statistics");
     let journal: Vec<String> = files_in(folder, ".json").into_iter().filter(|path| path.contains("_weir-upkeep")).collect();
     assert_eq!(journal, Vec::<String>::new(), "{when}: journal");
 }

@@ -92,7 +92,7 @@ async fn an_expired_past_is_no_damage() {
         committer.append(&epoch_of(&table, "job", (epoch > 1).then(|| epoch - 1), epoch).await).await.expect("appended");
     }
     tokio::time::sleep(std::time::Duration::from_millis(3)).await;
-    assert_eq!(committer.expire("job").await.expect("expired").snapshots.len(), 3);
+    assert_eq!(super::support::expire(&committer, "job").await.expect("expired").snapshots.len(), 3);
     let report = verified(&catalog, Depth::Files).await;
     assert!(report.passed() && report.sinks[0].expired, "{report}");
     assert_eq!(report.sinks[0].commits, 1);

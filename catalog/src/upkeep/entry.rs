@@ -20,6 +20,12 @@ pub(super) enum What {
     Files(Vec<String>),
     /// A snapshot will be committed: names of its manifests, manifest list and metadata file carry its id.
     Commit(i64),
+    /// Snapshots will be expired, and then the files be deleted that only they need.
+    Expiry {
+        /// All that go in one swap; the first gives the metadata file its name.
+        snapshots: Vec<i64>,
+        paths: Vec<String>,
+    },
 }
 
 #[cfg(test)]
@@ -31,5 +37,7 @@ mod tests {
         let read = |what: &str| serde_json::from_str::<Entry>(&format!(r#"{{"table":"u","after":3,"what":{what}}}"#)).expect("read").what;
         assert_eq!(read(r#"{"files":["a","b"]}"#), What::Files(vec!["a".to_owned(), "b".to_owned()]));
         assert_eq!(read(r#"{"commit":7}"#), What::Commit(7));
+        let expiry = What::Expiry { snapshots: vec![4], paths: vec!["c".to_owned()] };
+        assert_eq!(read(r#"{"expiry":{"snapshots":[4],"paths":["c"]}}"#), expiry);
     }
 }

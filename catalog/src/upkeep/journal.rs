@@ -14,6 +14,9 @@ use super::removal::remove_files;
 use crate::error::{CatalogError, file_system_error};
 use crate::lake::{LakeCatalog, LakeTable, TableId};
 
+/// Paths in one entry.
+const PATHS: usize = 10_000;
+
 /// The journal of one table, as one keeper writes it.
 #[derive(Debug)]
 pub struct Journal {
@@ -121,10 +124,15 @@ impl Work {
         self.record(What::Commit(snapshot_id)).await
     }
 
-    /// The fence that changes of the keeper must bear.
-    #[must_use]
-    pub fn fence(&self) -> Option<Fence> {
-        self.journal.fence()
+    /// Says that snapshots are about to be expired, and which files only they need. Returns when that is durable.
+    ///
+    /// # Errors
+    /// The store's; the snapshots must then stay.
+    pub(crate) async fn expiry(&self, snapshots: &[i64], paths: &[String]) -> Result<(), CatalogError> {
+        for paths in paths.chunks(PATHS) {
+            self.record(What::Expiry { snapshots: snapshots.to_vec(), paths: paths.to_vec() }).await?;
+        }
+        Ok(())
     }
 
     /// Removes the entries: all that they name is in the table, or deleted, and no swap is under way.

@@ -2,13 +2,14 @@
 //!
 //! A [`Journal`] holds entries below a table's metadata, each durable before what it names exists. They belong to a [`Keeper`]: a sink of a job,
 //! whose attempts follow each other, or a command by hand. [`Journal::recover`] settles what earlier keepers have left. A [`Fence`] makes that
-//! safe: an attempt that was replaced, and does not know it yet, cannot commit any more.
+//! safe: an attempt that was replaced, and does not know it yet, cannot commit any more. [`readers`] keep what they have not read.
 
 mod entry;
 mod fence;
 mod journal;
 mod names;
 mod reached;
+pub mod readers;
 mod recover;
 mod removal;
 

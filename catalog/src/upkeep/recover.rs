@@ -19,6 +19,7 @@ use super::removal::remove_files;
 use crate::commit::{Appends, Known, Replaced, Replacement, TableCommitter, new_snapshot_id, unused_metadata};
 use crate::error::CatalogError;
 use crate::lake::LakeTable;
+use crate::metadata_file::file_name;
 
 /// A command that wrote so long ago is not running any more.
 const GRACE: Duration = Duration::from_secs(24 * 3_600);
@@ -28,7 +29,7 @@ const GRACE: Duration = Duration::from_secs(24 * 3_600);
 pub struct Recovered {
     /// Entries that were settled.
     pub entries: usize,
-    /// Data files that were in no snapshot.
+    /// Files that were in no snapshot, or only in expired ones.
     pub data_files: usize,
     /// Manifests, manifest lists and metadata files that were not in use.
     pub metadata_files: usize,
@@ -117,22 +118,31 @@ impl Journal {
         // What belongs to another table of the same place is left alone.
         let own = || entries.iter().filter(|entry| entry.table == uuid);
         let Some(after) = own().map(|entry| entry.after).min() else { return Ok(Recovered::default()) };
-        let (mut files, mut commits) = (HashSet::new(), HashSet::new());
+        let (mut files, mut commits, mut expiries) = (HashSet::new(), HashSet::new(), HashSet::new());
         for entry in own() {
             match &entry.what {
                 What::Files(paths) => files.extend(paths.iter().cloned()),
                 What::Commit(snapshot) => {
                     commits.insert(*snapshot);
                 }
+                What::Expiry { snapshots, paths } => {
+                    expiries.extend(snapshots.first());
+                    // They went in one swap: if one of them is there, none has gone.
+                    if snapshots.iter().all(|id| table.metadata.snapshot_by_id(*id).is_none()) {
+                        files.extend(paths.iter().cloned());
+                    }
+                }
             }
         }
         let file_systems = self.catalog.file_systems();
         let reached = Reached::after(table, file_systems, after, &files).await?;
-        let lost: Vec<String> = files.into_iter().filter(|path| !reached.files.contains(path)).collect();
+        let is_lost = |path: &String| !reached.files.contains(path) && !reached.metadata.contains(file_name(path));
+        let lost: Vec<String> = files.into_iter().filter(is_lost).collect();
         remove_files(file_systems, &lost).await?;
         let mut known = Known::of(&table.metadata, &table.metadata_location);
         known.used.extend(reached.metadata);
         known.snapshots = commits;
+        known.expired = expiries;
         let metadata_files = unused_metadata(&self.catalog, table, &known).await?.remove(file_systems).await?;
         Ok(Recovered { entries: 0, data_files: lost.len(), metadata_files })
     }

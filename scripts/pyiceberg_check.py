@@ -2,7 +2,8 @@
 
 `check` reads a table: row count, schema with field ids, partition spec, metrics of every data file as the manifests tell them, and, where
 asked for, sums, rows, and proof that no row is there twice. `append` makes a table (if there is none) or adds rows to one, and `change`
-carries out one step of another kind, as a foreign writer would; `expire` removes old snapshots, as another engine's upkeep would. Catalog properties are PyIceberg's own, and `type=hadoop`; the `uri` of a SQL catalog may be written as in a job file.
+carries out one step of another kind, as a foreign writer would; `expire` removes old snapshots, as another engine's upkeep would. The
+other commands are those of the package `judges`. Catalog properties are PyIceberg's own, and `type=hadoop`; the `uri` of a SQL catalog may be written as in a job file.
 """
 
 import argparse
@@ -19,7 +20,11 @@ from pyiceberg.io.pyarrow import ArrowScan
 from pyiceberg.table import StaticTable
 from pyiceberg.types import ListType, MapType, StringType, StructType
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))  # for webhdfs_io
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))  # for webhdfs_io and the judges
+
+from judges.contents import contents  # noqa: E402 (the path is set above)
+from judges.reach import reach  # noqa: E402
+from judges.scenes import scenes  # noqa: E402
 
 
 def main():
@@ -45,14 +50,17 @@ class Folders:
         return StaticTable.from_metadata(f"{self._properties['warehouse']}/{name.replace('.', '/')}", self._properties)
 
 
+TABLE = {scenes: "the namespace", contents: "tables, with a comma between them"}
+
+
 def parser():
     """The command line."""
     top = argparse.ArgumentParser(prog="scripts/reader", description=__doc__.splitlines()[0])
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    for action in (check, append, change, expire):
+    for action in (check, append, change, expire, reach, contents, scenes):
         one = commands.add_parser(action.__name__, help=action.__doc__.splitlines()[0], description=action.__doc__.splitlines()[0])
         one.set_defaults(action=action)
-        one.add_argument("table", help="the table, with its namespace")
+        one.add_argument("table", help=TABLE.get(action, "the table, with its namespace"))
         one.add_argument("--catalog", default="lake", help="the catalog's name: rows of a SQL catalog carry it (default: %(default)s)")
         one.add_argument("--property", action="append", default=[], metavar="KEY=VALUE", help="a property of the catalog: type, uri, warehouse, s3.…")
         one.add_argument("--hdfs-http", metavar="URL", help="the NameNode's HTTP address, when the warehouse is on HDFS")
@@ -60,12 +68,15 @@ def parser():
             one.add_argument("rows", help="a file with one JSON object a line")
         elif action is change:
             one.add_argument("step", help="a JSON object with one entry: " + ", ".join(STEPS))
+        elif action is contents:
+            one.add_argument("--where", action="append", default=[], metavar="CONDITION", help="count the rows that meet it")
+            one.add_argument("--rewrites", action="store_true", help="only rewrites, and what they were made from")
+            one.add_argument("--reader", action="append", choices=["pyiceberg", "duckdb"], help="only this reader")
         elif action is check:
             one.add_argument("--sum", action="append", default=[], metavar="COLUMN", help="add up a column")
             one.add_argument("--unique", metavar="COLUMN,…", help="look for rows that agree in all of these columns")
             one.add_argument("--ranges", metavar="PARTITION,OFFSET", help="for each value of the first, count, least and greatest of the second")
             one.add_argument("--rows", action="store_true", help="give the rows too")
-            one.add_argument("--metadata", action="store_true", help="name every metadata file, manifest list and manifest that is in use")
             one.add_argument("--places", action="store_true", help="apply the partition transforms to every row and compare with its file's partition")
     return top
 
@@ -103,21 +114,11 @@ def check(catalog, arguments):
         found["duplicates"] = duplicates(data, arguments.unique.split(","))
     if arguments.ranges:
         found["ranges"] = ranges(data, *arguments.ranges.split(","))
-    if arguments.metadata:
-        found["metadata"] = metadata(table)
     if arguments.rows:
         found["data"] = data.to_pylist()
     if arguments.places:
         found["misplaced"] = misplaced(table)
     return found
-
-
-def metadata(table):
-    """Paths of the table's metadata files, the current one last, and of the lists and manifests of its snapshots."""
-    lists = [one.manifest_list for one in table.snapshots()]
-    manifests = {manifest.manifest_path for one in table.snapshots() for manifest in one.manifests(table.io)}
-    files = [entry.metadata_file for entry in table.metadata.metadata_log] + [table.metadata_location]
-    return {"files": files, "lists": lists, "manifests": sorted(manifests)}
 
 
 def append(catalog, arguments):

@@ -7,7 +7,7 @@ use serde_json::Value;
 use weir_fs::{FileSystems, Location};
 
 use crate::orders::{COLUMNS, LIMIT, committed, holds_exactly, run, send};
-use crate::orphans::{no_orphans, unused_metadata};
+use crate::orphans::nothing_is_left;
 use crate::support::{Hdfs, Launch, S3, Servers, Table, Topic, Workdir};
 
 pub(crate) const PARTITIONS: u64 = 3;
@@ -96,16 +96,15 @@ END;
         [CLICK, BUY].map(|event| (0..).zip(&sent).filter(|(id, _)| id % 4 == event).map(|(_, at)| *at).collect())
     }
 
-    /// Fails the test unless the table of catalog `a` or `b` holds exactly these positions in files below its `location`, and nothing else is in
-    /// its warehouse. `real` and `table` know the place by its real name.
-    pub(crate) async fn left_exactly(&self, sent: &[(i32, i64)], real: &FileSystems, table: &Table, name: &str, warehouse: &str) {
+    /// Fails the test unless the table of catalog `a` or `b` holds exactly these positions in files below its location, where nothing else is.
+    /// `table` knows the place by its real name.
+    pub(crate) async fn left_exactly(&self, sent: &[(i32, i64)], table: &Table, name: &str, warehouse: &str) {
         let found = holds_exactly(table, sent).await;
         let location = format!("{warehouse}/{}", name.split_once('.').unwrap().1.replace('.', "/"));
         assert_eq!(found["location"], *location);
         let files = found["files"].as_array().unwrap();
         assert!(!files.is_empty() && files.iter().all(|file| file["path"].as_str().unwrap().starts_with(&location)), "{files:?}");
-        no_orphans(real, warehouse, &found).await;
-        assert_eq!(unused_metadata(real, table).await, Vec::<String>::new());
+        nothing_is_left(table).await;
         let job = self.folder.path("job.sql").display().to_string();
         self.folder.weir(["verify", "--init", &job, name]).output(LIMIT).await.succeeded();
     }
@@ -173,8 +172,8 @@ async fn one_job_writes_to_two_clusters_that_have_the_same_name() {
     let table = |name: &str, catalog: &str, hdfs: &Hdfs| {
         Table::of_sql(name, catalog, &format!("sqlite:{}", folder.path(&format!("{catalog}.db")).display()), &warehouse).on_hdfs(hdfs)
     };
-    job.left_exactly(&clicks, &real_hdfs(&a), &table("shop.clicks", "a", &a), "a.shop.clicks", &warehouse).await;
-    job.left_exactly(&buys, &real_hdfs(&b), &table("shop.buys", "b", &b), "b.shop.buys", &warehouse).await;
+    job.left_exactly(&clicks, &table("shop.clicks", "a", &a), "a.shop.clicks", &warehouse).await;
+    job.left_exactly(&buys, &table("shop.buys", "b", &b), "b.shop.buys", &warehouse).await;
     let (on_a, on_b) = (audited(&a, &place), audited(&b, &place));
     assert!(on_a.iter().any(|line| line.contains("/warehouse/shop/clicks")) && on_b.iter().any(|line| line.contains("/warehouse/shop/buys")));
     assert!(on_a.iter().all(|line| !line.contains("shop/buys")), "a path of B was seen by A");

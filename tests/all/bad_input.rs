@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use axum::http::Method;
 
-use crate::exactly_once::no_orphans;
 use crate::orders::{COLUMNS, LIMIT, OrdersJob, Setting, committed, endpoint, holds_exactly, order, run, send, sqlite, table_on_disk, verified};
+use crate::orphans::nothing_is_left;
 use crate::support::{Fault, Proxy, Row, Servers, Table, Warehouse, Workdir};
 
 const PARTITIONS: u64 = 2;
@@ -354,8 +354,8 @@ async fn a_full_disk_commits_nothing_and_the_job_goes_on_when_there_is_space() {
     waiting.logged("attempt failed, the next one begins after a wait", LIMIT).await;
     std::fs::remove_file(&full).unwrap();
     waiting.wait(LIMIT).await.succeeded();
-    let found = holds_exactly(&table_on_disk(&folder), &sent).await;
-    no_orphans(&folder, &found).await;
+    holds_exactly(&table_on_disk(&folder), &sent).await;
+    nothing_is_left(&table_on_disk(&folder)).await;
     verified(&folder, &file).await;
 }
 
@@ -373,8 +373,8 @@ async fn no_space_for_a_checkpoint_commits_nothing_and_its_files_are_deleted_by_
     nothing_is_committed(&folder).await;
     std::fs::remove_file(&full).unwrap();
     folder.weir(run(&file)).output(LIMIT).await.succeeded();
-    let found = holds_exactly(&table_on_disk(&folder), &sent).await;
-    no_orphans(&folder, &found).await;
+    holds_exactly(&table_on_disk(&folder), &sent).await;
+    nothing_is_left(&table_on_disk(&folder)).await;
 }
 
 /// What `weir explain` prints about SQL that it refuses.

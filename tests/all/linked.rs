@@ -1,9 +1,7 @@
 //! A job that writes to a table with `'connector' = 'iceberg'`: no catalog is created in the file, and everything holds as with one.
 
-use crate::aliases::real_hdfs;
-use crate::exactly_once::no_orphans;
 use crate::orders::{LIMIT, OrdersJob, Setting, holds_exactly, run, send, sqlite, table_on_disk};
-use crate::orphans;
+use crate::orphans::nothing_is_left;
 use crate::support::{Servers, Table};
 
 const PARTITIONS: u64 = 4;
@@ -39,8 +37,8 @@ async fn a_linked_table_is_created_by_the_job_alone_and_a_kill_loses_and_doubles
     folder.weir(run(&file)).env("WEIR_FAIL", "commit-after-swap=kill").output(LIMIT).await.killed();
     folder.weir(run(&file)).output(LIMIT).await.succeeded();
 
-    let found = holds_exactly(&table_on_disk(&folder), &sent).await;
-    no_orphans(&folder, &found).await;
+    holds_exactly(&table_on_disk(&folder), &sent).await;
+    nothing_is_left(&table_on_disk(&folder)).await;
     folder.weir(with_job("verify", &["sunk"])).output(LIMIT).await.succeeded();
     let counted = folder.weir(with_job("sql", &count)).output(LIMIT).await.succeeded();
     assert_eq!(counted.stdout, "orders\n20000\n");
@@ -66,8 +64,7 @@ async fn an_alias_that_a_linked_table_declares_for_itself_holds_through_a_kill()
     let table = Table::of_sql("shop.orders", "lake", &sqlite(&folder), &warehouse).on_hdfs(&hdfs);
     let found = holds_exactly(&table, &sent).await;
     assert_eq!(found["location"], format!("{warehouse}/shop/orders"));
-    orphans::no_orphans(&real_hdfs(&hdfs), &warehouse, &found).await;
-    assert_eq!(orphans::unused_metadata(&real_hdfs(&hdfs), &table).await, Vec::<String>::new());
+    nothing_is_left(&table).await;
     let verify = ["verify", "--init", file.to_str().unwrap(), "sunk"];
     folder.weir(verify).output(LIMIT).await.succeeded();
     // Nobody else has it.

@@ -68,6 +68,8 @@ mod pairs;
 #[cfg(test)]
 mod quickstart;
 #[cfg(test)]
+mod rewrites;
+#[cfg(test)]
 mod row_changes;
 #[cfg(test)]
 mod s3_aliases;

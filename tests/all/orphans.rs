@@ -1,7 +1,7 @@
 //! Files that nobody needs: what lies in a warehouse and is in no table, wherever the warehouse is.
 
 use futures::TryStreamExt;
-use serde_json::Value;
+use serde_json::json;
 use weir_fs::FileSystems;
 
 use crate::support::Table;
@@ -13,29 +13,15 @@ pub(crate) async fn paths_below(files: &FileSystems, uri: &str) -> Vec<String> {
     listed.into_iter().map(|object| object.location.to_string()).collect()
 }
 
-/// Every Parquet file in the warehouse is in the table, as PyIceberg has `checked` it, and the other way round.
-pub(crate) async fn no_orphans(files: &FileSystems, warehouse: &str, checked: &Value) {
-    let mut stored = paths_below(files, warehouse).await;
-    stored.retain(|path| path.ends_with(".parquet"));
-    let in_use = checked["files"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap());
-    let mut in_use: Vec<String> = in_use.map(|uri| files.resolve(uri).unwrap().path.to_string()).collect();
-    stored.sort();
-    in_use.sort();
-    assert_eq!(stored, in_use);
+/// Fails the test unless the files below the table's location are those that its metadata names, each of them, as PyIceberg reads it; and unless
+/// nothing is left of Weir's own objects beside the metadata.
+pub(crate) async fn nothing_is_left(table: &Table) {
+    nothing_is_left_but(table, |_| false).await;
 }
 
-/// Names of manifests, manifest lists and metadata files that lie in the table's metadata folder and are not in use, as PyIceberg sees it.
-/// Metadata files of a time that the table's log no longer tells do not count.
-pub(crate) async fn unused_metadata(files: &FileSystems, table: &Table) -> Vec<String> {
-    let name = |path: &str| path.rsplit('/').next().unwrap().to_owned();
-    let found = table.check(&["--metadata"]).await;
-    let of = |key: &str| found["metadata"][key].as_array().unwrap().iter().map(|path| name(path.as_str().unwrap())).collect::<Vec<_>>();
-    let (versions, lists, manifests) = (of("files"), of("lists"), of("manifests"));
-    let used: Vec<&String> = versions.iter().chain(&lists).chain(&manifests).collect();
-    let stored = paths_below(files, &format!("{}/metadata", found["location"].as_str().unwrap())).await;
-    let stored: Vec<String> = stored.iter().map(|path| name(path)).collect();
-    assert!(used.iter().all(|name| stored.contains(name)), "{used:?} are not all in {stored:?}");
-    let mut unused: Vec<String> = stored.into_iter().filter(|name| !used.contains(&name)).collect();
-    unused.retain(|name| name.ends_with(".avro") || (name.ends_with(".metadata.json") && name.as_str() >= &versions[0][..5]));
-    unused
+/// The same, with files that nobody refers to and that are `known`.
+pub(crate) async fn nothing_is_left_but(table: &Table, known: impl Fn(&str) -> bool) {
+    let reach = table.reach().await;
+    let left = reach["unreferenced"].as_array().unwrap().iter().filter(|path| !known(path.as_str().unwrap())).count();
+    assert_eq!((left, &reach["missing"], &reach["own"]), (0, &json!([]), &json!([])), "{reach}");
 }

@@ -6,7 +6,7 @@
 //! - `Proxy`: an HTTP server in front of a catalog or store that fails, delays or loses answers on command, and remembers what it was asked;
 //! - `SmallStore`: a careless S3 server, or one of Google's, in memory; `TlsFront`: TLS in front of a plain server;
 //! - `Wire`: a connection to a NameNode that breaks or loses answers on command;
-//! - `Table`: what an independent reader finds in an Iceberg table;
+//! - `Table`: what independent readers find in an Iceberg table; `IcebergRows`: the same by Iceberg's own classes, which write deletes too;
 //! - `NameNodeCalls`: how often the NameNode was called, by operation;
 //! - `until`: waiting for a condition.
 
@@ -25,7 +25,7 @@ pub(crate) use kafka::{Ending, Row, Topic};
 pub(crate) use name_node::NameNodeCalls;
 pub(crate) use process::{Launch, Output, Running, Workdir, holds};
 pub(crate) use proxy::{Fault, Proxy};
-pub(crate) use reader::Table;
+pub(crate) use reader::{IcebergRows, Table};
 pub(crate) use servers::{Azure, Hdfs, Kafka, Kdc, S3, Servers, Warehouse};
 pub(crate) use small_store::SmallStore;
 pub(crate) use tls::TlsFront;

@@ -1,5 +1,6 @@
-//! Tables as PyIceberg sees them, through `scripts/reader`.
+//! Tables as PyIceberg and other readers see them, through `scripts/reader` and `scripts/iceberg_rows`.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use super::process::Workdir;
 use super::servers::{Azure, Hdfs, S3};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/reader");
+const JAVA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/iceberg_rows");
 /// Generous: the first call of a fresh machine makes the reader's environment.
 const LIMIT: Duration = Duration::from_secs(300);
 
@@ -91,11 +93,54 @@ impl Table {
         self.call("expire", &[]).await
     }
 
+    /// Which files below the table's location nobody refers to, and which are referred to and not there.
+    pub(crate) async fn reach(&self) -> Value {
+        self.call("reach", &[]).await
+    }
+
+    /// The rows of the tables' snapshots as each reader finds them; `more` are options, such as `--rewrites`.
+    pub(crate) async fn contents(&self, more: &[&str]) -> Value {
+        self.call("contents", more).await
+    }
+
+    /// Makes tables of many small files in the namespace.
+    pub(crate) async fn scenes(&self) -> Value {
+        self.call("scenes", &[]).await
+    }
+
     async fn call(&self, command: &str, more: &[&str]) -> Value {
         let mut arguments = vec![command, &self.name];
         arguments.extend(self.arguments.iter().map(String::as_str));
         arguments.extend(more);
-        let output = Workdir::new().program(SCRIPT, arguments).output(LIMIT).await.succeeded();
-        serde_json::from_str(&output.stdout).unwrap()
+        answered(SCRIPT, arguments).await
     }
+}
+
+/// Iceberg's own Java classes, which write deletes and judge tables that have them.
+#[derive(Debug, Clone)]
+pub(crate) struct IcebergRows {
+    properties: Vec<String>,
+}
+
+impl IcebergRows {
+    /// On a SQL catalog in a SQLite file.
+    pub(crate) fn of_sqlite(catalog: &Path, warehouse: &str) -> Self {
+        Self { properties: vec![format!("uri=jdbc:sqlite:{}", catalog.display()), format!("warehouse={warehouse}")] }
+    }
+
+    /// On a REST catalog.
+    pub(crate) fn of_rest(uri: &str) -> Self {
+        Self { properties: vec![format!("uri={uri}")] }
+    }
+
+    /// Takes steps, an array of them for each table, as `scripts/judges/IcebergRows.java` lists them; what the last one of each tells.
+    pub(crate) async fn take(&self, steps: Value) -> Value {
+        let steps = steps.to_string();
+        answered(JAVA, self.properties.iter().chain([&steps])).await
+    }
+}
+
+async fn answered<A: AsRef<OsStr>>(script: &str, arguments: impl IntoIterator<Item = A>) -> Value {
+    let output = Workdir::new().program(script, arguments).output(LIMIT).await.succeeded();
+    serde_json::from_str(&output.stdout).unwrap()
 }

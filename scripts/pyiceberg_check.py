@@ -22,7 +22,8 @@ from pyiceberg.types import ListType, MapType, StringType, StructType
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))  # for webhdfs_io and the judges
 
-from judges.contents import contents  # noqa: E402 (the path is set above)
+from judges.churn import churn, replay  # noqa: E402 (the path is set above)
+from judges.contents import contents  # noqa: E402
 from judges.reach import reach  # noqa: E402
 from judges.scenes import scenes  # noqa: E402
 
@@ -57,7 +58,7 @@ def parser():
     """The command line."""
     top = argparse.ArgumentParser(prog="scripts/reader", description=__doc__.splitlines()[0])
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    for action in (check, append, change, expire, reach, contents, scenes):
+    for action in (check, append, change, expire, reach, contents, scenes, churn, replay):
         one = commands.add_parser(action.__name__, help=action.__doc__.splitlines()[0], description=action.__doc__.splitlines()[0])
         one.set_defaults(action=action)
         one.add_argument("table", help=TABLE.get(action, "the table, with its namespace"))
@@ -68,6 +69,12 @@ def parser():
             one.add_argument("rows", help="a file with one JSON object a line")
         elif action is change:
             one.add_argument("step", help="a JSON object with one entry: " + ", ".join(STEPS))
+        elif action is churn:
+            one.add_argument("--steps", type=int, required=True, help="how many")
+            one.add_argument("--seed", type=int, required=True, help="which ones")
+        elif action is replay:
+            one.add_argument("told", help="a file with what `churn` has told")
+            one.add_argument("--partitions", type=int, required=True, help="those of the job's topic")
         elif action is contents:
             one.add_argument("--where", action="append", default=[], metavar="CONDITION", help="count the rows that meet it")
             one.add_argument("--rewrites", action="store_true", help="only rewrites, and what they were made from")

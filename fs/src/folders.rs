@@ -64,6 +64,16 @@ impl Status {
         Self { path, kind: Kind::Folder, size: 0, modified: None, access: None, replication: None, block_size: None, e_tag: None, unfinished: false }
     }
 
+    /// The name that an unfinished file was to get; of a very long one its beginning.
+    #[must_use]
+    pub fn target(&self) -> Option<&str> {
+        let name = self.path.filename().filter(|_| self.unfinished)?;
+        match name.strip_prefix('.').and_then(|rest| rest.strip_suffix(".tmp")) {
+            Some(of_hdfs) => of_hdfs.rsplit_once('.').map(|(target, _)| target),
+            None => name.rsplit_once('#').map(|(target, _)| target),
+        }
+    }
+
     /// Something called `name` in `folder` that cannot be used; the characters of its name that no path can have are percent-encoded.
     #[must_use]
     pub fn unusable(folder: &Path, name: &str) -> Self {

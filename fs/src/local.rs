@@ -6,6 +6,8 @@
 //! however it dies, but not for certain the loss of power; that saves a disk flush for each file.
 //!
 //! Folders above that of the file are not flushed: file systems with a journal write it in order, and the file's flush comes last.
+//!
+//! A file is written as `<name>#<number>` beside its target. A killed process leaves that; it goes with the deletion of a target that is not there.
 
 mod folders;
 
@@ -20,12 +22,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult,
-    RenameOptions, Result, UploadPart,
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions,
+    PutPayload, PutResult, RenameOptions, Result, UploadPart,
 };
 use weir_base::ErrorKind;
 use weir_base::options::parse_boolean;
@@ -44,17 +47,40 @@ pub(crate) fn build(properties: &BTreeMap<String, String>) -> std::result::Resul
             parse_boolean(text).ok_or_else(|| FsError::new(ErrorKind::User, format!("'fs.file.sync' is '{text}'; it must be true or false")))?
         }
     };
-    Ok(if sync { Arc::new(Synced(files)) } else { Arc::new(files) })
+    Ok(Arc::new(Local { files, sync }))
 }
 
-/// Local files that are flushed to the disk when they are closed.
+/// Local files.
 #[derive(Debug, Clone)]
-struct Synced(LocalFileSystem);
+struct Local {
+    files: LocalFileSystem,
+    /// Whether they are flushed to the disk when they are closed.
+    sync: bool,
+}
 
-impl Synced {
+impl Local {
     async fn flush(&self, location: &Path) -> Result<()> {
-        flush(self.0.path_to_filesystem(location)?).await
+        if self.sync { flush(self.files.path_to_filesystem(location)?).await } else { Ok(()) }
     }
+
+    /// Deletes what killed writers of a file that is not there have left beside it.
+    async fn sweep(&self, location: &Path) -> Result<()> {
+        let path = self.files.path_to_filesystem(location)?;
+        let work = move || {
+            let staged = |number: usize| {
+                let mut name = path.as_os_str().to_owned();
+                name.push(format!("#{number}"));
+                name
+            };
+            // A writer takes the first number that is free.
+            (1..).take_while(|number| std::fs::remove_file(staged(*number)).is_ok()).count()
+        };
+        weir_base::task::blocking("fs-sweep", work).await.map(drop).map_err(|error| failed(error.into()))
+    }
+}
+
+fn failed(error: Box<dyn std::error::Error + Send + Sync>) -> object_store::Error {
+    object_store::Error::Generic { store: "file", source: error }
 }
 
 /// Flushes a file, then the folder that holds its name.
@@ -63,20 +89,20 @@ async fn flush(path: PathBuf) -> Result<()> {
         File::open(&path)?.sync_all()?;
         path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     };
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| object_store::Error::Generic { store: "file", source: error };
     weir_base::task::blocking("fs-sync", work).await.map_err(|error| failed(error.into()))?.map_err(|error| failed(error.into()))
 }
 
-impl fmt::Display for Synced {
+impl fmt::Display for Local {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Synced({})", self.0)
+        let kind = if self.sync { "Synced" } else { "Unsynced" };
+        write!(f, "{kind}({})", self.files)
     }
 }
 
 #[async_trait]
-impl ObjectStore for Synced {
+impl ObjectStore for Local {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        let result = self.0.put_opts(location, payload, options).await;
+        let result = self.files.put_opts(location, payload, options).await;
         // What is there already may be from a try of ours that ended before the flush.
         if matches!(&result, Ok(_) | Err(object_store::Error::AlreadyExists { .. })) {
             self.flush(location).await?;
@@ -85,41 +111,56 @@ impl ObjectStore for Synced {
     }
 
     async fn put_multipart_opts(&self, location: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        let upload = self.0.put_multipart_opts(location, options).await?;
-        Ok(Box::new(SyncedUpload { upload, path: self.0.path_to_filesystem(location)? }))
+        let upload = self.files.put_multipart_opts(location, options).await?;
+        if !self.sync {
+            return Ok(upload);
+        }
+        Ok(Box::new(SyncedUpload { upload, path: self.files.path_to_filesystem(location)? }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.0.get_opts(location, options).await
+        self.files.get_opts(location, options).await
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.0.get_ranges(location, ranges).await
+        self.files.get_ranges(location, ranges).await
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.0.delete_stream(locations)
+        let local = self.clone();
+        let delete = move |location: Result<Path>| {
+            let local = local.clone();
+            async move {
+                let location = location?;
+                let deleted = local.files.delete(&location).await;
+                if matches!(&deleted, Err(object_store::Error::NotFound { .. })) {
+                    local.sweep(&location).await?;
+                }
+                deleted.map(|()| location)
+            }
+        };
+        locations.map(delete).buffered(10).boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.0.list(prefix)
+        self.files.list(prefix)
     }
 
     fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.0.list_with_offset(prefix, offset)
+        self.files.list_with_offset(prefix, offset)
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.0.list_with_delimiter(prefix).await
+        self.files.list_with_delimiter(prefix).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.0.copy_opts(from, to, options).await?;
+        self.files.copy_opts(from, to, options).await?;
         self.flush(to).await
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        self.0.rename_opts(from, to, options).await?;
+        self.files.rename_opts(from, to, options).await?;
         self.flush(to).await
     }
 }
@@ -160,5 +201,31 @@ mod tests {
             assert_eq!(shown(value).expect("built").starts_with("Synced"), flushed, "{value:?}");
         }
         assert!(shown(Some("maybe")).expect_err("refused").to_string().contains("'fs.file.sync'"));
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_writer_has_left_goes_with_a_file_that_is_not_there_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("folder");
+        let store = build(&BTreeMap::new()).expect("built");
+        let path = |name: &str| Path::from_absolute_path(folder.path().join(name)).expect("path");
+        let names = || {
+            let mut names: Vec<_> = std::fs::read_dir(folder.path()).expect("read").map(|entry| entry.expect("entry").file_name()).collect();
+            names.sort_unstable();
+            names
+        };
+        // Two writers that were killed: what they began is neither complete nor aborted.
+        for _ in 0..2 {
+            let mut upload = store.put_multipart(&path("a")).await.expect("begun");
+            upload.put_part("half of it".into()).await.expect("written");
+            std::mem::forget(upload);
+        }
+        for name in ["b", "b#1", "aa#1"] {
+            std::fs::write(folder.path().join(name), name).expect("written");
+        }
+        assert_eq!(names(), ["a#1", "a#2", "aa#1", "b", "b#1"]);
+        store.delete(&path("b")).await.expect("there");
+        let missing = store.delete(&path("a")).await.expect_err("never complete");
+        assert!(matches!(missing, object_store::Error::NotFound { .. }), "{missing}");
+        assert_eq!(names(), ["aa#1", "b#1"]);
     }
 }

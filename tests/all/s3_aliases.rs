@@ -4,7 +4,7 @@ use axum::http::Method;
 use object_store::ObjectStoreExt;
 use weir_fs::FileSystems;
 
-use crate::aliases::{Job, PARTITIONS, of_hdfs, of_s3, real_hdfs};
+use crate::aliases::{Job, PARTITIONS, of_hdfs, of_s3};
 use crate::orders::{COLUMNS, LIMIT, Setting, holds_exactly, run, send, sqlite};
 use crate::orphans::{nothing_is_left, paths_below};
 use crate::support::{Proxy, S3, Servers, Table, Topic, Workdir, until};

@@ -32,7 +32,10 @@ fn prefix(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use object_store::path::Path;
+
     use super::*;
+    use crate::folders::Status;
 
     #[test]
     fn a_temporary_name_is_known_again_and_others_are_left_alone() {
@@ -40,6 +43,8 @@ mod tests {
         let name = made.strip_prefix("/w/data/").expect("in the same folder");
         assert!(is_temporary(name) && is_of(name, "part-1.parquet"));
         assert!(!is_of(name, "part-1") && !is_of(name, "part-1.parquet.x"));
+        let found = Status { unfinished: true, ..Status::folder(Path::from(&made[1..])) };
+        assert_eq!(found.target(), Some("part-1.parquet"));
         for other in [".hidden", ".tmp", ".a.tmp", "a.00000000000000000000000000000007.tmp", ".x.0000.tmp", "_tmp"] {
             assert!(!is_temporary(other), "{other}");
         }

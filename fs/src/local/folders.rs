@@ -208,8 +208,8 @@ mod tests {
         assert_eq!(names(folder.path()).await, expected.map(|(name, kind)| (name.to_owned(), kind)));
         let all: Vec<Status> =
             LocalFolders::default().list(&Path::from_absolute_path(folder.path()).expect("path")).try_collect().await.expect("listed");
-        let unfinished: Vec<_> = all.iter().filter(|found| found.unfinished).filter_map(|found| found.path.filename()).collect();
-        assert_eq!(unfinished, ["staged#12"]);
+        let unfinished: Vec<_> = all.iter().filter(|found| found.unfinished).map(|found| (found.path.filename(), found.target())).collect();
+        assert_eq!(unfinished, [(Some("staged#12"), Some("staged"))]);
         let link = Path::from_absolute_path(at("to folder")).expect("path");
         let named = LocalFolders::default().stat(&link).await.expect("looked").expect("there");
         assert_eq!(named.kind, Kind::Folder, "a link that is named is followed");

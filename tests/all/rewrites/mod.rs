@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::orders::{LIMIT, sqlite};
 use crate::support::{IcebergRows, Table, Workdir};
 
+mod concurrent;
 mod readers;
 
 /// A lake on the local disk: its catalog is a SQLite file that other engines open too.

@@ -108,6 +108,16 @@ impl Table {
         self.call("scenes", &[]).await
     }
 
+    /// Appends, deletes and overwrites rows, each time after somebody else has committed.
+    pub(crate) async fn churn(&self, steps: u64, seed: u64) -> Value {
+        self.call("churn", &["--steps", &steps.to_string(), "--seed", &seed.to_string()]).await
+    }
+
+    /// Compares the table with what its history says; `told` is a file with what [`Self::churn`] has told.
+    pub(crate) async fn replay(&self, told: &Path, partitions: u64) -> Value {
+        self.call("replay", &[told.to_str().unwrap(), "--partitions", &partitions.to_string()]).await
+    }
+
     async fn call(&self, command: &str, more: &[&str]) -> Value {
         let mut arguments = vec![command, &self.name];
         arguments.extend(self.arguments.iter().map(String::as_str));

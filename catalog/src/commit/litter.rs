@@ -8,9 +8,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use futures::TryStreamExt;
 use iceberg::spec::TableMetadata;
 use weir_base::Classified;
-use weir_fs::FileSystems;
+use weir_fs::{FileSystems, Status};
 
 use super::stage::read_manifest_list;
 use crate::error::CatalogError;
@@ -125,14 +126,14 @@ pub(crate) async fn unused(catalog: &Arc<dyn LakeCatalog>, table: &LakeTable, kn
         return Ok(Unused::default());
     }
     let folder = metadata_directory(&table.metadata);
-    let failed = |kind, error: Box<dyn std::error::Error + Send + Sync>| {
-        CatalogError::caused(kind, format!("the metadata folder `{folder}` of table `{}` cannot be listed: {error}", table.id), error)
-    };
-    let location = catalog.file_systems().resolve(&folder).map_err(|error| failed(error.kind(), error.into()))?;
-    let listed = location.store.list_with_delimiter(Some(&location.path)).await;
-    let listed = listed.map_err(|error| failed(weir_fs::kind_of(&error), error.into()))?;
+    let listed = async { catalog.file_systems().place(&folder)?.list().try_collect::<Vec<Status>>().await };
+    let listed = listed.await.map_err(|error| {
+        let what = format!("the metadata folder `{folder}` of table `{}` cannot be listed: {error}", table.id);
+        CatalogError::caused(error.kind(), what, error)
+    })?;
     let mut unused = Unused::default();
-    for name in listed.objects.iter().filter_map(|object| object.location.filename()) {
+    // What was cut off while it was written goes when its target is deleted.
+    for name in listed.iter().filter_map(|found| found.target().or_else(|| found.path.filename())) {
         let path = format!("{folder}/{name}");
         match known.fate(name) {
             Fate::Kept => {}

@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
-use object_store::{ObjectMeta, ObjectStoreExt};
+use object_store::ObjectStoreExt;
 use weir_base::{ErrorKind, failpoint};
-use weir_fs::{FsError, Location, is_not_found};
+use weir_fs::{FsError, Status, is_not_found};
 
 use super::entry::{Entry, What};
 use super::fence::{Fence, Keeper};
@@ -41,7 +42,9 @@ pub struct Work {
 #[derive(Debug)]
 pub(super) struct Left {
     pub(super) owner: Owner,
-    pub(super) object: ObjectMeta,
+    name: String,
+    /// When; unknown in stores that do not tell.
+    pub(super) written: Option<DateTime<Utc>>,
 }
 
 impl Journal {
@@ -66,30 +69,26 @@ impl Journal {
         Arc::new(Work { journal: Arc::clone(self), table: uuid, after, entries: Mutex::default() })
     }
 
-    fn folder(&self) -> Result<Location, CatalogError> {
-        self.catalog.file_systems().resolve(&self.folder).map_err(file_system_error)
-    }
-
-    /// The entries that are there, by their names.
+    /// The entries that are there, by their names; also those that were cut off while they were written.
     pub(super) async fn entries(&self) -> Result<Vec<Left>, CatalogError> {
-        let folder = self.folder()?;
-        let listed: Vec<ObjectMeta> = match folder.store.list(Some(&folder.path)).try_collect().await {
-            Ok(listed) => listed,
-            Err(error) if is_not_found(&error) => Vec::new(),
-            Err(error) => return Err(file_system_error(FsError::from_store("cannot list", &folder.uri, error))),
+        let folder = self.catalog.file_systems().place(&self.folder).map_err(file_system_error)?;
+        let listed: Vec<Status> = folder.list().try_collect().await.map_err(file_system_error)?;
+        let left = |found: Status| {
+            let name = found.target().or_else(|| found.path.filename())?.to_owned();
+            Some(Left { owner: Owner::parse(&name)?, name, written: found.modified })
         };
-        let left = |object: ObjectMeta| Some(Left { owner: Owner::parse(object.location.filename()?)?, object });
         Ok(listed.into_iter().filter_map(left).collect())
     }
 
     /// What an entry says; `None` if it is gone, or was cut off while it was written: then what it would name does not exist.
     pub(super) async fn read(&self, left: &Left) -> Result<Option<Entry>, CatalogError> {
-        let (folder, path) = (self.folder()?, &left.object.location);
-        let read = async { folder.store.get(path).await?.bytes().await };
+        let path = format!("{}/{}", self.folder, left.name);
+        let location = self.catalog.file_systems().resolve(&path).map_err(file_system_error)?;
+        let read = async { location.store.get(&location.path).await?.bytes().await };
         let bytes = match read.await {
             Ok(bytes) => bytes,
             Err(error) if is_not_found(&error) => return Ok(None),
-            Err(error) => return Err(file_system_error(FsError::from_store("cannot read", path.as_ref(), error))),
+            Err(error) => return Err(file_system_error(FsError::from_store("cannot read", &path, error))),
         };
         match serde_json::from_slice(&bytes) {
             Ok(entry) => Ok(Some(entry)),
@@ -102,8 +101,8 @@ impl Journal {
 
     /// Removes entries.
     pub(super) async fn forget(&self, left: &[Left]) -> Result<(), CatalogError> {
-        let names = left.iter().filter_map(|left| left.object.location.filename());
-        remove_files(self.catalog.file_systems(), &names.map(|name| format!("{}/{name}", self.folder)).collect::<Vec<_>>()).await
+        let paths: Vec<String> = left.iter().map(|left| format!("{}/{}", self.folder, left.name)).collect();
+        remove_files(self.catalog.file_systems(), &paths).await
     }
 }
 

@@ -75,8 +75,8 @@ impl Journal {
                 }
                 (Owner::Job { .. }, _) => {}
                 (Owner::Command, _) => {
-                    let written = u64::try_from(left.object.last_modified.timestamp()).map(Duration::from_secs);
-                    commands.extend(written.is_ok_and(|written| now.saturating_sub(written) >= GRACE).then_some(left));
+                    let written = left.written.and_then(|time| u64::try_from(time.timestamp()).ok()).map(Duration::from_secs);
+                    commands.extend(written.is_some_and(|written| now.saturating_sub(written) >= GRACE).then_some(left));
                 }
             }
         }

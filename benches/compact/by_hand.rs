@@ -1,4 +1,4 @@
-//! The same work by hand: one thread, the parquet crate, files on the local disk.
+//! The same work by hand: one thread, the parquet crate, files on the local disk, flushed to it at their end.
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -40,8 +40,10 @@ fn copy(inputs: &[PathBuf], out: &Path) -> Outcome<()> {
     for input in inputs {
         let file = File::open(input)?;
         let footer = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Required).parse_and_finish(&file)?;
-        if open.as_ref().is_some_and(|writer| writer.bytes_written() as u64 >= TARGET) {
-            open.take().map(SerializedFileWriter::close).transpose()?;
+        if open.as_ref().is_some_and(|writer| writer.bytes_written() as u64 >= TARGET)
+            && let Some(full) = open.take()
+        {
+            flushed(full.into_inner()?)?;
         }
         let mut writer = match open.take() {
             Some(writer) => writer,
@@ -68,8 +70,11 @@ fn copy(inputs: &[PathBuf], out: &Path) -> Outcome<()> {
         }
         open = Some(writer);
     }
-    open.map(SerializedFileWriter::close).transpose()?;
-    Ok(())
+    open.map_or(Ok(()), |last| flushed(last.into_inner()?))
+}
+
+fn flushed(file: BufWriter<File>) -> Outcome<()> {
+    Ok(file.into_inner()?.sync_all()?)
 }
 
 /// Dictionaries for the columns of few values, delta for ids and times, zstd 1: what suits these rows best.
@@ -104,12 +109,11 @@ fn decode(inputs: &[PathBuf], out: &Path) -> Outcome<()> {
             };
             writer.write(&batch)?;
             if writer.bytes_written() as u64 >= TARGET {
-                writer.close()?;
+                flushed(writer.into_inner()?)?;
             } else {
                 open = Some(writer);
             }
         }
     }
-    open.map(ArrowWriter::close).transpose()?;
-    Ok(())
+    open.map_or(Ok(()), |last| flushed(last.into_inner()?))
 }

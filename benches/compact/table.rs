@@ -40,11 +40,15 @@ pub(crate) fn id() -> TableId {
 }
 
 pub(crate) fn catalog(folder: &Path) -> Outcome<Arc<dyn LakeCatalog>> {
+    catalog_with(folder, BTreeMap::new())
+}
+
+fn catalog_with(folder: &Path, properties: BTreeMap<String, String>) -> Outcome<Arc<dyn LakeCatalog>> {
     let mut options = OptionBag::new("Catalog 'lake'");
     for (name, value) in [("type", "iceberg"), ("catalog-type", "hadoop"), ("warehouse", &format!("file://{}/lake", folder.display()))] {
         options.insert(name, value, None);
     }
-    Ok(weir_catalog::open("lake", &mut options, &FileSystems::new(BTreeMap::new())).map_err(|problems| problems.to_string())?.catalog)
+    Ok(weir_catalog::open("lake", &mut options, &FileSystems::new(properties)).map_err(|problems| problems.to_string())?.catalog)
 }
 
 fn schema(shape: Shape) -> Schema {
@@ -66,14 +70,13 @@ fn schema(shape: Shape) -> Schema {
 
 fn rows(shape: Shape, first: i64, count: usize) -> Outcome<RecordBatch> {
     let ids = || first..first + i64::try_from(count).unwrap_or(0);
-    let mixed = |id: i64| id.cast_unsigned().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 16;
     let mut columns: Vec<ArrayRef> = vec![
         Arc::new(Int64Array::from_iter_values(ids())),
         Arc::new(Int64Array::from_iter_values(ids().map(|id| (mixed(id) % 1_000_000).cast_signed()))),
         Arc::new(StringArray::from_iter_values(ids().map(|id| ["view", "cart", "order", "return"][usize::try_from(id % 4).unwrap_or(0)]))),
-        Arc::new(StringArray::from_iter_values(ids().map(|id| format!("{:016x}", mixed(id / 3))))),
+        Arc::new(StringArray::from_iter_values(ids().map(|id| format!("{:016x}{:016x}", mixed(id), mixed(!id))))),
         Arc::new(Float64Array::from_iter_values(ids().map(|id| (mixed(id) % 100_000) as f64 / 100.0))),
-        Arc::new(TimestampMicrosecondArray::from_iter_values(ids().map(|id| 1_760_000_000_000_000 + id * 997))),
+        Arc::new(TimestampMicrosecondArray::from_iter_values(ids().map(|id| 1_760_000_000_000_000 + id * 997 + (mixed(id) % 500).cast_signed()))),
         Arc::new(StringArray::from_iter_values(ids().map(|id| format!("Mozilla/{}.{}", mixed(id) % 9, mixed(id + 1) % 40)))),
     ];
     if shape == Shape::Wide {
@@ -85,30 +88,36 @@ fn rows(shape: Shape, first: i64, count: usize) -> Outcome<RecordBatch> {
     Ok(RecordBatch::try_new(Arc::new(schema(shape)), columns)?)
 }
 
+/// Looks random, and is the same each time (the finish of splitmix64).
+fn mixed(id: i64) -> u64 {
+    let one = id.cast_unsigned().wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let two = (one ^ (one >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let three = (two ^ (two >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    three ^ (three >> 31)
+}
+
 fn block_on<T>(work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
 }
 
-/// Writes the files.
-pub(crate) fn fill(folder: &Path, shape: Shape, files: usize, rows_each: usize) -> Outcome<Made> {
+/// Rows from which a file is measured.
+const TRIAL: usize = 500;
+
+/// Writes files of about `bytes` each.
+pub(crate) fn fill(folder: &Path, shape: Shape, files: usize, bytes: u64) -> Outcome<Made> {
     block_on(async {
         let table = fresh(folder, shape).await?;
-        let sink = sink(folder, &table)?;
+        // Ten thousand files that are flushed one by one would take an hour.
+        let unflushed = catalog_with(folder, BTreeMap::from([("fs.file.sync".to_owned(), "false".to_owned())]))?;
+        let (sink, mut rows_each) = (sink(&unflushed, &table)?, TRIAL);
+        // Files of more rows have fewer bytes for each, so it takes a few tries.
+        for _ in 0..4 {
+            let trial = write(&sink, shape, 0, rows_each).await?;
+            rows_each = usize::try_from(rows_each as u64 * bytes / trial.iter().map(|file| file.bytes).sum::<u64>().max(1))?.max(1);
+        }
         let mut made = Made { files: Vec::new(), bytes: 0, rows: 0 };
         for number in 0..files {
-            let context = WriterContext {
-                job: "bench".to_owned(),
-                sink: "s".to_owned(),
-                epoch: number as u64,
-                attempt: "a".to_owned(),
-                partition: 0,
-                partitions: 1,
-                budget: MemoryBudget::new(256 << 20),
-                intents: Arc::new(NoIntents),
-            };
-            let mut writer = sink.writer(context)?;
-            writer.write(rows(shape, i64::try_from(number * rows_each)?, rows_each)?).await?;
-            made.files.extend(writer.finish().await?);
+            made.files.extend(write(&sink, shape, number, rows_each).await?);
         }
         made.bytes = made.files.iter().map(|file| file.bytes).sum();
         made.rows = made.files.iter().map(|file| file.rows).sum();
@@ -116,11 +125,27 @@ pub(crate) fn fill(folder: &Path, shape: Shape, files: usize, rows_each: usize) 
     })
 }
 
+async fn write(sink: &IcebergSink, shape: Shape, number: usize, count: usize) -> Outcome<Vec<Committable>> {
+    let context = WriterContext {
+        job: "bench".to_owned(),
+        sink: "s".to_owned(),
+        epoch: number as u64,
+        attempt: "a".to_owned(),
+        partition: 0,
+        partitions: 1,
+        budget: MemoryBudget::new(256 << 20),
+        intents: Arc::new(NoIntents),
+    };
+    let mut writer = sink.writer(context)?;
+    writer.write(rows(shape, i64::try_from(number * count)?, count)?).await?;
+    Ok(writer.finish().await?)
+}
+
 /// Makes the table anew over the files.
 pub(crate) fn create(folder: &Path, shape: Shape, made: &Made) -> Outcome<()> {
     block_on(async {
         let table = fresh(folder, shape).await?;
-        let committer = sink(folder, &table)?.committer().ok_or("a sink without a committer")?;
+        let committer = sink(&catalog(folder)?, &table)?.committer().ok_or("a sink without a committer")?;
         let commit = SinkCommit {
             incarnation: table.metadata.uuid().to_string(),
             commit_id: committer.next_commit_id(),
@@ -135,8 +160,8 @@ pub(crate) fn create(folder: &Path, shape: Shape, made: &Made) -> Outcome<()> {
     })
 }
 
-fn sink(folder: &Path, table: &LakeTable) -> Outcome<IcebergSink> {
-    let sink = IcebergSink::open(&catalog(folder)?, table, &OptionBag::new("Table 'lake.shop.orders'"));
+fn sink(catalog: &Arc<dyn LakeCatalog>, table: &LakeTable) -> Outcome<IcebergSink> {
+    let sink = IcebergSink::open(catalog, table, &OptionBag::new("Table 'lake.shop.orders'"));
     Ok(sink.map_err(|problems| problems.to_string())?.value)
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use iceberg::spec::{DataContentType, DataFile, ManifestEntryRef, ManifestFile, Snapshot};
+use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, ManifestEntryRef, ManifestFile, Snapshot};
 use weir_base::ErrorKind;
 
 use crate::commit::{read_file, read_manifest_list};
@@ -26,6 +26,27 @@ pub struct LiveFile {
     pub sequence_number: i64,
     /// Snapshot that added it.
     pub snapshot_id: Option<i64>,
+}
+
+impl LiveFile {
+    /// The same without metrics of columns, of which a wide table's thousand files have megabytes: what it takes to name a file and to tell which deletes
+    /// apply to it.
+    ///
+    /// # Errors
+    /// A description that is not complete: a defect.
+    pub fn without_metrics(&self) -> Result<Self, CatalogError> {
+        let file = DataFileBuilder::default()
+            .content(self.file.content_type())
+            .file_path(self.file.file_path().to_owned())
+            .file_format(self.file.file_format())
+            .partition_spec_id(self.spec_id)
+            .partition(self.file.partition().clone())
+            .record_count(self.file.record_count())
+            .file_size_in_bytes(self.file.file_size_in_bytes())
+            .build()
+            .map_err(|error| CatalogError::other(ErrorKind::Internal, format!("file `{}`: {error}", self.file.file_path())))?;
+        Ok(Self { file, spec_id: self.spec_id, sequence_number: self.sequence_number, snapshot_id: self.snapshot_id })
+    }
 }
 
 /// What the live files of a snapshot add up to. Deletes are not taken off the rows.

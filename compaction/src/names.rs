@@ -15,8 +15,8 @@ use weir_fs::FileSystems;
 /// What the name of a copy ends with: how one is known again.
 const COPY: &str = "-copy.parquet";
 
-/// The name of a copy of one attempt.
-pub(crate) fn copy_name(folder: &str, attempt: &str, number: usize) -> String {
+/// The name of a copy of one attempt; `number` tells it from the others.
+pub(crate) fn copy_name(folder: &str, attempt: &str, number: &str) -> String {
     format!("{folder}/weir-compact-{attempt}-{number}{COPY}")
 }
 

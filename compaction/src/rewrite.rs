@@ -14,7 +14,7 @@ use weir_connectors::iceberg::{PartitionPlace, Rewriter, SnapshotRows, file_syst
 use weir_connectors::sink::{IntentLog, WriterContext};
 use weir_fs::FileSystems;
 
-use crate::copy::{Codec, Copied, Copy};
+use crate::copy::{Codec, Copied, Copy, leaf_columns, parts};
 use crate::names::{Begun, copy_name, folder_of};
 use crate::policy::{Group, Options, Way};
 use crate::table::{LiveTable, PartitionKey};
@@ -48,36 +48,47 @@ impl Shared<'_> {
         let inputs = group
             .files
             .iter()
-            .map(|file| self.live.files.get(&file.path).cloned())
-            .collect::<Option<Vec<LiveFile>>>()
+            .map(|file| self.live.files.get(&file.path))
+            .collect::<Option<Vec<&LiveFile>>>()
             .ok_or_else(|| ConnectorError::internal("a plan names a file that its snapshot does not have"))?;
         let copied = match group.way {
             Way::Copy => self.copy(&inputs, &group, number).await?,
             Way::Decode => None,
         };
         let (way, files) = match copied {
-            Some(file) => (Way::Copy, vec![file]),
+            Some(files) => (Way::Copy, files),
             None => (Way::Decode, self.decode(&inputs, &group, number).await?),
         };
         Ok(Made { group, way, files })
     }
 
-    /// `None` if the files cannot be copied into one.
-    async fn copy(&self, inputs: &[LiveFile], group: &Group<PartitionKey>, number: usize) -> Result<Option<DataFile>, ConnectorError> {
-        let codec = self.live.table.metadata.properties().get(CODEC.key).map_or(Codec::Zstd, |name| Codec::of(name));
-        let path = copy_name(&self.folder(inputs)?, &self.attempt, number);
-        self.begun.record(std::slice::from_ref(&path)).await?;
-        let copy = Copy { table: &self.name, inputs, path: &path, codec, file_systems: &self.file_systems, budget: &self.budget };
-        match copy.run().await? {
-            Copied::Done(file) => Ok(Some(*file)),
-            Copied::Hindered(obstacle) => {
-                tracing::debug!(table = %self.name, partition = %group.partition, %obstacle, "files are decoded that cannot be copied");
-                Ok(None)
+    /// `None` if the files cannot be copied; what was made of some of them is deleted with all that is in no table at the end.
+    async fn copy(&self, inputs: &[&LiveFile], group: &Group<PartitionKey>, number: usize) -> Result<Option<Vec<DataFile>>, ConnectorError> {
+        let metadata = &self.live.table.metadata;
+        let row_groups: Vec<u32> = group.files.iter().map(|file| file.row_groups).collect();
+        let Some(parts) = parts(&row_groups, leaf_columns(metadata.current_schema().as_struct()), self.options.min_input_files) else {
+            return Ok(None);
+        };
+        let codec = metadata.properties().get(CODEC.key).map_or(Codec::Zstd, |name| Codec::of(name));
+        let folder = self.folder(inputs)?;
+        let mut files = Vec::with_capacity(parts.len());
+        for (part, range) in parts.into_iter().enumerate() {
+            let path = copy_name(&folder, &self.attempt, &format!("{number}-{part}"));
+            self.begun.record(std::slice::from_ref(&path)).await?;
+            let inputs = inputs.get(range).unwrap_or_default();
+            let copy = Copy { table: &self.name, inputs, path: &path, codec, file_systems: &self.file_systems, budget: &self.budget };
+            match copy.run().await? {
+                Copied::Done(file) => files.push(*file),
+                Copied::Hindered(obstacle) => {
+                    tracing::debug!(table = %self.name, partition = %group.partition, %obstacle, "files are decoded that cannot be copied");
+                    return Ok(None);
+                }
             }
         }
+        Ok(Some(files))
     }
 
-    async fn decode(&self, inputs: &[LiveFile], group: &Group<PartitionKey>, number: usize) -> Result<Vec<DataFile>, ConnectorError> {
+    async fn decode(&self, inputs: &[&LiveFile], group: &Group<PartitionKey>, number: usize) -> Result<Vec<DataFile>, ConnectorError> {
         let snapshot = self.live.snapshot.as_ref().ok_or_else(|| ConnectorError::internal("a plan for a table without snapshots"))?;
         let plan = || SnapshotRows::plan(&self.name, &self.live.table, snapshot, &self.file_systems);
         let rows = self.rows.get_or_try_init(plan).await?;
@@ -109,7 +120,7 @@ impl Shared<'_> {
         Ok(files)
     }
 
-    fn writer(&self, inputs: &[LiveFile], group: &Group<PartitionKey>, number: usize) -> Result<Rewriter, ConnectorError> {
+    fn writer(&self, inputs: &[&LiveFile], group: &Group<PartitionKey>, number: usize) -> Result<Rewriter, ConnectorError> {
         let first = inputs.first().ok_or_else(|| ConnectorError::internal("a group without files"))?;
         let place = PartitionPlace { spec_id: first.spec_id, partition: first.file.partition().clone(), folder: self.folder(inputs)? };
         // Decoding makes no more bytes than there were, so that this many files are enough.
@@ -128,7 +139,7 @@ impl Shared<'_> {
     }
 
     /// New files go where the first of the old ones is, under the name that checkpoints use.
-    fn folder(&self, inputs: &[LiveFile]) -> Result<String, ConnectorError> {
+    fn folder(&self, inputs: &[&LiveFile]) -> Result<String, ConnectorError> {
         let path = inputs.first().map_or("", |live| live.file.file_path());
         self.file_systems.for_checkpoint(folder_of(path)).map_err(file_system_error)
     }

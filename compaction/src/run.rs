@@ -287,7 +287,8 @@ impl Commits<'_> {
             ("weir.compaction.decoded-groups".to_owned(), count(Way::Decode).to_string()),
         ]);
         notes.extend(self.request.job.iter().map(|job| (SUMMARY_COMPACTED_BY.to_owned(), job.clone())));
-        let files: Vec<LiveFile> = inputs().cloned().chain(idle.iter().cloned()).collect();
+        let without_metrics = inputs().map(LiveFile::without_metrics).collect::<Result<Vec<_>, _>>().map_err(catalog_error)?;
+        let files: Vec<LiveFile> = without_metrics.into_iter().chain(idle.iter().cloned()).collect();
         let replacement = Replacement {
             table_uuid: live.table.metadata.uuid().to_string(),
             branch: self.request.branch.clone(),

@@ -4,7 +4,6 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parquet::bloom_filter::Sbbf;
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::KeyValue;
@@ -35,12 +34,6 @@ impl std::fmt::Debug for Layout {
     }
 }
 
-/// What became of an input.
-pub(super) enum Added {
-    Taken(Box<(Layout, Input)>),
-    Refused(Obstacle),
-}
-
 /// The end of the file.
 #[derive(Debug)]
 pub(super) struct Footer {
@@ -64,32 +57,35 @@ impl Layout {
         Ok(Self { writer, codec, rows: 0, split_offsets: Vec::new(), said })
     }
 
-    /// Adds the row groups of `input`, whose pages are to follow those before in the order of [`Input::pieces`].
-    pub(super) fn add(mut self, mut input: Input) -> Result<Added> {
+    /// Adds the row groups of `input`, whose pages are to follow those before in the order of [`Input::pieces`]. An obstacle, and nothing is added,
+    /// if they do not go together with those before.
+    pub(super) fn add(&mut self, input: Input) -> Result<std::result::Result<(), Obstacle>> {
         if let Err(obstacle) = copyable(&input.footer, self.writer.schema_descr(), self.codec) {
-            return Ok(Added::Refused(obstacle));
+            return Ok(Err(obstacle));
         }
-        let blooms = std::mem::take(&mut input.bloom_filters);
         let said = said(&input);
         self.said.retain(|pair| said.contains(pair));
-        self.append(&input, blooms)?;
-        Ok(Added::Taken(Box::new((self, input))))
+        self.append(input).map(Ok)
     }
 
-    fn append(&mut self, input: &Input, blooms: Vec<Option<Sbbf>>) -> Result<()> {
-        let mut blooms = blooms.into_iter();
-        for (number, group) in input.footer.row_groups().iter().enumerate() {
+    fn append(&mut self, input: Input) -> Result<()> {
+        let mut blooms = input.bloom_filters.into_iter();
+        let mut footer = input.footer.into_builder();
+        let mut columns = footer.take_column_index().unwrap_or_default().into_iter();
+        let mut offsets = footer.take_offset_index().unwrap_or_default().into_iter();
+        for group in footer.take_row_groups() {
             let rows = u64::try_from(group.num_rows()).map_err(|error| ParquetError::External(Box::new(error)))?;
+            let mut columns = columns.next().unwrap_or_default().into_iter();
+            let mut offsets = offsets.next().unwrap_or_default().into_iter();
             let mut writer = self.writer.next_row_group()?;
-            for (leaf, chunk) in group.columns().iter().enumerate() {
-                let pages = input.footer.column_index().and_then(|index| index.get(number)?.get(leaf)).cloned();
+            for chunk in group.into_builder().take_columns() {
                 let close = ColumnCloseResult {
                     bytes_written: chunk.byte_range().1,
                     rows_written: rows,
-                    metadata: chunk.clone(),
+                    metadata: chunk,
                     bloom_filter: blooms.next().flatten(),
-                    column_index: pages.filter(|pages| !matches!(pages, ColumnIndexMetaData::NONE)),
-                    offset_index: input.footer.offset_index().and_then(|index| index.get(number)?.get(leaf)).cloned(),
+                    column_index: columns.next().filter(|pages| !matches!(pages, ColumnIndexMetaData::NONE)),
+                    offset_index: offsets.next(),
                 };
                 writer.append_column(&Elsewhere, close)?;
             }

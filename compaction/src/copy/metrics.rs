@@ -12,7 +12,7 @@ use weir_catalog::read::LiveFile;
 ///
 /// # Errors
 /// No inputs, or a description that is not complete.
-pub(super) fn merged(inputs: &[LiveFile], path: String, bytes: u64, split_offsets: Vec<i64>) -> Result<DataFile, String> {
+pub(super) fn merged(inputs: &[&LiveFile], path: String, bytes: u64, split_offsets: Vec<i64>) -> Result<DataFile, String> {
     let first = inputs.first().ok_or("there are no inputs")?;
     let files: Vec<&DataFile> = inputs.iter().map(|live| &live.file).filter(|file| file.record_count() > 0).collect();
     DataFileBuilder::default()

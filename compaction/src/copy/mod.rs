@@ -2,33 +2,37 @@
 //!
 //! [`Layout`] makes the footer of the new file from those of the inputs: column and offset indexes, statistics and bloom filters
 //! are taken over, so that the result is pruned like any other file. [`shape`] says which files go together. The pages themselves go from store to store
-//! in pieces. Memory: what the upload holds (25 MiB), [`AHEAD`] small inputs or pieces of large ones, and the footers, of which
-//! [`MOST_CHUNKS`](shape::MOST_CHUNKS) bounds the sum: less than 64 MiB, whatever the files' sizes.
+//! in pieces. Memory: what the upload holds (25 MiB), [`AHEAD`] batches of small inputs or pieces of large ones, and the footers, of which
+//! [`MOST_CHUNKS`](shape::MOST_CHUNKS) bounds the sum: less than 72 MiB, whatever the files' sizes.
 
 mod input;
 mod layout;
 mod metrics;
+mod parts;
 mod shape;
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use iceberg::spec::DataFile;
 use parquet::errors::ParquetError;
 use weir_base::memory::{MemoryBudget, Use};
+use weir_base::task::{TaskError, spawn};
 use weir_base::{ErrorKind, compute};
 use weir_catalog::read::LiveFile;
 use weir_connectors::ConnectorError;
 use weir_connectors::iceberg::{Upload, file_system_error};
 use weir_fs::FileSystems;
 
-use self::input::Input;
-use self::layout::{Added, Layout};
+use self::input::{Input, Large, Read, Whole, batches, read};
+use self::layout::Layout;
 use self::metrics::merged;
+pub(crate) use self::parts::{leaf_columns, parts};
 use self::shape::Size;
 pub use self::shape::{Codec, Obstacle};
 
-/// Inputs, or pieces of one, that are read ahead.
+/// Batches of inputs, or pieces of one, that are read ahead.
 const AHEAD: usize = 4;
-/// Largest piece of an input, and the largest file that is read in one request.
+/// Largest piece of an input, the largest file that is read in one request, and the most bytes of a batch of such files.
 const PIECE: u64 = 2 << 20;
 /// What begins and ends a Parquet file.
 const MAGIC: &[u8] = b"PAR1";
@@ -39,7 +43,7 @@ pub struct Copy<'a> {
     /// The table's name, for messages.
     pub table: &'a str,
     /// Files of one partition, to none of which deletes apply, oldest first.
-    pub inputs: &'a [LiveFile],
+    pub inputs: &'a [&'a LiveFile],
     /// URI of the new file, which an intent log knows.
     pub path: &'a str,
     /// Codec that the table wants.
@@ -59,6 +63,40 @@ pub enum Copied {
     Hindered(Obstacle),
 }
 
+/// Why there is no copy.
+#[derive(Debug)]
+enum Stopped {
+    Hindered(Obstacle),
+    /// By this file.
+    Unreadable(String, ParquetError),
+    Failed(ConnectorError),
+}
+
+impl From<Obstacle> for Stopped {
+    fn from(obstacle: Obstacle) -> Self {
+        Self::Hindered(obstacle)
+    }
+}
+
+impl From<ConnectorError> for Stopped {
+    fn from(error: ConnectorError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<TaskError> for Stopped {
+    fn from(error: TaskError) -> Self {
+        Self::Failed(ConnectorError::internal(error.to_string()).with_source(error))
+    }
+}
+
+impl Stopped {
+    fn by(path: &str) -> impl FnOnce(ParquetError) -> Self + use<> {
+        let path = path.to_owned();
+        move |error| Self::Unreadable(path, error)
+    }
+}
+
 impl Copy<'_> {
     /// Makes it.
     ///
@@ -67,77 +105,70 @@ impl Copy<'_> {
     pub async fn run(&self) -> Result<Copied, ConnectorError> {
         let location = self.file_systems.resolve(self.path).map_err(file_system_error)?;
         let mut upload = Upload::new(location);
-        match self.pages(&mut upload).await {
-            Ok(Ok(layout)) => {
-                let written = self.finish(layout, upload).await?;
-                Ok(Copied::Done(Box::new(written)))
-            }
-            Ok(Err(obstacle)) => {
-                upload.abort().await;
-                Ok(Copied::Hindered(obstacle))
-            }
-            Err(error) => {
-                upload.abort().await;
-                Err(error)
-            }
+        let made = async {
+            let layout = self.pages(&mut upload).await?;
+            self.footer(layout, &mut upload).await
+        };
+        let stopped = match made.await {
+            Ok(file) => return upload.finish().await.map(|()| Copied::Done(Box::new(file))),
+            Err(stopped) => stopped,
+        };
+        upload.abort().await;
+        match stopped {
+            Stopped::Hindered(obstacle) => Ok(Copied::Hindered(obstacle)),
+            Stopped::Unreadable(path, error) => Err(self.unreadable(&path, error)),
+            Stopped::Failed(error) => Err(error),
         }
     }
 
     /// Sends the pages of all inputs.
-    async fn pages(&self, upload: &mut Upload) -> Result<Result<Option<Layout>, Obstacle>, ConnectorError> {
+    async fn pages(&self, upload: &mut Upload) -> Result<Layout, Stopped> {
+        // What is read ahead, taken in, and of a large file on its way.
+        let read_bytes = (2 * AHEAD as u64 + 1) * PIECE;
         let mut charged = self.budget.reservation(Use::Writers);
-        let open = |live: &LiveFile| {
-            let (path, bytes) = (live.file.file_path().to_owned(), live.file.file_size_in_bytes());
-            async move { Input::open(self.file_systems, &path, bytes).await.map_err(|error| self.unreadable(&path, error)) }
-        };
-        let mut inputs = stream::iter(self.inputs.iter().map(open).collect::<Vec<_>>()).buffered(AHEAD);
-        let (mut layout, mut size): (Option<Layout>, Size) = (None, Size::default());
+        charged.resize(read_bytes);
+        // Each batch in a task of its own: it is read while those before are taken in and sent.
+        let read = |batch| spawn("parquet-copy-read", read(self.file_systems.clone(), batch));
+        let mut reads = stream::iter(batches(self.inputs)).map(read).buffered(AHEAD);
+        let mut draft = Draft::new(self.codec);
         upload.put(vec![MAGIC.into()]).await?;
-        while let Some(mut input) = inputs.try_next().await? {
-            let path = input.path.clone();
-            size = match size.plus(&input.footer) {
-                Ok(size) => size,
-                Err(obstacle) => return Ok(Err(obstacle)),
+        while let Some(read) = reads.next().await {
+            draft = match read?? {
+                Read::Wholes(files) => {
+                    let (next, pages) = compute::run("parquet-copy", move || draft.with_wholes(&files)).await??;
+                    upload.put(pages).await?;
+                    next
+                }
+                Read::Large(large) => self.send_large(draft, *large, upload).await?,
             };
-            charged.resize(upload.memory() as u64 + AHEAD as u64 * PIECE + size.memory());
-            input.read_bloom_filters().await.map_err(|error| self.unreadable(&path, error))?;
-            let (codec, so_far) = (self.codec, layout.take());
-            let added = compute::run("parquet-copy", move || so_far.map_or_else(|| Layout::begin(&input, codec), Ok)?.add(input)).await;
-            let added = added.map_err(|error| ConnectorError::internal(error.to_string()))?.map_err(|error| self.unreadable(&path, error))?;
-            let (next, input) = match added {
-                Added::Taken(taken) => *taken,
-                Added::Refused(obstacle) => return Ok(Err(obstacle)),
-            };
-            let mut pieces = stream::iter(input.pieces(PIECE).map(|range| input.read(range)).collect::<Vec<_>>()).buffered(AHEAD);
-            while let Some(piece) = pieces.try_next().await.map_err(|error| self.unreadable(&path, error))? {
-                upload.put(vec![piece]).await?;
-            }
-            layout = Some(next);
+            charged.resize(read_bytes + upload.memory() as u64 + draft.size.memory());
         }
-        Ok(Ok(layout))
+        draft.layout.ok_or_else(|| ConnectorError::internal("a copy of no files").into())
+    }
+
+    async fn send_large(&self, draft: Draft, mut large: Large, upload: &mut Upload) -> Result<Draft, Stopped> {
+        let size = draft.size.plus(&large.input.footer)?;
+        large.read_bloom_filters().await.map_err(Stopped::by(&large.path))?;
+        let mut pages = large.pages();
+        let (mut draft, Large { path, input, .. }) = (Draft { size, ..draft }, large);
+        let named = path.clone();
+        let draft = compute::run("parquet-copy", move || draft.add(&named, input).map(|()| draft)).await??;
+        while let Some(page) = pages.try_next().await.map_err(Stopped::by(&path))? {
+            upload.put(vec![page]).await?;
+        }
+        Ok(draft)
     }
 
     /// Sends the footer and describes the file.
-    async fn finish(&self, layout: Option<Layout>, mut upload: Upload) -> Result<DataFile, ConnectorError> {
-        let made = async {
-            let layout = layout.ok_or_else(|| ConnectorError::internal("a copy of no files"))?;
-            let ended = compute::run("parquet-copy", move || layout.finish()).await.map_err(|error| ConnectorError::internal(error.to_string()))?;
-            let footer = ended.map_err(|error| self.unreadable(self.path, error))?;
-            let path = self.file_systems.for_metadata(self.path).map_err(file_system_error)?;
-            let file = merged(self.inputs, path, footer.bytes, footer.split_offsets).map_err(|what| self.wrong(&what))?;
-            if file.record_count() != footer.rows {
-                return Err(self.wrong(&format!("its inputs have {} rows, and the table says {}", footer.rows, file.record_count())));
-            }
-            upload.put(vec![footer.tail]).await?;
-            Ok(file)
-        };
-        match made.await {
-            Ok(file) => upload.finish().await.map(|()| file),
-            Err(error) => {
-                upload.abort().await;
-                Err(error)
-            }
+    async fn footer(&self, layout: Layout, upload: &mut Upload) -> Result<DataFile, Stopped> {
+        let footer = compute::run("parquet-copy", move || layout.finish()).await?.map_err(Stopped::by(self.path))?;
+        let path = self.file_systems.for_metadata(self.path).map_err(file_system_error)?;
+        let file = merged(self.inputs, path, footer.bytes, footer.split_offsets).map_err(|what| self.wrong(&what))?;
+        if file.record_count() != footer.rows {
+            return Err(self.wrong(&format!("its inputs have {} rows, and the table says {}", footer.rows, file.record_count())).into());
         }
+        upload.put(vec![footer.tail]).await?;
+        Ok(file)
     }
 
     fn wrong(&self, what: &str) -> ConnectorError {
@@ -154,5 +185,44 @@ impl Copy<'_> {
             Some(_) => ErrorKind::Transient,
         };
         ConnectorError::new(kind, format!("table '{}': file '{path}' cannot be copied: {error}", self.table)).with_source(error)
+    }
+}
+
+/// The copy as far as it has come. Works on the CPU alone.
+#[derive(Debug)]
+struct Draft {
+    codec: Codec,
+    size: Size,
+    /// `None` before the first input.
+    layout: Option<Layout>,
+}
+
+impl Draft {
+    fn new(codec: Codec) -> Self {
+        Self { codec, size: Size::default(), layout: None }
+    }
+
+    /// With small files; and their pages.
+    fn with_wholes(mut self, files: &[Whole]) -> Result<(Self, Vec<Bytes>), Stopped> {
+        let mut pages = Vec::new();
+        for file in files {
+            let mut input = file.open().map_err(Stopped::by(&file.path))?;
+            self.size = self.size.plus(&input.footer)?;
+            input.bloom_filters = file.bloom_filters(&input).map_err(Stopped::by(&file.path))?;
+            for range in input.pieces(PIECE) {
+                pages.push(file.read(range).map_err(Stopped::by(&file.path))?);
+            }
+            self.add(&file.path, input)?;
+        }
+        Ok((self, pages))
+    }
+
+    /// Adds an input, which [`Size`] has let in and whose bloom filters are read.
+    fn add(&mut self, path: &str, input: Input) -> Result<(), Stopped> {
+        let layout = match &mut self.layout {
+            Some(layout) => layout,
+            None => self.layout.insert(Layout::begin(&input, self.codec).map_err(Stopped::by(path))?),
+        };
+        Ok(layout.add(input).map_err(Stopped::by(path))??)
     }
 }

@@ -9,6 +9,8 @@ use parquet::schema::types::SchemaDescriptor;
 
 /// Column chunks (row groups times columns) that a copy may have: beyond, its footer is slow to read and large in memory.
 pub(super) const MOST_CHUNKS: usize = 40_000;
+/// Row groups that the format numbers.
+const MOST_GROUPS: usize = i16::MAX as usize;
 /// Bytes of bloom filters that a copy may have: they are held until its end.
 const MOST_BLOOM_BYTES: u64 = 8 << 20;
 /// Memory of the footer's part for one column chunk, about: its metadata, statistics and page indexes.
@@ -86,6 +88,7 @@ impl Codec {
 /// What a copy's footer is made of.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Size {
+    groups: usize,
     chunks: usize,
     bloom_bytes: u64,
 }
@@ -103,7 +106,8 @@ impl Size {
                 self.bloom_bytes += length.ok_or(Obstacle::BloomFilters)?;
             }
         }
-        if self.chunks > MOST_CHUNKS {
+        self.groups += footer.num_row_groups();
+        if self.chunks > MOST_CHUNKS || self.groups > MOST_GROUPS {
             return Err(Obstacle::RowGroups);
         }
         if self.bloom_bytes > MOST_BLOOM_BYTES {
@@ -167,8 +171,10 @@ mod tests {
         let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).expect("writer");
         writer.write(&batch).expect("writes");
         let footer = writer.close().expect("closes");
-        let full = Size { chunks: MOST_CHUNKS - 2, bloom_bytes: 0 }.plus(&footer).expect("fits");
+        let full = Size { chunks: MOST_CHUNKS - 2, ..Size::default() }.plus(&footer).expect("fits");
         assert_eq!(full.memory(), MOST_CHUNKS as u64 * CHUNK_MEMORY);
         assert_eq!(full.plus(&footer).expect_err("two more"), Obstacle::RowGroups);
+        let numbered = Size { groups: MOST_GROUPS, ..Size::default() }.plus(&footer);
+        assert_eq!(numbered.expect_err("one more than the format numbers"), Obstacle::RowGroups);
     }
 }

@@ -130,6 +130,7 @@ async fn files_in_another_codec_are_decoded_instead_and_nothing_is_left_of_the_t
 }
 
 async fn copy(lake: &Lake, inputs: &[LiveFile], codec: Codec, budget: &MemoryBudget) -> Copied {
+    let inputs = &inputs.iter().collect::<Vec<_>>();
     let path = format!("{}/data/by-hand.parquet", lake.table().await.metadata.location());
     Copy { table: "t", inputs, path: &path, codec, file_systems: lake.catalog.file_systems(), budget }.run().await.expect("copies")
 }

@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 SERVERS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart build test test-engines test-servers servers stop-servers fmt lint docs deps audit bench bench-read bench-tpch
+.PHONY: help quickstart build test test-engines test-servers servers stop-servers fmt lint docs deps audit bench bench-compact bench-read bench-tpch
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -65,6 +65,10 @@ bench: ## Benchmarks in release (an hour or more to build on two cores); LEAN=1 
 	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench fs
 	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench freshness
 	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench plan
+
+bench-compact: ## Copies and rewrites of small files beside the same work by hand, in release; LEAN=1 takes the lean profile
+	scripts/setup test
+	$(CARGO) bench --locked --package weir --package weir-compaction $(if $(LEAN),--profile dev) --bench compact
 
 bench-read: ## Queries over Iceberg tables beside DuckDB and PyIceberg, in release; LEAN=1 takes the lean profile
 	scripts/setup test

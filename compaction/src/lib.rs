@@ -15,10 +15,12 @@ mod names;
 mod progress;
 mod rewrite;
 mod run;
+mod sort;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub use progress::{Progress, Quiet};
 pub use run::{Compactor, Plan, Report, Request};
+pub use sort::SortBy;
 pub use table::{LiveTable, PartitionKey};

@@ -17,6 +17,7 @@ use weir_fs::FileSystems;
 use crate::copy::{Codec, Copied, Copy, leaf_columns, parts};
 use crate::names::{Begun, copy_name, folder_of};
 use crate::policy::{Group, Options, Way};
+use crate::sort::{SortBy, Sorter, failed};
 use crate::table::{LiveTable, PartitionKey};
 
 /// What the groups of a run share.
@@ -30,6 +31,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) attempt: String,
     pub(crate) budget: MemoryBudget,
     pub(crate) begun: Arc<Begun>,
+    /// The order of rows that are written, and its number.
+    pub(crate) sort: Option<(SortBy, i32)>,
     /// Planned when the first group is decoded.
     pub(crate) rows: OnceCell<SnapshotRows>,
 }
@@ -93,21 +96,17 @@ impl Shared<'_> {
         let plan = || SnapshotRows::plan(&self.name, &self.live.table, snapshot, &self.file_systems);
         let rows = self.rows.get_or_try_init(plan).await?;
         let mut writer = self.writer(inputs, group, number)?;
-        let mut written = 0_u64;
-        let all = async {
-            for input in inputs {
-                let mut batches = rows.of(input.file.file_path()).await?;
-                while let Some(batch) = batches.try_next().await? {
-                    written += batch.num_rows() as u64;
-                    writer.write(&batch).await?;
-                }
-            }
-            Ok(())
+        let all = match &self.sort {
+            Some((by, _)) => self.write_sorted(by, rows, inputs, &mut writer).await,
+            None => write(rows, inputs, &mut writer).await,
         };
-        if let Err(error) = all.await {
-            writer.abort().await;
-            return Err(error);
-        }
+        let written = match all {
+            Ok(written) => written,
+            Err(error) => {
+                writer.abort().await;
+                return Err(error);
+            }
+        };
         let hidden: Option<u64> = group.files.iter().map(|file| file.deletes.most_hidden()).sum();
         if written > group.rows() || hidden.is_some_and(|hidden| written.saturating_add(hidden) < group.rows()) {
             writer.abort().await;
@@ -120,9 +119,36 @@ impl Shared<'_> {
         Ok(files)
     }
 
+    /// Writes the rows in their order; gives their number.
+    async fn write_sorted(&self, by: &SortBy, rows: &SnapshotRows, inputs: &[&LiveFile], writer: &mut Rewriter) -> Result<u64, ConnectorError> {
+        let (sorter, input) = Sorter::try_new(&rows.schema(), by, &self.budget, self.parallelism)?;
+        let feed = async move {
+            for file in inputs {
+                let mut batches = rows.of(file.file.file_path()).await?;
+                while let Some(batch) = batches.try_next().await? {
+                    // A sort that takes no more has failed, and tells why itself.
+                    if input.send(batch).await.is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+            Ok(())
+        };
+        let drain = async {
+            let (mut sorted, mut written) = (sorter.sorted()?, 0);
+            while let Some(batch) = sorted.try_next().await.map_err(failed)? {
+                written += batch.num_rows() as u64;
+                writer.write(&batch).await?;
+            }
+            Ok(written)
+        };
+        futures::try_join!(feed, drain).map(|((), written)| written)
+    }
+
     fn writer(&self, inputs: &[&LiveFile], group: &Group<PartitionKey>, number: usize) -> Result<Rewriter, ConnectorError> {
         let first = inputs.first().ok_or_else(|| ConnectorError::internal("a group without files"))?;
-        let place = PartitionPlace { spec_id: first.spec_id, partition: first.file.partition().clone(), folder: self.folder(inputs)? };
+        let sort_order = self.sort.as_ref().map_or(0, |(_, number)| *number);
+        let place = PartitionPlace { spec_id: first.spec_id, partition: first.file.partition().clone(), folder: self.folder(inputs)?, sort_order };
         // Decoding makes no more bytes than there were, so that this many files are enough.
         let size = (group.bytes() / group.outputs(&self.options)).max(self.options.target_bytes);
         let context = WriterContext {
@@ -154,4 +180,17 @@ impl Shared<'_> {
         );
         ConnectorError::new(ErrorKind::Corrupt, what)
     }
+}
+
+/// Writes the rows as they come; gives their number.
+async fn write(rows: &SnapshotRows, inputs: &[&LiveFile], writer: &mut Rewriter) -> Result<u64, ConnectorError> {
+    let mut written = 0;
+    for input in inputs {
+        let mut batches = rows.of(input.file.file_path()).await?;
+        while let Some(batch) = batches.try_next().await? {
+            written += batch.num_rows() as u64;
+            writer.write(&batch).await?;
+        }
+    }
+    Ok(written)
 }

@@ -23,6 +23,7 @@ use crate::names::Begun;
 use crate::policy::{Group, Options, Way};
 use crate::progress::Progress;
 use crate::rewrite::{Made, Shared};
+use crate::sort::SortBy;
 use crate::table::{LiveTable, PartitionKey};
 
 /// What is asked for.
@@ -42,6 +43,8 @@ pub struct Request {
     pub decode_all: bool,
     /// The job that does it; `None`: somebody by hand.
     pub job: Option<String>,
+    /// The order of rows that are written anew.
+    pub sort: Option<SortBy>,
 }
 
 /// The job that has made a snapshot by rewriting files, in the snapshot's summary.
@@ -49,7 +52,7 @@ pub(crate) const SUMMARY_COMPACTED_BY: &str = "weir.compaction.job";
 
 impl Default for Request {
     fn default() -> Self {
-        Self { branch: None, options: Options::default(), parallelism: 1, commits: 10, partition: None, decode_all: false, job: None }
+        Self { branch: None, options: Options::default(), parallelism: 1, commits: 10, partition: None, decode_all: false, job: None, sort: None }
     }
 }
 
@@ -143,7 +146,8 @@ impl Compactor {
         let table = self.committer.refresh().await.map_err(catalog_error)?;
         let live = LiveTable::load(table, request.branch.as_deref()).await?;
         let wanted = |group: &Group<PartitionKey>| request.partition.as_ref().is_none_or(|wanted| group.partition.name.starts_with(wanted.as_str()));
-        let groups = live.inventory.plan_all(&request.options, now).into_iter().filter(wanted);
+        let sort_order = request.sort.as_ref().map(|by| by.number_in(&live.table.metadata));
+        let groups = live.inventory.plan_all(&Options { sort_order, ..request.options.clone() }, now).into_iter().filter(wanted);
         let way = |group: Group<PartitionKey>| if request.decode_all { Group { way: Way::Decode, ..group } } else { group };
         let groups = groups.map(way).collect();
         Ok(Plan { live, groups })
@@ -177,6 +181,10 @@ impl Compactor {
     async fn carry_out(&self, request: &Request, plan: &mut Plan, begun: &Arc<Begun>, progress: &dyn Progress) -> Result<Report, ConnectorError> {
         let groups = std::mem::take(&mut plan.groups);
         let each = groups.len().div_ceil(request.commits.max(1)).max(1);
+        let sort = match request.sort.as_ref().filter(|_| !groups.is_empty()) {
+            Some(by) => Some((by.clone(), by.register(self.catalog.as_ref(), &self.id).await.map_err(catalog_error)?)),
+            None => None,
+        };
         let shared = Shared {
             name: format!("{}.{}", self.catalog.name(), self.id),
             live: &plan.live,
@@ -186,6 +194,7 @@ impl Compactor {
             attempt: Uuid::new_v4().simple().to_string(),
             budget: self.budget.clone(),
             begun: Arc::clone(begun),
+            sort,
             rows: OnceCell::new(),
         };
         let mut commits = Commits { compactor: self, request, begun, gone: HashSet::new(), report: Report::default(), progress };

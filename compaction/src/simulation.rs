@@ -187,12 +187,13 @@ impl Table {
             Way::Decode => {
                 past.decodes += 1;
                 past.loose = 0;
+                let sort_order = options.sort_order.unwrap_or(0);
                 self.hour.decoded_bytes += group.bytes();
                 let bytes = (group.bytes() - loose) + loose * DENSE / 100;
                 let outputs = group.outputs(options);
                 for output in 0..outputs {
                     let row_groups = u32::try_from((bytes / outputs).div_ceil(ROW_GROUP)).unwrap_or(u32::MAX);
-                    self.add(group.partition, FileFacts { row_groups, ..made(output, bytes / outputs) }, past);
+                    self.add(group.partition, FileFacts { row_groups, sort_order, ..made(output, bytes / outputs) }, past);
                 }
             }
         }
@@ -203,7 +204,7 @@ impl Table {
 
 fn new_file(path: String, sequence: i64, bytes: u64, added: Duration) -> FileFacts {
     let deletes = Carried::default();
-    FileFacts { path, bytes, rows: bytes / 20, sequence, row_groups: 1, deletes, is_copy: false, can_be_copied: true, added }
+    FileFacts { path, bytes, rows: bytes / 20, sequence, row_groups: 1, deletes, is_copy: false, can_be_copied: true, sort_order: 0, added }
 }
 
 /// Numbers that look random and are the same each time (xorshift).
@@ -222,10 +223,8 @@ impl Random {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_week_of_commits_stays_near_the_ideal_and_decodes_each_byte_about_once() {
-        let options = Options { target_bytes: 64 << 20, ..Options::default() };
-        let scenario = Scenario {
+    fn week(options: &Options) -> Scenario {
+        Scenario {
             hours: 7 * 24,
             commit_every: Duration::from_secs(20),
             delta_commits: 10,
@@ -233,7 +232,22 @@ mod tests {
             file_bytes: 300 << 10,
             late_one_of: 100,
             options: options.clone(),
-        };
+        }
+    }
+
+    #[test]
+    fn sorting_what_has_settled_decodes_hardly_more() {
+        let options = Options { target_bytes: 64 << 20, ..Options::default() };
+        let plain = run(&week(&options), |_| {});
+        let sorted = run(&week(&Options { sort_order: Some(1), ..options }), |_| {});
+        assert!(sorted.decoded_bytes <= plain.decoded_bytes * 5 / 4, "{sorted}\n{plain}");
+        assert!(sorted.most_decodes <= plain.most_decodes + 1 && sorted.debt.live <= plain.debt.live * 5 / 4, "{sorted}\n{plain}");
+    }
+
+    #[test]
+    fn a_week_of_commits_stays_near_the_ideal_and_decodes_each_byte_about_once() {
+        let options = Options { target_bytes: 64 << 20, ..Options::default() };
+        let scenario = week(&options);
         let (mut hours, mut worst) = (0, 0);
         let end = run(&scenario, |hour| {
             hours += 1;

@@ -141,10 +141,7 @@ impl LiveTable {
     }
 
     fn add(&mut self, metadata: &TableMetadata, live: LiveFile) {
-        // Files that somebody has sorted stay as they are: their order would be lost.
-        if live.file.sort_order_id().unwrap_or(0) == 0 {
-            self.inventory.add(partition_key(metadata, &live), facts(metadata, &live, &self.deletes));
-        }
+        self.inventory.add(partition_key(metadata, &live), facts(metadata, &live, &self.deletes));
         self.files.insert(live.file.file_path().to_owned(), live);
     }
 
@@ -236,6 +233,7 @@ fn facts(metadata: &TableMetadata, live: &LiveFile, deletes: &Deletes) -> FileFa
         deletes: deletes.carried(live),
         is_copy: is_copy(file.file_path()),
         can_be_copied: can_be_copied(file),
+        sort_order: file.sort_order_id().unwrap_or(0),
         // A snapshot that has been expired is old.
         added: added.and_then(|time| u64::try_from(time).ok()).map(Duration::from_millis).unwrap_or_default(),
     }

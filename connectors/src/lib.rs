@@ -12,6 +12,7 @@ pub mod print;
 pub mod registry;
 pub mod sink;
 pub mod source;
+pub mod spill;
 pub mod table;
 
 pub use error::ConnectorError;

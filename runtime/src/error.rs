@@ -152,15 +152,6 @@ pub enum RuntimeError {
         /// What was still waited for, as far as it is known; begins with a separator unless it is empty.
         waiting: String,
     },
-    /// Rows that do not fit into memory cannot be put anywhere.
-    #[error("no folder for rows that do not fit into memory can be made in {} ('io.tmp.dirs')", place.display())]
-    SpillFolder {
-        /// Where.
-        place: std::path::PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
     /// The checkpoint store failed.
     #[error("{action} {file} failed")]
     Store {
@@ -236,7 +227,6 @@ impl Classified for RuntimeError {
             | Self::NoMarker { .. }
             | Self::UnfinishedSink { .. }
             | Self::Setting(_)
-            | Self::SpillFolder { .. }
             | Self::Listen { .. } => ErrorKind::User,
             Self::Timeout { .. } | Self::CommitTimeout { .. } | Self::StopTimeout { .. } => ErrorKind::Transient,
             Self::Store { source, .. } => store_kind(source),

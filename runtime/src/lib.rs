@@ -17,7 +17,6 @@ mod name_nodes;
 mod query;
 mod recovery;
 mod restart;
-mod spill;
 mod status;
 mod upkeep;
 

@@ -87,6 +87,49 @@ async fn a_table_is_compacted_by_hand_and_every_reader_sees_the_same_rows() {
     assert_eq!(left, 0, "the journal is empty");
 }
 
+/// What pyarrow and DuckDB make of the only data file of `lake.shop.w`, every page decoded: the answer of `scripts/reader parquet`.
+async fn judged(lake: &Lake) -> serde_json::Value {
+    let path = lake.sql("SELECT file_path FROM lake.shop.w$files").await;
+    let path = path.strip_prefix("file://").unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/reader");
+    let told = lake.folder.program(script, ["parquet", path, "--probe", "id=1001"]).output(LIMIT).await.succeeded();
+    serde_json::from_str(&told.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn copied_and_sorted_files_are_sound_to_pyarrow_and_duckdb_who_prune_them_like_others() {
+    let lake = Lake::new().await;
+    let with = "'write.parquet.bloom-filter-enabled.column.id' = 'true', 'write.parquet.page-row-limit' = '20'";
+    lake.sql(&format!("CREATE TABLE lake.shop.w (id BIGINT, s STRING, v DOUBLE) WITH ({with})")).await;
+    for part in 0..6 {
+        // Each file has an id below and one above those of all others, so that only bloom filters can tell where an id is.
+        let ids = (0..60).map(|row| row * 6 + part).chain([10_000 + part]);
+        let row = |id: i32| format!("({id}, {}, {}.5)", if id % 7 == 0 { "NULL".to_owned() } else { format!("'s{id}'") }, id % 13);
+        lake.sql(&format!("INSERT INTO lake.shop.w VALUES {}", ids.map(row).collect::<Vec<_>>().join(", "))).await;
+    }
+    let rows = lake.sql("SELECT id, s, v FROM lake.shop.w ORDER BY id").await;
+    let compact = async |more: &[&str]| {
+        let mut arguments = vec!["table", "compact", "lake.shop.w", "--init", lake.init.to_str().unwrap()];
+        arguments.extend(more);
+        lake.folder.weir(arguments).output(LIMIT).await.succeeded().stdout
+    };
+    assert!(compact(&[]).await.contains("1 groups copied, 0 decoded"));
+    let copied = judged(&lake).await;
+    assert_eq!(copied["pyarrow"], serde_json::json!({"rows": 366, "row_groups": 6, "chunks": 18, "indexed": 18}));
+    let pruned = serde_json::json!({"rows": 366, "found": 0, "out_by_bloom_filter": 6, "out_by_statistics": 0});
+    assert_eq!(copied["duckdb"], pruned, "each row group has kept its filter");
+
+    assert!(compact(&["--settle", "--sort", "v DESC, id"]).await.contains("0 groups copied, 1 decoded"));
+    let sorted = judged(&lake).await;
+    assert_eq!(sorted["pyarrow"], serde_json::json!({"rows": 366, "row_groups": 1, "chunks": 3, "indexed": 3}));
+    assert_eq!(sorted["duckdb"]["out_by_bloom_filter"], 1);
+    assert_eq!(lake.sql("SELECT sort_order_id FROM lake.shop.w$files").await, "1");
+    assert_eq!(lake.sql("SELECT id, s, v FROM lake.shop.w ORDER BY id").await, rows);
+    assert!(compact(&["--settle", "--sort", "v DESC, id"]).await.starts_with("0 files of"), "what is sorted stays");
+    let refused = lake.folder.weir(["table", "compact", "lake.shop.w", "--init", lake.init.to_str().unwrap(), "--sort", "vv"]).output(LIMIT).await;
+    assert!(refused.stderr.contains("no column 'vv'"), "{}", refused.stderr);
+}
+
 #[tokio::test]
 async fn what_cannot_be_compacted_is_refused_with_the_reason() {
     let lake = Lake::new().await;

@@ -14,14 +14,15 @@ pub struct Debt {
 }
 
 impl Debt {
-    /// The debt of one partition.
+    /// The debt of one partition; files that others have sorted are no part of it.
     #[must_use]
     pub fn of(files: &[FileFacts], options: &Options) -> Self {
-        let bytes: u64 = files.iter().map(|file| file.bytes).sum();
+        let files = || files.iter().filter(|file| !file.is_of_others(options));
+        let bytes: u64 = files().map(|file| file.bytes).sum();
         let ideal = bytes.div_ceil(options.target_bytes.max(1));
-        let live = files.len() as u64;
+        let live = files().count() as u64;
         let owed = |file: &&FileFacts| file.carries_deletes() || (live > ideal && file.bytes < options.large_enough());
-        Self { live, ideal, bytes: files.iter().filter(owed).map(|file| file.bytes).sum() }
+        Self { live, ideal, bytes: files().filter(owed).map(|file| file.bytes).sum() }
     }
 
     /// Files above the ideal.

@@ -98,16 +98,20 @@ pub fn decide<K: Clone>(partition: &K, files: &[FileFacts], options: &Options, n
         groups.extend(found.into_iter().map(group));
     };
     let newest = files.iter().map(|file| file.added).max().unwrap_or_default();
+    let ours: Vec<&FileFacts> = files.iter().filter(|file| !file.is_of_others(options)).collect();
+    let count = ours.len();
     if now.saturating_sub(newest) >= options.quiet {
-        add(Way::Decode, Why::Settled, settle::quiet(files.iter().collect(), options));
+        add(Way::Decode, Why::Settled, settle::quiet(ours, options));
         return groups;
     }
-    let (worn, rest): (Vec<&FileFacts>, Vec<&FileFacts>) = files.iter().partition(|file| file.is_worn(options));
+    let (worn, rest): (Vec<&FileFacts>, Vec<&FileFacts>) = ours.into_iter().partition(|file| file.is_worn(options));
     add(Way::Decode, Why::Deletes, bins(worn, options.most(), options.large_enough(), |file| file.bytes));
     let (mut copyable, mut other, mut grown) = (Vec::new(), Vec::new(), Vec::new());
     for file in rest {
         let size = if file.is_copy { file.weight() } else { file.bytes };
         match (size < options.large_enough(), file.can_be_copied && !file.carries_deletes()) {
+            // What is sorted waits until the partition has settled.
+            _ if file.sort_order != 0 => {}
             (true, true) => copyable.push(file),
             (true, false) => other.push(file),
             (false, _) if file.is_copy => grown.push(file),
@@ -120,7 +124,7 @@ pub fn decide<K: Clone>(partition: &K, files: &[FileFacts], options: &Options, n
     let left = |groups: &[Group<K>]| {
         let gone: usize = groups.iter().map(|group| group.files.len()).sum();
         let come: u64 = groups.iter().map(|group| group.outputs(options)).sum();
-        files.len().saturating_sub(gone).saturating_add(usize::try_from(come).unwrap_or(usize::MAX))
+        count.saturating_sub(gone).saturating_add(usize::try_from(come).unwrap_or(usize::MAX))
     };
     let most = options.most_files(files);
     if left(&groups) > most {

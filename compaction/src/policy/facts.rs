@@ -11,6 +11,8 @@ const ROW_GROUP: u64 = 64 << 10;
 const LARGE_ENOUGH: u64 = 75;
 /// The most that a group fills beyond the target size, in percent of it.
 const MOST: u64 = 150;
+/// Files of the target size that are sorted together, at most.
+const SORTED_TOGETHER: u64 = 8;
 /// What decoding and writing leaves of the bytes of small row groups, in percent.
 const DENSE: u64 = 70;
 /// Files of deletes from which a file is rewritten, whatever they hide.
@@ -54,6 +56,8 @@ pub struct FileFacts {
     pub is_copy: bool,
     /// Whether metadata allows to copy it: same format and sort order as the table wants now. Deletes are told by `deletes`.
     pub can_be_copied: bool,
+    /// Number of the order that its rows stand in; 0: none.
+    pub sort_order: i32,
     /// Time that it came into the table, since some epoch.
     pub added: Duration,
 }
@@ -71,11 +75,13 @@ pub struct Options {
     pub quiet: Duration,
     /// The share of a file's rows that deletes may hide before it is rewritten.
     pub deleted_share: f64,
+    /// Number of the order that rows shall have; `None`: whichever they come in.
+    pub sort_order: Option<i32>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { target_bytes: 512 << 20, min_input_files: 5, max_bytes: None, quiet: Duration::from_secs(600), deleted_share: 0.1 }
+        Self { target_bytes: 512 << 20, min_input_files: 5, max_bytes: None, quiet: Duration::from_secs(600), deleted_share: 0.1, sort_order: None }
     }
 }
 
@@ -102,6 +108,16 @@ impl FileFacts {
         self.deletes.files > 0
     }
 
+    /// Whether it is sorted, and not as is wanted now: sorting it is the work of others, and would be lost.
+    pub(super) fn is_of_others(&self, options: &Options) -> bool {
+        self.sort_order != 0 && options.sort_order.is_none()
+    }
+
+    /// Whether its rows are to be sorted yet.
+    pub(super) fn is_unsorted(&self, options: &Options) -> bool {
+        options.sort_order.is_some_and(|wanted| self.sort_order != wanted)
+    }
+
     /// Whether so much of it is deleted that it is rewritten for that alone. Of deletes by key only the number of files tells.
     pub(super) fn is_worn(&self, options: &Options) -> bool {
         self.carries_deletes() && (self.deletes.files >= MANY_DELETES || self.deletes.rows as f64 >= self.rows as f64 * options.deleted_share)
@@ -124,6 +140,15 @@ impl Options {
     pub(super) fn most_files(&self, files: &[FileFacts]) -> usize {
         let ideal = usize::try_from(Debt::of(files, self).ideal).unwrap_or(usize::MAX);
         ideal.saturating_mul(3).max(self.min_input_files.saturating_sub(2))
+    }
+
+    /// The most that a settled group weighs, and from when on it is full: rows are sorted in larger groups, for the files of one group do not overlap.
+    pub(super) fn settled(&self) -> (u64, u64) {
+        if self.sort_order.is_none() {
+            return (self.most(), self.large_enough());
+        }
+        let most = self.target_bytes.saturating_mul(SORTED_TOGETHER).min(self.max_bytes.unwrap_or(u64::MAX)).max(1);
+        (most, percent(most, LARGE_ENOUGH).max(1))
     }
 
     /// The fan-in, and the distance between tiers.

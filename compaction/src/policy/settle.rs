@@ -5,27 +5,30 @@ use std::cmp::Reverse;
 use super::facts::{FileFacts, Options};
 use super::tiers::bins;
 
-/// Groups of a partition that has gone quiet: everything small, copied or worn by deletes.
+/// Groups of a partition that has gone quiet: everything small, copied or worn by deletes, and where rows shall be sorted all that is not.
 pub(super) fn quiet<'a>(mut pool: Vec<&'a FileFacts>, options: &Options) -> Vec<Vec<&'a FileFacts>> {
-    pool.retain(|file| file.is_copy || file.is_worn(options) || file.bytes < options.large_enough());
+    let must = |file: &FileFacts| file.is_copy || file.is_worn(options) || file.is_unsorted(options);
+    pool.retain(|file| must(file) || file.bytes < options.large_enough());
     pool.sort_by_key(|file| Reverse(file.bytes));
     let mut rest: u64 = pool.iter().map(|file| file.bytes).sum();
     // A file that is as it should be comes in again only if it grows by half.
     pool.retain(|file| {
         let others = rest - file.bytes;
-        let comes = file.is_copy || file.is_worn(options) || others >= file.bytes / 2;
+        let comes = must(file) || others >= file.bytes / 2;
         if !comes {
             rest = others;
         }
         comes
     });
-    let groups = bins(pool, options.most(), options.large_enough(), |file| size(file, options));
+    let (most, full) = options.settled();
+    let groups = bins(pool, most, full, |file| size(file, options));
     groups.into_iter().filter(|group| is_worth_it(group, options)).collect()
 }
 
 /// Groups of copies in a busy partition that have reached the target size, by bytes or by the number of their row groups.
 pub(super) fn grown<'a>(copies: Vec<&'a FileFacts>, options: &Options) -> Vec<Vec<&'a FileFacts>> {
-    let groups = bins(copies, options.most(), options.large_enough(), |file| size(file, options));
+    let (most, full) = options.settled();
+    let groups = bins(copies, most, full, |file| size(file, options));
     groups
         .into_iter()
         .filter(|group| {
@@ -45,5 +48,6 @@ fn is_worth_it(group: &[&FileFacts], options: &Options) -> bool {
     let pieces = group.iter().fold(0_usize, |sum, file| sum.saturating_add(file.pieces()));
     let bytes: u64 = group.iter().map(|file| file.dense_bytes()).sum();
     let fills = bytes >= options.large_enough() && group.len() > 1;
-    fills || pieces >= options.min_input_files || group.iter().any(|file| file.is_worn(options))
+    let alone = |file: &&FileFacts| file.is_worn(options) || (file.is_unsorted(options) && file.bytes >= options.large_enough());
+    fills || pieces >= options.min_input_files || group.iter().any(alone)
 }

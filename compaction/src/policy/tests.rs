@@ -19,6 +19,7 @@ fn file(path: &str, bytes: u64) -> FileFacts {
         deletes: Carried::default(),
         is_copy: false,
         can_be_copied: true,
+        sort_order: 0,
         added: NOW,
     }
 }
@@ -146,6 +147,40 @@ fn files_with_deletes_are_never_copied() {
 }
 
 #[test]
+fn what_has_settled_is_sorted_once_and_again_only_as_it_grows_by_half() {
+    let sorting = Options { sort_order: Some(7), ..options() };
+    let later = NOW + sorting.quiet;
+    let sorted = |name: &str, bytes: u64| FileFacts { sort_order: 7, can_be_copied: false, ..file(name, bytes) };
+    let large = file("large", 90 << 20);
+    assert!(decide(&0_u8, std::slice::from_ref(&large), &sorting, NOW).is_empty(), "busy");
+    assert_eq!(kinds(&decide(&0_u8, &[large], &sorting, later)), [(Way::Decode, Why::Settled, 1)]);
+    let mut some: Vec<FileFacts> = (0..8).map(|index| file(&format!("f{index}"), 90 << 20)).collect();
+    assert_eq!(kinds(&decide(&0_u8, &some, &sorting, later)), [(Way::Decode, Why::Settled, 8)], "sorted together, so that they do not overlap");
+    some.iter_mut().for_each(|file| file.sort_order = 7);
+    assert!(decide(&0_u8, &some, &sorting, later).is_empty());
+
+    let mut grows = vec![sorted("sorted", 60 << 20)];
+    grows.extend(files(5, 5 << 20));
+    let groups = decide(&0_u8, &grows, &sorting, later);
+    assert_eq!(kinds(&groups), [(Way::Decode, Why::Settled, 5)]);
+    assert!(groups[0].files.iter().all(|file| file.path != "sorted"));
+    grows.extend((0..2).map(|index| file(&format!("more{index}"), 5 << 20)));
+    assert_eq!(kinds(&decide(&0_u8, &grows, &sorting, later)), [(Way::Decode, Why::Settled, 8)]);
+}
+
+#[test]
+fn what_is_sorted_is_never_copied_and_what_others_have_sorted_stays() {
+    let sorting = Options { sort_order: Some(7), ..options() };
+    let of = |sort_order: i32| -> Vec<FileFacts> { files(20, 1 << 20).into_iter().map(|file| FileFacts { sort_order, ..file }).collect() };
+    for now in [NOW, NOW + sorting.quiet] {
+        assert!(decide(&0_u8, &of(3), &options(), now).is_empty());
+        assert!(decide(&0_u8, &of(3), &sorting, now).iter().all(|group| group.way == Way::Decode));
+    }
+    assert!(decide(&0_u8, &of(7), &sorting, NOW).is_empty());
+    assert_eq!(super::Debt::of(&of(3), &options()), super::Debt::default(), "nobody is to wait for what is left alone");
+}
+
+#[test]
 fn only_partitions_that_were_touched_are_looked_at() {
     let mut inventory = Inventory::default();
     files(5, 1 << 20).into_iter().for_each(|file| inventory.add(1_u8, file));
@@ -165,12 +200,17 @@ fn only_partitions_that_were_touched_are_looked_at() {
 /// Any file: sizes over seven orders of magnitude.
 fn any_file() -> impl Strategy<Value = (u8, FileFacts)> {
     let sizes = (0_u32..28, 0_u64..1_000).prop_map(|(exponent, extra)| (1_u64 << exponent) * (1_000 + extra) / 1_000);
-    (0_u8..3, sizes, 0_i64..50, 1_u32..40, prop::option::weighted(0.2, 1_u64..2_000), any::<[bool; 2]>(), 0_u64..2_000).prop_map(
-        |(partition, bytes, sequence, row_groups, deleted, [is_copy, can_be_copied], age)| {
+    let flags = any::<[bool; 2]>().prop_flat_map(|[is_copy, can_be_copied]| {
+        // What is sorted was never copied, and never is.
+        let sort_order = if is_copy { 0..1 } else { 0..3 };
+        sort_order.prop_map(move |sort_order| (is_copy, can_be_copied && sort_order == 0, sort_order))
+    });
+    (0_u8..3, sizes, 0_i64..50, 1_u32..40, prop::option::weighted(0.2, 1_u64..2_000), flags, 0_u64..2_000).prop_map(
+        |(partition, bytes, sequence, row_groups, deleted, (is_copy, can_be_copied, sort_order), age)| {
             let deletes = deleted.map_or(Carried::default(), |rows| Carried { files: 1, rows, by_key: false });
             let added = NOW - Duration::from_secs(age);
             let row_groups = if is_copy { row_groups } else { 1 };
-            (partition, FileFacts { sequence, row_groups, deletes, is_copy, can_be_copied, added, ..file("", bytes) })
+            (partition, FileFacts { sequence, row_groups, deletes, is_copy, can_be_copied, sort_order, added, ..file("", bytes) })
         },
     )
 }
@@ -186,11 +226,8 @@ fn any_table() -> impl Strategy<Value = Inventory<u8>> {
 }
 
 fn any_options() -> impl Strategy<Value = Options> {
-    (20_u32..27, 2_usize..8, prop::option::of(16_u32..30)).prop_map(|(target, min_input_files, most)| Options {
-        target_bytes: 1 << target,
-        min_input_files,
-        max_bytes: most.map(|most| 1 << most),
-        ..Options::default()
+    (20_u32..27, 2_usize..8, prop::option::of(16_u32..30), prop::option::of(1_i32..3)).prop_map(|(target, min_input_files, most, sort_order)| {
+        Options { target_bytes: 1 << target, sort_order, min_input_files, max_bytes: most.map(|most| 1 << most), ..Options::default() }
     })
 }
 
@@ -207,7 +244,7 @@ fn rewritten(inventory: &mut Inventory<u8>, group: &Group<u8>, options: &Options
         let path = format!("r{name}");
         let made = match group.way {
             Way::Copy => FileFacts { is_copy: true, row_groups, added, ..file(&path, group.bytes()) },
-            Way::Decode => FileFacts { added, ..file(&path, group.bytes() * 7 / 10 / outputs) },
+            Way::Decode => FileFacts { added, sort_order: options.sort_order.unwrap_or(0), ..file(&path, group.bytes() * 7 / 10 / outputs) },
         };
         inventory.add(group.partition, made);
     }
@@ -234,8 +271,12 @@ proptest! {
             let fills = group.files.len() > 1 && group.files.iter().map(FileFacts::weight).sum::<u64>() >= options.large_enough();
             let many = group.why == Why::Many && group.files.len() > 1 && of_partition.len() > options.min_input_files.saturating_sub(2);
             let enough = pieces as usize >= options.min_input_files || fills || deletes || many;
+            prop_assert!(options.sort_order.is_some() || group.files.iter().all(|file| file.sort_order == 0), "the order of others would be lost");
+            let large_and_unsorted = |file: &FileFacts| file.is_unsorted(&options) && file.bytes >= options.large_enough();
+            let enough = enough || group.files.iter().any(large_and_unsorted);
             prop_assert!(enough, "{:?}", group);
             if group.way == Way::Copy {
+                prop_assert!(group.files.iter().all(|file| file.sort_order == 0));
                 prop_assert!(group.files.iter().all(|file| file.can_be_copied && !file.carries_deletes()));
             }
             total += group.bytes();
@@ -259,8 +300,11 @@ proptest! {
             groups.iter().for_each(|group| rewritten(&mut table, group, &options, &mut name));
         }
         let debt = table.debt(&options);
-        prop_assert!(debt.live <= before.max(1));
+        // Sorting cuts files that are too large.
+        let most = if options.sort_order.is_some() { before.max(2 * debt.ideal) } else { before };
+        prop_assert!(debt.live <= most.max(1));
         for (_, files) in table.partitions() {
+            let files: Vec<&FileFacts> = files.iter().filter(|file| !file.is_of_others(&options)).collect();
             let bytes: u64 = files.iter().map(|file| file.bytes).sum();
             // Large files are three quarters full at least, and of the others each is twice as large as all smaller ones together, or they are too few.
             let small = files.iter().filter(|file| file.bytes < options.large_enough()).count() as u64;
@@ -269,6 +313,9 @@ proptest! {
             let logarithm = u64::from(bytes.max(2).ilog2()) + 1;
             prop_assert!(small <= logarithm + options.min_input_files as u64 + bytes.div_ceil(options.target_bytes), "{} small of {}", small, files.len());
             prop_assert!(files.iter().all(|file| !file.is_worn(&options)));
+            let most = options.target_bytes.saturating_mul(8);
+            let waits = |file: &FileFacts| file.is_unsorted(&options) && (options.large_enough()..=most).contains(&file.bytes);
+            prop_assert!(!files.iter().any(|file| waits(file)), "what has settled and is large is sorted");
         }
     }
 

@@ -12,13 +12,9 @@ use parquet::file::writer::TrackedWrite;
 use weir_base::memory::MemoryBudget;
 use weir_catalog::read::LiveFile;
 
-use super::support::{Lake, request, rows};
+use super::support::{Lake, local, request, rows};
 use crate::copy::{Codec, Copied, Copy, Obstacle};
 use crate::policy::Way;
-
-fn local(path: &str) -> String {
-    path.trim_start_matches("file://").to_owned()
-}
 
 fn footer(live: &LiveFile) -> ParquetMetaData {
     let file = File::open(local(live.file.file_path())).expect("file");

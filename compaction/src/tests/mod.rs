@@ -3,6 +3,8 @@
 mod concurrent;
 mod copies;
 mod killed;
+mod pruned;
 mod random;
 mod rewrites;
+mod sorted;
 mod support;

@@ -289,6 +289,11 @@ fn cut(offset: u64) -> BTreeMap<String, Cut> {
     BTreeMap::from([("src".to_owned(), Cut::from([(SplitId("orders/0".to_owned()), position)]))])
 }
 
+/// The path on the disk of a file of the table.
+pub(super) fn local(path: &str) -> String {
+    path.trim_start_matches("file://").to_owned()
+}
+
 fn walk(folder: &Path, found: &mut Vec<String>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten() {
         let path = entry.expect("entry").path();

@@ -398,7 +398,8 @@ mod tests {
 
     #[test]
     fn a_table_stores_what_is_wanted_of_its_upkeep_and_a_wrong_word_of_it_is_refused() {
-        let Opened { value: with, warnings } = TableWith::in_catalog(&bag(&[("auto-compact", "true"), ("compact.delta.commits", "5")])).expect("fine");
+        let Opened { value: with, warnings } =
+            TableWith::in_catalog(&bag(&[("auto-compact", "true"), ("compact.delta.commits", "5")])).expect("fine");
         assert!(warnings.is_empty() && with.stored_properties()["auto-compact"] == "true", "{warnings:?}");
         let told = TableWith::in_catalog(&bag(&[("compact.delta.comits", "5"), ("auto-compact", "maybe")])).expect_err("wrong").to_string();
         assert!(told.contains("Did you mean 'compact.delta.commits'") && told.contains("'maybe' is not a boolean"), "{told}");

@@ -13,6 +13,7 @@ use futures::TryStreamExt;
 use weir_base::memory::MemoryBudget;
 use weir_connectors::sink::{Distribution, StreamSink, WriterContext};
 use weir_connectors::source::{Cut, Cuts};
+use weir_connectors::spill::SpillFolders;
 use weir_sql::plan::{JobPlan, LeafFactory, PlannedInsert, SpillTo};
 
 use super::memory::BudgetPool;
@@ -22,7 +23,6 @@ use super::running::{RunningEpoch, RunningSink};
 use super::sink_exec::{SinkExec, read_end_row};
 use crate::checkpoint::{CheckpointStore, SinkIntents};
 use crate::error::RuntimeError;
-use crate::spill::SpillFolders;
 
 /// Makes and starts the epochs of one attempt.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ const SORTS_IN_BUDGET: u64 = 32;
 /// The session of a job or query with its memory charged to `budget`.
 pub(crate) fn session_on(budget: &MemoryBudget, state: SessionState) -> Result<SessionState, RuntimeError> {
     let places = state.config().get_extension::<SpillTo>().unwrap_or_default();
-    let folders = SpillFolders::try_new(&places)?;
+    let folders = SpillFolders::try_new(&places.0)?;
     let environment = RuntimeEnvBuilder::from_runtime_env(state.runtime_env()).with_disk_manager_builder(folders.disk_manager());
     let environment = environment.with_memory_pool(Arc::new(BudgetPool::new(budget, Some(folders)))).build_arc()?;
     let mut state = SessionStateBuilder::new_from_existing(state).with_runtime_env(environment).build();

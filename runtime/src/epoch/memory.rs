@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
 use weir_base::memory::{MemoryBudget, Reservation, Use};
-
-use crate::spill::SpillFolders;
+use weir_connectors::spill::SpillFolders;
 
 /// DataFusion's memory pool on the budget of the process. Operators that can spill share three quarters of what the others leave, in equal
 /// parts: none of them starves while another holds on to its memory.

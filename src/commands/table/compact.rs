@@ -6,7 +6,7 @@ use std::time::Duration;
 use weir_catalog::upkeep::{Journal, Keeper, Recovered};
 use weir_compaction::pace::Pace;
 use weir_compaction::policy::{Group, Options, Way};
-use weir_compaction::{Compactor, PartitionKey, Plan, Progress, Report, Request};
+use weir_compaction::{Compactor, PartitionKey, Plan, Progress, Report, Request, SortBy};
 
 use super::{Compact, Found, now};
 use crate::cli::Global;
@@ -20,7 +20,8 @@ const TRIES: u32 = 10;
 /// Compacts a table, or prints what would be done.
 pub(super) async fn run(global: &Global, arguments: &Compact) -> Result<(), Failure> {
     let Found { catalog, id, live, options } = Found::open(global, &arguments.which).await?;
-    let request = request(arguments, options);
+    let sort = SortBy::of(arguments.sort.as_deref(), &live.table.metadata).map_err(|error| Failure::of(&error))?;
+    let request = request(arguments, options, sort);
     let journal = Journal::new(&catalog, &live.table, Keeper::Command);
     let compactor = Compactor::new(&catalog, &id, super::super::budget(global), Arc::clone(&journal));
     if arguments.dry_run {
@@ -38,7 +39,7 @@ pub(super) async fn run(global: &Global, arguments: &Compact) -> Result<(), Fail
     output::line(&told(&done?))
 }
 
-fn request(arguments: &Compact, options: Options) -> Request {
+fn request(arguments: &Compact, options: Options, sort: Option<SortBy>) -> Request {
     let quiet = if arguments.settle { Duration::ZERO } else { options.quiet };
     let deleted_share = if arguments.apply_deletes { 0.0 } else { options.deleted_share };
     let min_input_files = usize::try_from(arguments.min_input_files).unwrap_or(usize::MAX);
@@ -50,6 +51,7 @@ fn request(arguments: &Compact, options: Options) -> Request {
         partition: arguments.which.partition.clone(),
         decode_all: false,
         job: None,
+        sort,
     }
 }
 

@@ -77,6 +77,9 @@ struct Compact {
     /// Rewrite every file that carries deletes, not only those that have lost a tenth of their rows
     #[arg(long)]
     apply_deletes: bool,
+    /// Order of the rows that are written anew, such as `ts DESC NULLS LAST, user_id`, or `table` [default: the table's own order, if it has one]
+    #[arg(long, value_name = "COLUMNS")]
+    sort: Option<String>,
     /// Print what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
 use datafusion::error::DataFusionError;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
@@ -74,6 +75,12 @@ impl SnapshotRows {
     /// What the table's metadata calls the files.
     pub(in crate::iceberg) fn paths(&self) -> impl Iterator<Item = &str> {
         self.tasks.keys().map(String::as_str)
+    }
+
+    /// The columns of the rows.
+    #[must_use]
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.reading.columns.schema)
     }
 
     /// The rows of a file, which the table's metadata calls `path`, in their order.

@@ -30,6 +30,8 @@ pub struct PartitionPlace {
     pub partition: Struct,
     /// Folder of the files, without a slash at its end.
     pub folder: String,
+    /// The table's number for the order in which the rows come; 0: none.
+    pub sort_order: i32,
 }
 
 /// Writes the rows of one partition, whatever spec it is of, as the sink would: with the table's properties, in files of about a given size.
@@ -38,6 +40,7 @@ pub struct Rewriter {
     table: LakeTable,
     file_systems: FileSystems,
     partition: Struct,
+    sort_order: i32,
     plan: Arc<WritePlan>,
     files: FileFactory,
     body: WholeWriter,
@@ -68,7 +71,8 @@ impl Rewriter {
         let limits = Limits::of(context.budget.limit(), context.partitions);
         let body = WholeWriter::new(&context, limits, target_bytes.max(1));
         let files = FileFactory::new(Arc::clone(&plan), context);
-        Ok(Self { table: table.clone(), file_systems: file_systems.clone(), partition: place.partition, plan, files, body })
+        let PartitionPlace { partition, sort_order, .. } = place;
+        Ok(Self { table: table.clone(), file_systems: file_systems.clone(), partition, sort_order, plan, files, body })
     }
 
     /// Takes rows.
@@ -94,12 +98,12 @@ impl Rewriter {
             self.abort().await;
             return Err(error);
         }
-        let Self { table, file_systems, partition, files, body, .. } = self;
+        let Self { table, file_systems, partition, sort_order, files, body, .. } = self;
         let described = async {
             let mut described = Vec::new();
             for mut file in body.stored().await? {
                 file.path = file_systems.for_metadata(&file.path).map_err(file_system_error)?;
-                described.push(file.to_data_file_in(&table.metadata, partition.clone())?);
+                described.push(file.to_data_file_in(&table.metadata, partition.clone(), sort_order)?);
             }
             Ok(described)
         };

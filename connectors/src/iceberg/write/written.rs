@@ -92,20 +92,20 @@ impl WrittenFile {
         if values.len() != types.fields().len() {
             return Err(corrupt(format!("{} partition values for {} fields", values.len(), types.fields().len())));
         }
-        self.described(schema, PartitionTuple { values, folder: String::new() }.to_struct())
+        self.described(schema, PartitionTuple { values, folder: String::new() }.to_struct(), 0)
     }
 
-    /// The same for a file of a partition that is known.
-    pub(super) fn to_data_file_in(&self, table: &TableMetadata, partition: Struct) -> Result<DataFile, ConnectorError> {
+    /// The same for a file of a partition that is known, whose rows stand in the order of that number.
+    pub(super) fn to_data_file_in(&self, table: &TableMetadata, partition: Struct, sort_order: i32) -> Result<DataFile, ConnectorError> {
         let missing = || self.corrupt(format!("the table has no schema {}", self.schema_id));
-        self.described(table.schema_by_id(self.schema_id).ok_or_else(missing)?, partition)
+        self.described(table.schema_by_id(self.schema_id).ok_or_else(missing)?, partition, sort_order)
     }
 
     fn corrupt(&self, what: String) -> ConnectorError {
         ConnectorError::new(ErrorKind::Corrupt, format!("committable of `{}`: {what}", self.path))
     }
 
-    fn described(&self, schema: &Schema, partition: Struct) -> Result<DataFile, ConnectorError> {
+    fn described(&self, schema: &Schema, partition: Struct, sort_order: i32) -> Result<DataFile, ConnectorError> {
         let corrupt = |what: String| self.corrupt(what);
         let bounds = |texts: &BTreeMap<i32, String>| -> Result<HashMap<i32, Datum>, ConnectorError> {
             let of = |(id, text): (&i32, &String)| {
@@ -131,7 +131,7 @@ impl WrittenFile {
             .lower_bounds(bounds(&self.lower)?)
             .upper_bounds(bounds(&self.upper)?)
             .split_offsets(Some(self.split_offsets.clone()))
-            .sort_order_id(0)
+            .sort_order_id(sort_order)
             .build()
             .map_err(|error| corrupt(error.to_string()))
     }

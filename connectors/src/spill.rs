@@ -9,16 +9,15 @@ use std::path::{Path, PathBuf};
 
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use uuid::Uuid;
-use weir_sql::plan::SpillTo;
 
-use crate::error::RuntimeError;
+use crate::error::ConnectorError;
 
 const PREFIX: &str = "weir-spill-";
 const LOCK: &str = ".lock";
 
 /// The folders of one query or job; they go with this.
 #[derive(Debug)]
-pub(crate) struct SpillFolders(Vec<SpillFolder>);
+pub struct SpillFolders(Vec<SpillFolder>);
 
 impl SpillFolders {
     /// A folder below each of `places`, or below the system's folder for temporary files, which may be one that nobody can write to: then
@@ -26,15 +25,18 @@ impl SpillFolders {
     ///
     /// # Errors
     /// One of `places` that cannot be written to (user).
-    pub(crate) fn try_new(places: &SpillTo) -> Result<Self, RuntimeError> {
-        if places.0.is_empty() {
+    pub fn try_new(places: &[PathBuf]) -> Result<Self, ConnectorError> {
+        if places.is_empty() {
             return Ok(Self::in_default(&std::env::temp_dir()));
         }
         let folder = |place: &PathBuf| {
             remove_dead(place);
-            SpillFolder::new_in(place).map_err(|source| RuntimeError::SpillFolder { place: place.clone(), source })
+            SpillFolder::new_in(place).map_err(|error| {
+                let what = format!("no folder for rows that do not fit into memory can be made in {} ('io.tmp.dirs')", place.display());
+                ConnectorError::user(what).with_source(error)
+            })
         };
-        Ok(Self(places.0.iter().map(folder).collect::<Result<_, _>>()?))
+        Ok(Self(places.iter().map(folder).collect::<Result<_, _>>()?))
     }
 
     fn in_default(place: &Path) -> Self {
@@ -49,7 +51,8 @@ impl SpillFolders {
     }
 
     /// The disk manager that spills into them.
-    pub(crate) fn disk_manager(&self) -> DiskManagerBuilder {
+    #[must_use]
+    pub fn disk_manager(&self) -> DiskManagerBuilder {
         let paths: Vec<PathBuf> = self.0.iter().map(|folder| folder.path.clone()).collect();
         let mode = if paths.is_empty() { DiskManagerMode::Disabled } else { DiskManagerMode::Directories(paths) };
         DiskManagerBuilder::default().with_mode(mode)
@@ -124,9 +127,9 @@ mod tests {
         fs::create_dir(place.path().join("weir-spill-dead")).expect("made");
         fs::write(place.path().join("weir-spill-dead").join("rows"), "spilled").expect("written");
         fs::write(place.path().join("weir-spill-dead.lock"), "").expect("written");
-        let folders = SpillFolders::try_new(&SpillTo(vec![place.path().to_owned()])).expect("made");
+        let folders = SpillFolders::try_new(&[place.path().to_owned()]).expect("made");
         assert_eq!(names(place.path()).len(), 3, "{:?}", names(place.path()));
-        let other = SpillFolders::try_new(&SpillTo(vec![place.path().to_owned()])).expect("made");
+        let other = SpillFolders::try_new(&[place.path().to_owned()]).expect("made");
         assert_eq!(names(place.path()).len(), 5, "a living folder is left alone");
         drop((folders, other));
         assert_eq!(names(place.path()), ["weir-spill-of-somebody.txt"]);
@@ -139,7 +142,7 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..100 {
-                        let folders = SpillFolders::try_new(&SpillTo(vec![place.path().to_owned()])).expect("made");
+                        let folders = SpillFolders::try_new(&[place.path().to_owned()]).expect("made");
                         for folder in &folders.0 {
                             fs::write(folder.path.join("rows"), "spilled").expect("the folder is there");
                         }
@@ -162,7 +165,7 @@ mod tests {
     fn a_place_that_is_none_is_refused_by_name() {
         let place = tempfile::tempdir().expect("folder");
         let missing = place.path().join("missing");
-        let error = SpillFolders::try_new(&SpillTo(vec![missing])).expect_err("missing").to_string();
+        let error = SpillFolders::try_new(&[missing]).expect_err("missing").to_string();
         assert!(error.contains("missing") && error.contains("'io.tmp.dirs'"), "{error}");
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use iceberg::spec::{DataFile, Operation};
 
 use super::Append;
+use super::regroup::Regroup;
 use crate::marker::stored;
 use crate::read::LiveFile;
 use crate::upkeep::{Fence, fence_property};
@@ -79,6 +80,8 @@ pub(super) struct Change<'a> {
     pub(super) added: &'a [DataFile],
     pub(super) sequence_number: Option<i64>,
     pub(super) replaced: Option<&'a Replaced>,
+    /// Manifests are written anew, and no file comes or goes.
+    pub(super) regroup: Option<Regroup>,
     /// The append, for its marker.
     pub(super) append: Option<&'a Append>,
     pub(super) fence: Option<&'a Fence>,
@@ -110,6 +113,7 @@ impl<'a> From<&'a Append> for Change<'a> {
             added: &append.files,
             sequence_number: append.sequence_number,
             replaced: append.replaced.as_ref(),
+            regroup: None,
             append: Some(append),
             fence: None,
         }
@@ -125,6 +129,7 @@ impl<'a> From<&'a Replacement> for Change<'a> {
             added: &replacement.added,
             sequence_number: replacement.sequence_number,
             replaced: Some(&replacement.replaced),
+            regroup: None,
             append: None,
             fence: replacement.fence.as_ref(),
         }

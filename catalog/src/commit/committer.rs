@@ -176,7 +176,7 @@ impl TableCommitter {
     }
 
     /// Commits a change and cleans up after it; the table as it is then.
-    async fn change(&self, change: Change<'_>, mut stager: Stager<'_>) -> Result<(LakeTable, Appended), CatalogError> {
+    pub(super) async fn change(&self, change: Change<'_>, mut stager: Stager<'_>) -> Result<(LakeTable, Appended), CatalogError> {
         let mut tried = Vec::new();
         let ended = Box::pin(self.try_change(&change, &mut stager, &mut tried)).await;
         let (table, used, appended) = match ended {

@@ -1,4 +1,5 @@
-//! Which manifests an append merges, as Iceberg's `ManifestMergeManager` decides it.
+//! Which manifests an append merges: as Iceberg's `ManifestMergeManager` decides it, but that of the bin which is being filled only manifests of similar
+//! weight are merged. Else every hundredth append would write the whole bin anew, up to its eight megabytes, and commits would take longer and longer.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +24,8 @@ pub(super) struct MergeRules {
 /// Groups of indices into `candidates`, in their order; a group of one is kept as it is, a larger one becomes one manifest.
 ///
 /// Bins are packed from the oldest manifest on, so that full ones stay as they are. The bin of the newest manifest waits until it has
-/// `min_count` of them.
+/// `min_count` of them; then as many of the newest are merged as are not much larger than all that are newer. A file's entry so moves about once for each
+/// doubling of what was added after it.
 pub(super) fn plan(candidates: &[Candidate], rules: MergeRules) -> Vec<Vec<usize>> {
     let mut by_spec: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
     for (index, candidate) in candidates.iter().enumerate() {
@@ -32,10 +34,29 @@ pub(super) fn plan(candidates: &[Candidate], rules: MergeRules) -> Vec<Vec<usize
     // The newest spec first, as Iceberg orders them.
     let bins = by_spec.into_values().rev().flat_map(|indices| pack_from_end(&indices, candidates, rules.target_bytes));
     bins.flat_map(|bin| {
-        let waits = bin.first() == Some(&0) && bin.len() < rules.min_count;
-        if waits { bin.into_iter().map(|index| vec![index]).collect() } else { vec![bin] }
+        let merged = match bin.first() {
+            Some(0) if bin.len() < rules.min_count => 0,
+            Some(0) => similar(&bin, candidates),
+            _ => bin.len(),
+        };
+        let (merged, left) = bin.split_at(merged);
+        let merged = (!merged.is_empty()).then(|| merged.to_vec());
+        merged.into_iter().chain(left.iter().map(|index| vec![*index])).collect::<Vec<_>>()
     })
     .collect()
+}
+
+/// How many of the newest weigh no more than twice what is newer than them.
+fn similar(bin: &[usize], candidates: &[Candidate]) -> usize {
+    let lengths = bin.iter().filter_map(|index| candidates.get(*index)).map(|candidate| candidate.length);
+    let mut newer = 0_u64;
+    lengths
+        .take_while(|length| {
+            let similar = newer == 0 || *length <= newer.saturating_mul(2);
+            newer = newer.saturating_add(*length);
+            similar
+        })
+        .count()
 }
 
 fn pack_from_end(indices: &[usize], candidates: &[Candidate], target: u64) -> Vec<Vec<usize>> {
@@ -78,6 +99,30 @@ mod tests {
     #[test]
     fn full_old_manifests_are_left_alone() {
         assert_eq!(plan(&of(&[10, 10, 10, 95, 99]), RULES), [vec![0, 1, 2], vec![3], vec![4]]);
+    }
+
+    #[test]
+    fn a_manifest_that_is_much_larger_than_all_newer_ones_is_left_alone_while_its_bin_is_filled() {
+        assert_eq!(plan(&of(&[5, 5, 50, 30]), RULES), [vec![0, 1], vec![2], vec![3]]);
+        assert_eq!(plan(&of(&[10, 10, 40, 30]), RULES), [[0, 1, 2, 3]]);
+    }
+
+    proptest! {
+        #[test]
+        fn over_many_appends_manifests_stay_few_and_an_entry_moves_seldom(bytes in 1_u64..9, appends in 100_usize..2_000) {
+            let rules = MergeRules { target_bytes: 2_000, min_count: 10 };
+            let (mut manifests, mut moved): (Vec<u64>, u64) = (Vec::new(), 0);
+            for _ in 0..appends {
+                manifests.insert(0, bytes);
+                let groups = plan(&of(&manifests), rules);
+                moved += groups.iter().filter(|group| group.len() > 1).flatten().map(|index| manifests[*index]).sum::<u64>();
+                manifests = groups.iter().map(|group| group.iter().map(|index| manifests[*index]).sum()).collect();
+                let full = manifests.iter().filter(|length| **length * 2 > rules.target_bytes).count();
+                prop_assert!(manifests.len() - full < 10 + 12, "{:?}", manifests);
+            }
+            let added = bytes * appends as u64;
+            prop_assert!(moved <= added * 14, "{moved} moved for {added} added");
+        }
     }
 
     #[test]

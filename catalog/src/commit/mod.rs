@@ -12,6 +12,7 @@ mod history;
 mod litter;
 mod merge;
 mod news;
+mod regroup;
 mod replace;
 mod stage;
 mod summary;
@@ -30,6 +31,7 @@ pub use change::{Appends, Replaced, Replacement};
 pub use committer::{Held, TableCommitter};
 pub use expire::{AtMost, ExpireRules, Expired, GoneFile, GoneKind};
 pub use news::News;
+pub use regroup::{RewriteManifests, RewrittenManifests};
 
 pub(crate) use history::{ancestors, heads};
 pub(crate) use litter::{Known, unused as unused_metadata};

@@ -20,6 +20,7 @@ use weir_base::ErrorKind;
 
 use super::change::Change;
 use super::merge::{Candidate, MergeRules, plan};
+use super::regroup::Regrouped;
 use super::replace::Rewritten;
 use super::summary::summary;
 use crate::error::CatalogError;
@@ -55,6 +56,8 @@ pub(super) struct Stager<'a> {
     added: Option<Added>,
     /// By the path of the old one; they fit every try that still has that.
     pub(super) rewritten: HashMap<String, Rewritten>,
+    /// They fit every try that still has all that they were made of.
+    pub(super) regrouped: Option<Regrouped>,
     pub(super) written: Vec<String>,
 }
 
@@ -69,7 +72,7 @@ struct Added {
 impl<'a> Stager<'a> {
     pub(super) fn new(change: Change<'a>) -> Self {
         let commit = uuid_for(change.snapshot_id);
-        Self { change, commit, counter: 0, tries: 0, added: None, rewritten: HashMap::new(), written: Vec::new() }
+        Self { change, commit, counter: 0, tries: 0, added: None, rewritten: HashMap::new(), regrouped: None, written: Vec::new() }
     }
 
     /// Writes what the change needs on top of `base`. `now_ms` is the time of the snapshot, unless the table is ahead of it.
@@ -114,6 +117,9 @@ impl<'a> Stager<'a> {
             None => Vec::new(),
         };
         let old: Vec<ManifestFile> = old.into_iter().filter(|manifest| manifest.has_added_files() || manifest.has_existing_files()).collect();
+        if let Some(regroup) = self.change.regroup {
+            return Ok((Box::pin(self.regroup(base, regroup, old)).await?, 0));
+        }
         if let Some(replaced) = self.change.replaced {
             // Merging would drop the entries that say what this snapshot removes; the next append merges.
             let left = Box::pin(self.without_replaced(base, parent, replaced, old, added.spec_id)).await?;
@@ -180,10 +186,7 @@ impl<'a> Stager<'a> {
     /// One manifest of several. What was there before keeps its snapshot and sequence numbers; what was deleted is left out.
     async fn merge(&mut self, base: &LakeTable, members: Vec<(bool, ManifestFile)>) -> Result<ManifestFile, CatalogError> {
         let spec_id = members.first().map_or(0, |(_, manifest)| manifest.partition_spec_id);
-        let spec = base.metadata.partition_spec_by_id(spec_id).ok_or_else(|| {
-            CatalogError::other(ErrorKind::Corrupt, format!("table `{}` has manifests of partition spec {spec_id}, which it does not know", base.id))
-        })?;
-        let mut writer = self.manifest_writer(base, &spec.clone(), base.metadata.current_schema())?;
+        let mut writer = self.manifest_writer_of(base, spec_id)?;
         let unreadable = |error| CatalogError::iceberg(format!("cannot read a manifest of table `{}`", base.id), error);
         let reads = members.into_iter().map(|(is_new, manifest)| load_manifest(base.file_io.clone(), is_new, manifest));
         let mut loaded = futures::stream::iter(reads).buffered(READS_AT_ONCE);
@@ -200,6 +203,14 @@ impl<'a> Stager<'a> {
             }
         }
         writer.write_manifest_file().await.map_err(|error| cannot_write(base, error))
+    }
+
+    /// A writer of a manifest of one of the table's partition specs.
+    pub(super) fn manifest_writer_of(&mut self, base: &LakeTable, spec_id: i32) -> Result<ManifestWriter, CatalogError> {
+        let spec = base.metadata.partition_spec_by_id(spec_id).ok_or_else(|| {
+            CatalogError::other(ErrorKind::Corrupt, format!("table `{}` has manifests of partition spec {spec_id}, which it does not know", base.id))
+        })?;
+        self.manifest_writer(base, &spec.clone(), base.metadata.current_schema())
     }
 
     fn manifest_writer(&mut self, base: &LakeTable, spec: &PartitionSpecRef, schema: &SchemaRef) -> Result<ManifestWriter, CatalogError> {

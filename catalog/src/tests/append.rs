@@ -7,9 +7,10 @@ use iceberg::spec::ManifestFile;
 use weir_base::{Classified, ErrorKind};
 
 use super::support::{catalog as open, create, cuts, data_file, epoch_of, files_in, hadoop, memory, sqlite, table_id};
-use crate::commit::{TableCommitter, marked_jobs, marker_of, read_manifest_list};
+use crate::commit::{RewriteManifests, TableCommitter, marked_jobs, marker_of, read_manifest_list};
 use crate::error::CatalogError;
 use crate::lake::{LakeCatalog, LakeTable};
+use crate::upkeep::{Journal, Keeper};
 
 /// Sequence number by live file, straight from the manifests.
 async fn live(table: &LakeTable) -> (Vec<ManifestFile>, BTreeMap<String, i64>) {
@@ -281,4 +282,36 @@ async fn conforms(catalog: &Arc<dyn LakeCatalog>) {
     assert!(matches!(catalog.load(&table_id()).await, Err(CatalogError::NotFound(_))));
     catalog.drop_database("shop").await.expect("empty");
     assert!(!catalog.database_exists("shop").await.expect("asked"));
+}
+
+#[tokio::test]
+async fn manifests_are_written_anew_and_every_file_keeps_its_numbers() {
+    let folder = tempfile::tempdir().expect("folder");
+    let catalog = sqlite(folder.path());
+    let table = create(&catalog, &[("commit.manifest-merge.enabled", "false")]).await;
+    let committer = TableCommitter::of(&catalog, &table_id());
+    for epoch in 1..=6 {
+        committer.append(&epoch_of(&table, "job", (epoch > 1).then(|| epoch - 1), epoch).await).await.expect("appended");
+    }
+    let (manifests, files) = live(&committer.refresh().await.expect("loaded")).await;
+    assert_eq!(manifests.len(), 6);
+    let journal = Journal::new(&catalog, &table, Keeper::Command);
+    let wanted = |min_count| RewriteManifests { branch: None, min_count };
+    assert_eq!(committer.rewrite_manifests(&wanted(7), &journal).await.expect("asked"), None);
+    let done = committer.rewrite_manifests(&wanted(2), &journal).await.expect("rewritten").expect("worth it");
+    let now = committer.refresh().await.expect("loaded");
+    assert_eq!((done.before, done.after, now.metadata.current_snapshot_id()), (6, 1, Some(done.snapshot_id)));
+    assert_eq!(live(&now).await, (live(&now).await.0, files.clone()));
+    let summary = now.metadata.current_snapshot().expect("snapshot").summary();
+    assert_eq!(summary.operation, iceberg::spec::Operation::Replace);
+    assert_eq!(summary.additional_properties.get("total-data-files").map(String::as_str), Some("6"));
+    // One that is overlarge becomes several.
+    let small = iceberg::TableUpdate::SetProperties { updates: [("commit.manifest.target-size-bytes".to_owned(), "2000".to_owned())].into() };
+    catalog.commit(&now, Vec::new(), vec![small]).await.expect("set");
+    let done = committer.rewrite_manifests(&wanted(2), &journal).await.expect("rewritten").expect("worth it");
+    assert!(done.before == 1 && done.after > 1, "{done:?}");
+    assert_eq!(live(&committer.refresh().await.expect("loaded")).await.1, files);
+    // The journal is empty, and each snapshot's files are all that is there: 6 manifests, 1, and those of the last; and 8 lists.
+    assert_eq!(files_in(folder.path(), ".avro").len(), 6 + 1 + done.after + 8);
+    assert!(!files_in(folder.path(), ".json").iter().any(|path| path.contains("_weir-upkeep")));
 }

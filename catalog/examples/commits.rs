@@ -31,7 +31,7 @@ const COLUMNS: i32 = 8;
 fn main() -> Outcome<()> {
     let number = |place: usize, default: u64| std::env::args().nth(place).and_then(|text| text.parse().ok()).unwrap_or(default);
     let (commits, retain) = (number(1, 50_000), usize::try_from(number(2, 500))?);
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(run(commits, retain))
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(commits, retain))
 }
 
 async fn run(commits: u64, retain: usize) -> Outcome<()> {
@@ -53,7 +53,7 @@ async fn run(commits: u64, retain: usize) -> Outcome<()> {
 
     let mut out = io::stdout().lock();
     writeln!(out, "commits   ms/commit  CPU ms/commit  (with upkeep)  snapshots  manifests  metadata.json   objects")?;
-    let (mut first, mut last) = (None, Duration::ZERO);
+    let (mut first, mut last) = (None, (Duration::ZERO, Duration::ZERO));
     let (mut alone, mut all, mut cpu) = (Duration::ZERO, Duration::ZERO, cpu_time());
     for epoch in 1..=commits {
         let append = append(&table, epoch)?;
@@ -70,17 +70,19 @@ async fn run(commits: u64, retain: usize) -> Outcome<()> {
         if epoch % EACH != 0 {
             continue;
         }
+        let spent = cpu_time().saturating_sub(cpu);
         if epoch == EACH || epoch % 5_000 == 0 || epoch == commits {
-            let spent = cpu_time().saturating_sub(cpu);
             let per = |time: Duration| time.as_secs_f64() * 1_000.0 / EACH as f64;
-            let (alone, spent, all, state) = (per(alone), per(spent), per(all), state(&catalog, &committer).await?);
-            writeln!(out, "{epoch:7}  {alone:10.2}  {spent:13.2}  {all:13.2}  {state}")?;
+            let (alone, used, all, state) = (per(alone), per(spent), per(all), state(&catalog, &committer).await?);
+            writeln!(out, "{epoch:7}  {alone:10.2}  {used:13.2}  {all:13.2}  {state}")?;
         }
-        first.get_or_insert(alone);
-        last = alone;
+        last = (alone, spent);
+        first.get_or_insert(last);
         (alone, all, cpu) = (Duration::ZERO, Duration::ZERO, cpu_time());
     }
-    writeln!(out, "the last {EACH} commits took {:.2} times the first {EACH}", last.as_secs_f64() / first.unwrap_or(last).as_secs_f64())?;
+    let (time, cpu) = first.unwrap_or(last);
+    let ratio = |last: Duration, first: Duration| last.as_secs_f64() / first.as_secs_f64();
+    writeln!(out, "the last {EACH} commits took {:.2} times the first {EACH}, and {:.2} times their CPU", ratio(last.0, time), ratio(last.1, cpu))?;
     Ok(())
 }
 

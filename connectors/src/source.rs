@@ -68,6 +68,9 @@ pub trait SplitEnumerator: Send + fmt::Debug {
     /// Where each split begins, as found when the enumerator was made.
     fn start(&self) -> &Cut;
 
+    /// Says which source of which job reads the splits, before any of them is read; for what tells others of its readers.
+    fn read_by(&mut self, _job: &str, _source: &str) {}
+
     /// The ends as of now. Cheap enough to be called several times a second.
     ///
     /// # Errors

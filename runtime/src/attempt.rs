@@ -164,7 +164,8 @@ impl<'a> Attempt<'a> {
                 None => None,
             },
         };
-        let enumerator = source.enumerator(restored.as_ref()).await?;
+        let mut enumerator = source.enumerator(restored.as_ref()).await?;
+        enumerator.read_by(&self.parts.plan.settings.name, &table.id);
         let mut cut = enumerator.start().clone();
         // Where they differ, the options accepted that what lay between is lost. Splits that are not read any more keep their place.
         let restored = restored.unwrap_or_default();

@@ -189,7 +189,7 @@ async fn run(folder: &Path, steps: &[Step]) {
                     let (job, source, table, branch) = ("reader".to_owned(), "s".to_owned(), before.metadata.uuid().to_string(), "main".to_owned());
                     let time_ms = chrono::Utc::now().timestamp_millis();
                     let reader = Reader { job, source, table, branch, next_sequence: next, time_ms };
-                    register(&history.catalog, &before, &reader).await.expect("registered");
+                    register(&history.catalog, before.metadata.location(), &reader).await.expect("registered");
                     next_sequence = Some(next);
                 }
                 None
@@ -344,7 +344,8 @@ async fn a_reader_that_has_not_moved_for_a_week_does_not_count_and_is_named() {
     for (age, left) in [(6 * day, 3), (8 * day, 1)] {
         let (job, source, uuid, branch) = ("r".to_owned(), "orders".to_owned(), table.metadata.uuid().to_string(), "main".to_owned());
         let time_ms = i64::try_from(now().as_millis()).expect("now") - age;
-        register(&history.catalog, &table, &Reader { job, source, table: uuid, branch, next_sequence: 1, time_ms }).await.expect("registered");
+        let reader = Reader { job, source, table: uuid, branch, next_sequence: 1, time_ms };
+        register(&history.catalog, table.metadata.location(), &reader).await.expect("registered");
         let expired = expire(&history.catalog, &all_but(1), 1).await.expect("expired");
         assert_eq!(history.now().await.metadata.snapshots().count(), left);
         assert_eq!(expired.stale_readers, if left == 1 { vec!["r/orders".to_owned()] } else { Vec::new() });

@@ -42,13 +42,13 @@ pub struct Reader {
     pub time_ms: i64,
 }
 
-/// Writes where a reader is. Costs one small object.
+/// Writes where a reader of the table at `location` is. Costs one small object.
 ///
 /// # Errors
 /// The store's: a reader that may not write there is not known to anybody.
-pub async fn register(catalog: &Arc<dyn LakeCatalog>, table: &LakeTable, reader: &Reader) -> Result<(), CatalogError> {
+pub async fn register(catalog: &Arc<dyn LakeCatalog>, location: &str, reader: &Reader) -> Result<(), CatalogError> {
     let (job, source) = (escape_within(&reader.job, LONGEST), escape_within(&reader.source, LONGEST));
-    let uri = format!("{}/{job}.{source}.json", folder(table));
+    let uri = format!("{}/{job}.{source}.json", folder(location));
     let location = catalog.file_systems().resolve(&uri).map_err(file_system_error)?;
     let unwritable = |error| CatalogError::caused(ErrorKind::Internal, "a reader cannot be written as JSON", error);
     let bytes = serde_json::to_vec(reader).map_err(unwritable)?;
@@ -56,8 +56,8 @@ pub async fn register(catalog: &Arc<dyn LakeCatalog>, table: &LakeTable, reader:
     written.map(drop).map_err(|error| file_system_error(FsError::from_store("cannot write", &uri, error)))
 }
 
-fn folder(table: &LakeTable) -> String {
-    format!("{}/metadata/{FOLDER}", table.metadata.location().trim_end_matches('/'))
+fn folder(location: &str) -> String {
+    format!("{}/metadata/{FOLDER}", location.trim_end_matches('/'))
 }
 
 /// Readers by name, branch and next sequence number; and the names of those that do not count any more.
@@ -65,7 +65,7 @@ pub(crate) type Registered = (Vec<(String, String, i64)>, Vec<String>);
 
 /// The readers of a table. One listing, and one request for each of them.
 pub(crate) async fn registered(catalog: &Arc<dyn LakeCatalog>, table: &LakeTable, now_ms: i64) -> Result<Registered, CatalogError> {
-    let folder = catalog.file_systems().resolve(&folder(table)).map_err(file_system_error)?;
+    let folder = catalog.file_systems().resolve(&folder(table.metadata.location())).map_err(file_system_error)?;
     let failed = |what, error| file_system_error(FsError::from_store(what, &folder.uri, error));
     let listed: Vec<ObjectMeta> = match folder.store.list(Some(&folder.path)).try_collect().await {
         Ok(listed) => listed,

@@ -15,6 +15,7 @@ use super::history::{Known, since};
 use super::news::listen;
 use super::place::Place;
 use super::planned::Planner;
+use super::registration::Registration;
 use super::shared::Shared;
 use crate::error::ConnectorError;
 use crate::source::{Cut, Frontier, Gaps, SplitEnumerator, SplitId, SplitPosition};
@@ -75,6 +76,7 @@ pub(super) struct LakeEnumerator {
     looked: Option<Instant>,
     news: watch::Receiver<u64>,
     patience: Patience,
+    registration: Option<Registration>,
 }
 
 /// How many failures in a row are waited out.
@@ -128,7 +130,20 @@ impl LakeEnumerator {
         let known = Known { next, last: None, scan: lineage.scan };
         let news = listen(&shared.uuid);
         let patience = Patience { allowed: shared.options.failures, failed: 0 };
-        Ok(Self { shared, start, lineage, known, splits, unread: VecDeque::new(), table: None, seen: None, looked: None, news, patience })
+        Ok(Self {
+            shared,
+            start,
+            lineage,
+            known,
+            splits,
+            unread: VecDeque::new(),
+            table: None,
+            seen: None,
+            looked: None,
+            news,
+            patience,
+            registration: None,
+        })
     }
 
     /// Loads the table again if that is due.
@@ -205,6 +220,11 @@ impl LakeEnumerator {
         }
     }
 
+    /// The sequence number before which everything is in a checkpoint.
+    fn done_before(&self) -> i64 {
+        self.splits.iter().map(|split| Place::of_offset(split.floor).sequence).min().unwrap_or_default()
+    }
+
     fn position(&self, offset: i64) -> SplitPosition {
         SplitPosition { offset, incarnation: Some(self.lineage.to_string()) }
     }
@@ -232,7 +252,15 @@ impl SplitEnumerator for LakeEnumerator {
         &self.start
     }
 
+    fn read_by(&mut self, job: &str, source: &str) {
+        self.registration = Some(Registration::new(&self.shared, job, source));
+    }
+
     async fn frontier(&mut self) -> Result<Frontier, ConnectorError> {
+        let done = self.done_before();
+        if let Some(registration) = &mut self.registration {
+            registration.tell(done);
+        }
         self.advance().await?;
         Ok(Frontier {
             ends: self.splits.iter().map(|split| (split.id.clone(), self.position(split.end))).collect(),
@@ -256,16 +284,17 @@ impl SplitEnumerator for LakeEnumerator {
         Ok(())
     }
 
-    async fn show_progress(&mut self, committed: &Cut, _last: bool) {
+    async fn show_progress(&mut self, committed: &Cut, last: bool) {
         for split in &mut self.splits {
             if let Some(position) = committed.get(&split.id) {
                 split.forget_before(position.offset);
             }
         }
-        if let Some(least) = self.splits.iter().map(|split| split.floor).min() {
-            let sequence = Place::of_offset(least).sequence;
-            self.unread.retain(|planned| *planned >= sequence);
-            self.shared.forget_before(sequence);
+        let sequence = self.done_before();
+        self.unread.retain(|planned| *planned >= sequence);
+        self.shared.forget_before(sequence);
+        if let (Some(registration), true) = (&mut self.registration, last) {
+            registration.tell_last(sequence).await;
         }
     }
 }

@@ -8,6 +8,7 @@ mod options;
 mod place;
 mod planned;
 mod reader;
+mod registration;
 mod shared;
 mod source;
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub(super) struct Shared {
     /// For messages.
     pub(super) name: String,
     pub(super) uuid: String,
+    pub(super) location: String,
     pub(super) options: StreamOptions,
     /// The table's columns.
     pub(super) columns: TableColumns,

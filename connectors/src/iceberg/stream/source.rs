@@ -58,6 +58,7 @@ impl IcebergStream {
             id: table.id.clone(),
             name,
             uuid: table.metadata.uuid().to_string(),
+            location: table.metadata.location().to_owned(),
             options,
             columns,
             schema,

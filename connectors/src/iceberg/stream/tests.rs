@@ -9,6 +9,8 @@ use iceberg::spec::{Operation, Snapshot, SnapshotReference, SnapshotRetention, S
 use weir_base::Classified as _;
 use weir_base::ErrorKind;
 use weir_base::memory::{MemoryBudget, Use};
+use weir_catalog::commit::{ExpireRules, TableCommitter};
+use weir_catalog::upkeep::{Journal, Keeper};
 
 use super::history::{Known, Step, beginning, since};
 use super::options::{Begin, Overwrites};
@@ -360,4 +362,34 @@ async fn histories_are_followed_and_their_breaks_are_noticed() {
     assert!(beginning(&kept, "main", &Begin::Tag("eod".to_owned())).unwrap_err().contains("no tag 'eod'"));
     let known = Known { next: 4, last: None, scan: Some(14) };
     assert!(matches!(since(&kept, "main", known, Overwrites::Refuse).unwrap().as_slice(), [Step::Scan(_)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_job_has_not_read_is_not_expired_and_what_it_has_read_is() {
+    let lake = Lake::new(&[], &[]).await;
+    let sink = lake.sink(&[]);
+    for number in 1..=4 {
+        let first = i64::try_from(number).expect("small") * 10;
+        commit(&sink, number, first, first + 10).await;
+    }
+    let source = stream(&lake, &[FROM_EARLIEST]).expect("opens");
+    let mut enumerator = source.enumerator(None).await.expect("enumerator");
+    let start = enumerator.start().clone();
+    enumerator.read_by("job/1", "source");
+    let (ids, reached) = read_on(&source, enumerator.as_mut(), &start, 100).await.expect("reads");
+    assert_eq!(ids.len(), 40);
+    let committer = TableCommitter::of(&lake.catalog, &lake.table.id);
+    let journal = Journal::new(&lake.catalog, &lake.table, Keeper::Command);
+    let rules = ExpireRules { older_than_ms: Some(i64::MAX), retain_last: Some(1), ..ExpireRules::default() };
+    // It says where it begins while others go on.
+    let folder = lake.catalog.file_systems().resolve(&format!("{}/metadata/_weir-readers", lake.table.metadata.location())).expect("folder");
+    while folder.store.list_with_delimiter(Some(&folder.path)).await.is_ok_and(|listed| listed.objects.is_empty()) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(committer.expire(&rules, &journal).await.expect("expired").snapshots.len(), 0, "nothing is in a checkpoint yet");
+    enumerator.show_progress(&reached, true).await;
+    assert_eq!(committer.expire(&rules, &journal).await.expect("expired").snapshots.len(), 3);
+    let mut resumed = source.enumerator(Some(&reached)).await.expect("resumes");
+    commit(&sink, 5, 50, 60).await;
+    assert_eq!(read_on(&source, resumed.as_mut(), &reached, 100).await.expect("reads").0, (50..60).collect::<Vec<_>>());
 }

@@ -30,7 +30,7 @@ const COLUMNS: i32 = 8;
 
 fn main() -> Outcome<()> {
     let number = |place: usize, default: u64| std::env::args().nth(place).and_then(|text| text.parse().ok()).unwrap_or(default);
-    let (commits, retain) = (number(1, 50_000), usize::try_from(number(2, 500))?);
+    let (commits, retain) = (number(1, 50_000), usize::try_from(number(2, 100))?);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(commits, retain))
 }
 

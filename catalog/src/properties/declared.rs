@@ -67,7 +67,7 @@ pub const EXPIRE_RETAIN: OptionDecl = OptionDecl::new(
     POSITIVE,
     "Snapshots of a branch beyond the newest so many are expired by the job that made them, once they are old enough: it bounds metadata.json.",
 )
-.default("500");
+.default("100");
 /// How old they must be.
 pub const EXPIRE_MIN_AGE: OptionDecl =
     OptionDecl::new("weir.expire-snapshots.min-age-ms", COUNT, "Age up to which snapshots stay, however many there are.").default("600000");

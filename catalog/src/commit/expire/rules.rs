@@ -49,7 +49,7 @@ impl ExpireRules {
 }
 
 /// The default of `weir.expire-snapshots.retain-at-most`.
-const RETAIN: usize = 500;
+const RETAIN: usize = 100;
 /// The default of `weir.expire-snapshots.min-age-ms`.
 const MIN_AGE_MS: u64 = 600_000;
 

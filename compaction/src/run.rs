@@ -313,6 +313,9 @@ impl Commits<'_> {
         }
         match self.compactor.committer.replace(&replacement).await {
             Ok(appended) => {
+                if failpoint::fails("rewrite-committed").await {
+                    return Err(ConnectorError::transient("fail point `rewrite-committed`"));
+                }
                 self.begun.forget(&self.names_of(&replacement)?);
                 let report = &mut self.report;
                 report.copied += count(Way::Copy);

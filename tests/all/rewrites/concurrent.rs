@@ -5,7 +5,7 @@ use std::cell::Cell;
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use super::{World, agreed};
+use super::{World, agreed, asked};
 use crate::orders::{LIMIT, answer, run};
 use crate::orphans::{nothing_is_left, nothing_is_left_but};
 use crate::support::{Fault, IcebergRows, Proxy, Row, Servers, Table, Topic, Warehouse, until};
@@ -13,12 +13,6 @@ use crate::support::{Fault, IcebergRows, Proxy, Row, Servers, Table, Topic, Ware
 const PARTITIONS: u64 = 2;
 /// Orders that are sent at once.
 const BATCH: u64 = 40;
-
-/// A number from the environment, for longer runs by hand.
-fn asked(name: &str, default: u64) -> u64 {
-    #[expect(clippy::disallowed_methods, reason = "a longer run by hand is asked for in the environment")]
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
 
 /// The order that `scripts/judges/churn.py` knows.
 fn order(id: u64) -> Row {

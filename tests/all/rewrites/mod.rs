@@ -12,6 +12,7 @@ use crate::orders::{LIMIT, sqlite};
 use crate::support::{IcebergRows, Table, Workdir};
 
 mod concurrent;
+mod kills;
 mod readers;
 
 /// A lake on the local disk: its catalog is a SQLite file that other engines open too.
@@ -45,6 +46,12 @@ impl World {
         arguments.extend(more);
         self.folder.weir(arguments).output(LIMIT).await.succeeded().stdout
     }
+}
+
+/// A number from the environment, for longer runs by hand.
+fn asked(name: &str, default: u64) -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "a longer run by hand is asked for in the environment")]
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// Fails the test unless all readers agree on every snapshot of a table's history, and each rewrite has the rows of the snapshot before it.

@@ -141,6 +141,11 @@ impl Running {
         self.wait(Duration::from_secs(10)).await
     }
 
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Asks the program to stop (SIGTERM).
     pub(crate) fn terminate(&self) {
         self.signal(Signal::TERM);

@@ -20,7 +20,7 @@ fn order(id: u64) -> Row {
     Row::new(i32::try_from(id % PARTITIONS).unwrap(), payload)
 }
 
-/// A job that commits orders of a topic five times a second.
+/// A job that commits orders of a topic five times a second and compacts their table itself, beside the commands that do so too.
 fn job(world: &World, topic: &Topic, brokers: &str) -> String {
     format!(
         "SET 'pipeline.name' = 'orders';
@@ -30,7 +30,9 @@ CREATE TABLE orders (id BIGINT, kind STRING, v BIGINT, p INT METADATA FROM 'part
   WITH ('connector' = 'kafka', 'topic' = '{}', 'properties.bootstrap.servers' = '{brokers}', 'scan.startup.mode' = 'earliest-offset', 'format' = 'json');
 {}
 CREATE DATABASE IF NOT EXISTS lake.shop;
-CREATE TABLE IF NOT EXISTS lake.shop.orders (id BIGINT, kind STRING, v BIGINT, p INT, o BIGINT) PARTITIONED BY (kind);
+CREATE TABLE IF NOT EXISTS lake.shop.orders (id BIGINT, kind STRING, v BIGINT, p INT, o BIGINT) PARTITIONED BY (kind)
+  WITH ('auto-compact' = 'true', 'compact.delta.commits' = '4', 'compact.min-input-files' = '3',
+    'weir.expire-snapshots.enabled' = 'false');
 INSERT INTO lake.shop.orders SELECT * FROM orders;
 ",
         world.folder.uri("checkpoints"),

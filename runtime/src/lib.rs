@@ -25,7 +25,7 @@ pub use http::HttpEndpoint;
 pub use job::{Job, JobEnvironment, JobOptions, JobReport};
 pub use name_nodes::{EpochCalls, NameNodeStatus};
 pub use query::run_query;
-pub use recovery::{RecordedTarget, check_target, recorded_targets};
+pub use recovery::{RecordedTarget, check_target, checkpointed_files, recorded_targets};
 pub use status::{JobState, JobStatus, MemoryStatus, SinkStatus, SourceStatus, SplitStatus, StatusBoard, UpkeepStatus};
 
 #[cfg(test)]

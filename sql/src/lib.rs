@@ -12,6 +12,7 @@ mod lake;
 mod parse;
 pub mod plan;
 mod planner;
+pub mod procedures;
 mod session;
 mod settings;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The commands, and what they share: a session, its scripts, and the runtime that they run on.
 
+mod call;
 pub(crate) mod explain;
 mod job;
 mod results;
@@ -14,6 +15,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use weir_base::memory::MemoryBudget;
+use weir_base::options::closest;
+use weir_catalog::{CatalogError, LakeCatalog, LakeTable, TableId};
 use weir_fs::FileSystems;
 use weir_sql::{BeforeCreate, Mode, Outcome, Script, Session, SessionOptions, SqlError};
 
@@ -103,6 +106,38 @@ async fn init(session: &mut Session, files: &[PathBuf]) -> Result<(), Failure> {
         run_text(session, &text, Mode::Init).await?;
     }
     Ok(())
+}
+
+/// The catalog and the name in it of a table that a command names.
+fn lake_table(session: &Session, name: &str, init: &[PathBuf]) -> Result<(Arc<dyn LakeCatalog>, TableId), Failure> {
+    session.lake_table(name).map_err(|error| {
+        let failure = sql_failure(&error);
+        if !init.is_empty() {
+            return failure;
+        }
+        let hint = "Give the file that names its catalog: --init job.sql";
+        Failure::usage(format!("{}\n  Hint: {hint}", failure.message))
+    })
+}
+
+/// Loads a table; for one that is not there, the nearest that is.
+async fn load(catalog: &Arc<dyn LakeCatalog>, id: &TableId) -> Result<LakeTable, Failure> {
+    let error = match catalog.load(id).await {
+        Ok(table) => return Ok(table),
+        Err(error) => error,
+    };
+    let mut failure = Failure::of(&error);
+    if let CatalogError::NotFound(_) = error {
+        // Only for a suggestion: a failure here must not hide that the table is missing.
+        let tables = catalog.tables(&id.database).await.unwrap_or_default();
+        let table = closest(&id.table, tables.iter().map(String::as_str)).first().map(|near| format!("{}.{near}", id.database));
+        let databases = if tables.is_empty() { catalog.databases().await.unwrap_or_default() } else { Vec::new() };
+        let database = closest(&id.database, databases.iter().map(String::as_str)).first().map(|near| format!("{near}.{}", id.table));
+        if let Some(near) = table.or(database) {
+            failure.message.push_str(&format!("\n  Did you mean '{}.{near}'?", catalog.name()));
+        }
+    }
+    Err(failure)
 }
 
 fn read(file: &Path) -> Result<String, Failure> {

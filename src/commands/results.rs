@@ -22,13 +22,15 @@ pub(super) fn print_results(results: Vec<StatementResult>, format: ResultFormat)
             StatementResult::Text(text) if format == ResultFormat::Table => line(text.trim_end())?,
             StatementResult::Text(text) => table(one_cell(text)?, format)?,
             StatementResult::Table(batch) => table(batch, format)?,
-            StatementResult::Query(_) => return Err(Failure::internal("a query came where only a table can be printed")),
+            StatementResult::Query(_) | StatementResult::Call(_) => {
+                return Err(Failure::internal("a statement that has yet to be run came where only its result can be printed"));
+            }
         }
     }
     Ok(())
 }
 
-fn table(batch: RecordBatch, format: ResultFormat) -> Result<(), Failure> {
+pub(super) fn table(batch: RecordBatch, format: ResultFormat) -> Result<(), Failure> {
     let mut printer = ResultPrinter::new(batch.schema(), format);
     printer.batch(batch)?;
     printer.finish()

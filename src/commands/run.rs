@@ -9,7 +9,6 @@ use weir_sql::plan::JobPlan;
 use weir_sql::{Mode, Session, StatementResult};
 
 use super::job::{self, Running};
-use super::results::print_results;
 use super::targets::TargetCheck;
 use crate::cli::{Global, ResultFormat, Run};
 use crate::failure::Failure;
@@ -38,7 +37,7 @@ pub(crate) async fn run(global: &Global, arguments: &Run) -> Result<(), Failure>
 /// Runs the job of a file, after what its other statements have to tell.
 async fn job_of_file(plan: JobPlan, results: Vec<StatementResult>, session: &Session, arguments: &Run, budget: MemoryBudget) -> Result<(), Failure> {
     session.file_systems().check_aliases().map_err(|problems| Failure::usage(problems.to_string()))?;
-    print_results(results, ResultFormat::Table)?;
+    super::sql::show(results, ResultFormat::Table, &budget).await?;
     let settings = &plan.settings;
     if settings.name_defaulted {
         tracing::warn!(name = settings.name, "the job's name is taken from its file; SET 'pipeline.name' so that it survives a renamed file");

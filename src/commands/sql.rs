@@ -10,13 +10,13 @@ use weir_sql::plan::JobPlan;
 use weir_sql::{Mode, Outcome, Script, Session, StatementResult, is_incomplete};
 
 use super::job::{self, Running};
-use super::results::{ResultPrinter, print_results};
+use super::results::{ResultPrinter, print_results, table};
 use crate::cli::{Global, ResultFormat, Sql};
 use crate::failure::Failure;
 use crate::output::line;
 
 /// The name under which INSERTs of a session leave their marker.
-const STATEMENT_JOB: &str = "weir-sql";
+pub(super) const STATEMENT_JOB: &str = "weir-sql";
 /// INSERTs run so far: each has a checkpoint folder of its own, in memory.
 static STATEMENTS: AtomicU64 = AtomicU64::new(0);
 
@@ -87,6 +87,10 @@ pub(super) async fn show(results: Vec<StatementResult>, format: ResultFormat, bu
     for result in results {
         let query = match result {
             StatementResult::Query(query) => query,
+            StatementResult::Call(call) => {
+                table(Box::pin(super::call::run(*call, budget)).await?, format)?;
+                continue;
+            }
             other => {
                 print_results(vec![other], format)?;
                 continue;
@@ -112,6 +116,7 @@ INSERT INTO t VALUES …;  rows into a table; INSERT OVERWRITE, UPDATE and DELET
 CREATE TABLE t AS …;     a table from a query; a job that reads a stream is run from a file: weir run FILE
 SHOW TABLES;             also CATALOGS, DATABASES, VIEWS, FUNCTIONS, CONNECTORS, CREATE TABLE t
 DESCRIBE t;              columns of a table; DESCRIBE CONNECTOR kafka: options of a connector
+CALL c.system.p(…);      upkeep of a table: SHOW PROCEDURES lists what there is, EXPLAIN CALL … only looks
 EXPLAIN …;               how a query or an INSERT would run
 SET 'key' = 'value';     a setting; SET alone shows all";
 

@@ -73,7 +73,7 @@ impl Printer {
 }
 
 /// A name with its control characters made visible: no name may command a terminal.
-pub(super) fn shown(name: &str) -> String {
+pub(crate) fn shown(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn size(bytes: u64, human: bool) -> String {
 }
 
 /// A time, in UTC.
-pub(super) fn time(time: DateTime<Utc>) -> String {
+pub(crate) fn time(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 

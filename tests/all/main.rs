@@ -80,6 +80,8 @@ mod spilling;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod table_commands;
+#[cfg(test)]
 mod time_travel;
 #[cfg(test)]
 mod tpch;

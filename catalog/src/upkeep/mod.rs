@@ -4,19 +4,26 @@
 //! whose attempts follow each other, or a command by hand. [`Journal::recover`] settles what earlier keepers have left. A [`Fence`] makes that
 //! safe: an attempt that was replaced, and does not know it yet, cannot commit any more. [`readers`] keep what they have not read.
 
+mod branch;
+mod cherry_pick;
 mod entry;
 mod fence;
 mod journal;
 mod names;
+pub mod orphans;
 mod reached;
 pub mod readers;
 mod recover;
 mod removal;
+mod rollback;
+mod swap;
 
+pub use cherry_pick::{Picked, cherry_pick};
 pub use fence::{Fence, Keeper};
 pub use journal::{Journal, Work};
 pub use recover::Recovered;
 pub use removal::remove_files;
+pub use rollback::{BackTo, LostCommits, Rollback, RolledBack, Unreachable, plan_rollback, roll_back};
 
 pub(crate) use fence::check as check_fence;
 pub(crate) use fence::property as fence_property;

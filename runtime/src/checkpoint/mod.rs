@@ -7,5 +7,7 @@ mod store;
 
 pub(crate) use intents::SinkIntents;
 pub(crate) use names::IntentName;
-pub(crate) use record::{Checkpoint, Entry, SinkRecord};
+#[cfg(test)]
+pub(crate) use record::Intent;
+pub(crate) use record::{Checkpoint, Entry, SinkRecord, StoredPath};
 pub(crate) use store::{CheckpointStore, Claim, Listing, obsolete};

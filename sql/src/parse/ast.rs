@@ -48,6 +48,38 @@ pub(crate) enum StatementKind {
     Explain(Box<Statement>),
     Show(Show),
     Describe(Describe),
+    Call(Box<Call>),
+}
+
+/// A CALL.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    /// `[catalog.]system.procedure`.
+    pub(crate) name: Name,
+    pub(crate) arguments: Vec<Argument>,
+}
+
+/// An argument of a CALL.
+#[derive(Debug, Clone)]
+pub(crate) struct Argument {
+    /// `None`: it is known by its place.
+    pub(crate) name: Option<String>,
+    pub(crate) value: CallValue,
+    pub(crate) position: Position,
+}
+
+/// A constant in a CALL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum CallValue {
+    Text(String),
+    Number(String),
+    Boolean(bool),
+    /// As if it were not given.
+    Null,
+    Timestamp(String),
+    Array(Vec<CallValue>),
+    /// Keys and values in turn.
+    Map(Vec<CallValue>),
 }
 
 /// What DROP and SHOW CREATE name.
@@ -222,6 +254,7 @@ pub(crate) enum Show {
     Columns { table: Name },
     Functions,
     Connectors,
+    Procedures,
     Create(Object, Name),
 }
 

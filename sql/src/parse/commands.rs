@@ -3,6 +3,7 @@
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::ast::{Describe, Insert, Object, PartitionValue, Pattern, Show, Statement, StatementKind};
+use super::call::call;
 use super::changes::{delete, truncate, update};
 use super::cursor::{Cursor, Parsed, WrittenOption};
 use super::ddl::{expression, parse_create, parse_drop};
@@ -11,7 +12,7 @@ use super::source::syntax;
 
 const FIRST_WORDS: &[&str] = &[
     "CREATE", "DROP", "USE", "SET", "RESET", "INSERT", "EXECUTE", "BEGIN", "SELECT", "WITH", "VALUES", "EXPLAIN", "SHOW", "DESCRIBE", "DESC",
-    "ALTER", "DELETE", "UPDATE", "TRUNCATE",
+    "ALTER", "DELETE", "UPDATE", "TRUNCATE", "CALL",
 ];
 
 /// Parses one statement; a statement set has been put together before.
@@ -71,12 +72,15 @@ fn statement_kind(cursor: &mut Cursor<'_>) -> Parsed<StatementKind> {
     if cursor.eat(&["TRUNCATE", "TABLE"]) {
         return truncate(cursor);
     }
+    if cursor.eat(&["CALL"]) {
+        return call(cursor);
+    }
     if cursor.is_word(0, "MERGE") {
         let what = "MERGE is not supported yet: UPDATE and DELETE change rows, INSERT INTO adds them, and INSERT OVERWRITE t SELECT … \
                     writes the wanted rows of a table or of its partitions anew.";
         return Err(cursor.unsupported(what));
     }
-    for word in ["ALTER", "ANALYZE", "LOAD", "CALL", "STOP", "COMPILE", "ADD", "REMOVE"] {
+    for word in ["ALTER", "ANALYZE", "LOAD", "STOP", "COMPILE", "ADD", "REMOVE"] {
         if cursor.is_word(0, word) {
             return Err(cursor.unsupported(format!("{word} is not supported yet.")));
         }
@@ -198,6 +202,9 @@ fn show(cursor: &mut Cursor<'_>) -> Parsed<Show> {
     if cursor.eat(&["CONNECTORS"]) {
         return Ok(Show::Connectors);
     }
+    if cursor.eat(&["PROCEDURES"]) {
+        return Ok(Show::Procedures);
+    }
     if cursor.eat(&["CREATE", "TABLE"]) {
         return Ok(Show::Create(Object::Table, cursor.name("a table name", 3)?));
     }
@@ -210,13 +217,13 @@ fn show(cursor: &mut Cursor<'_>) -> Parsed<Show> {
     if cursor.eat(&["CREATE", "CATALOG"]) {
         return Ok(Show::Create(Object::Catalog, cursor.name("a catalog name", 1)?));
     }
-    for word in ["JOBS", "JARS", "PARTITIONS", "MODULES", "PROCEDURES"] {
+    for word in ["JOBS", "JARS", "PARTITIONS", "MODULES"] {
         if cursor.is_word(0, word) {
             return Err(cursor.unsupported(format!("SHOW {word} is not supported yet.")));
         }
     }
-    let words = ["CATALOGS", "CURRENT", "DATABASES", "TABLES", "VIEWS", "COLUMNS", "FUNCTIONS", "CONNECTORS", "CREATE"];
-    Err(cursor.unexpected_word(&words, "CATALOGS, DATABASES, TABLES, VIEWS, COLUMNS, FUNCTIONS, CONNECTORS, CURRENT or CREATE"))
+    let words = ["CATALOGS", "CURRENT", "DATABASES", "TABLES", "VIEWS", "COLUMNS", "FUNCTIONS", "CONNECTORS", "PROCEDURES", "CREATE"];
+    Err(cursor.unexpected_word(&words, "CATALOGS, DATABASES, TABLES, VIEWS, COLUMNS, FUNCTIONS, CONNECTORS, PROCEDURES, CURRENT or CREATE"))
 }
 
 fn describe(cursor: &mut Cursor<'_>) -> Parsed<Describe> {
@@ -261,7 +268,9 @@ fn explain(cursor: &mut Cursor<'_>) -> Parsed<StatementKind> {
     }
     let inner = parse_statement(cursor)?;
     match inner.kind {
-        StatementKind::Insert(_) | StatementKind::Query(_) | StatementKind::StatementSet(_) => Ok(StatementKind::Explain(Box::new(inner))),
-        _ => Err(syntax("EXPLAIN takes a query, an INSERT or a STATEMENT SET.", inner.position).into()),
+        StatementKind::Insert(_) | StatementKind::Query(_) | StatementKind::StatementSet(_) | StatementKind::Call(_) => {
+            Ok(StatementKind::Explain(Box::new(inner)))
+        }
+        _ => Err(syntax("EXPLAIN takes a query, an INSERT, a STATEMENT SET or a CALL.", inner.position).into()),
     }
 }

@@ -1,6 +1,7 @@
 //! From SQL text to statements: tokens with places, our own grammar for everything around a query, sqlparser for queries and expressions.
 
 pub(crate) mod ast;
+mod call;
 mod changes;
 mod commands;
 mod cursor;

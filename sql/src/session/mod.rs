@@ -29,6 +29,7 @@ use crate::lake::BeforeCreate;
 use crate::plan::{JobPlan, JobSettings, QueryPlan};
 use crate::planner::resolve::missing_table;
 use crate::planner::state::base_state;
+use crate::procedures::ProcedureCall;
 use crate::settings::Settings;
 use objects::{DEFAULT_CATALOG, Objects, Scope, missing};
 
@@ -73,6 +74,8 @@ pub enum StatementResult {
     Text(String),
     /// A query to be run.
     Query(Box<QueryPlan>),
+    /// A procedure to be carried out.
+    Call(Box<ProcedureCall>),
 }
 
 /// What a run of a script gave.

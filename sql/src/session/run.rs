@@ -191,6 +191,10 @@ impl Session {
                 }
             }
             StatementKind::Explain(inner) => Some(self.explain(inner, &mut outcome.warnings).await?),
+            StatementKind::Call(call) => {
+                let called = self.call(call, false, &mut outcome.warnings)?;
+                Some(if run.mode == Mode::Explain { StatementResult::Text(called.to_string()) } else { StatementResult::Call(Box::new(called)) })
+            }
         };
         outcome.results.extend(result);
         Ok(())
@@ -267,7 +271,8 @@ impl Session {
                 warnings.append(&mut planning.warnings);
                 Ok(StatementResult::Text(explain::query(&planning, &planned, &plan)))
             }
-            _ => Err(SqlError::Internal("the parser lets only queries and INSERTs be explained".to_owned())),
+            StatementKind::Call(call) => Ok(StatementResult::Call(Box::new(self.call(call, true, warnings)?))),
+            _ => Err(SqlError::Internal("the parser lets only queries, INSERTs and CALLs be explained".to_owned())),
         }
     }
 

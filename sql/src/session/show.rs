@@ -15,6 +15,7 @@ use crate::parse::Name;
 use crate::parse::ast::{Describe, Object, Pattern, Show};
 use crate::parse::types::sql_type_of;
 use crate::planner::resolve::{Found, Planning, Purpose, find, plan_view};
+use crate::procedures::PROCEDURES;
 use crate::session::objects::{DEFAULT_CATALOG, View, missing};
 
 impl Session {
@@ -66,6 +67,10 @@ impl Session {
                 rows.sort_unstable();
                 let rows: Vec<_> = rows.into_iter().map(|(name, doc)| vec![Some(name.to_owned()), Some(doc.to_owned())]).collect();
                 table_of(&["connector", "description"], &rows)
+            }
+            Show::Procedures => {
+                let rows: Vec<_> = PROCEDURES.iter().map(|declared| vec![Some(declared.name.to_owned()), Some(declared.doc.to_owned())]).collect();
+                table_of(&["procedure", "description"], &rows)
             }
             Show::Create(..) => Err(SqlError::Internal("SHOW CREATE gives a text".to_owned())),
         }

@@ -57,6 +57,7 @@ pub(super) fn shown(outcome: &Outcome) -> String {
             StatementResult::Message(message) => writeln!(text, "{message}").expect("string"),
             StatementResult::Table(batch) => text.push_str(&rows(batch)),
             StatementResult::Text(shown) => writeln!(text, "{}", shown.trim_end()).expect("string"),
+            StatementResult::Call(call) => writeln!(text, "{call}").expect("string"),
             StatementResult::Query(query) => writeln!(text, "{}", query.plan.display_indent()).expect("string"),
         }
     }

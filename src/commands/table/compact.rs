@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use weir_base::memory::MemoryBudget;
 use weir_catalog::upkeep::{Journal, Keeper, Recovered};
+use weir_catalog::{LakeCatalog, LakeTable, TableId};
 use weir_compaction::pace::Pace;
-use weir_compaction::policy::{Group, Options, Way};
-use weir_compaction::{Compactor, PartitionKey, Plan, Progress, Report, Request, SortBy};
+use weir_compaction::policy::Options;
+use weir_compaction::{Compactor, Plan, Report, Request, SortBy};
+use weir_sql::procedures::RewriteDataFiles;
 
-use super::{Compact, Found, now};
+use super::compact_progress::Lines;
+use super::{COMMITS, Compact, Found, MIN_INPUT_FILES, PARALLELISM, now};
 use crate::cli::Global;
 use crate::failure::Failure;
 use crate::fs_command::print::{Printer, size};
@@ -22,19 +26,12 @@ pub(super) async fn run(global: &Global, arguments: &Compact) -> Result<(), Fail
     let Found { catalog, id, live, options } = Found::open(global, &arguments.which).await?;
     let sort = SortBy::of(arguments.sort.as_deref(), &live.table.metadata).map_err(|error| Failure::of(&error))?;
     let request = request(arguments, options, sort);
-    let journal = Journal::new(&catalog, &live.table, Keeper::Command);
-    let compactor = Compactor::new(&catalog, &id, super::super::budget(global), Arc::clone(&journal));
+    let budget = super::super::budget(global);
     if arguments.dry_run {
-        let plan = compactor.plan(&request, now()).await.map_err(|error| Failure::of(&error))?;
-        return show(&plan, &request.options);
-    }
-    let recovered = journal.recover(now()).await.map_err(|error| Failure::of(&error))?;
-    if recovered != Recovered::default() {
-        let Recovered { data_files, metadata_files, .. } = recovered;
-        tracing::info!(data_files, metadata_files, "files of a run that was cut off deleted");
+        return show(&plan(&catalog, &id, &live.table, &request, &budget).await?, &request.options);
     }
     status_line::show();
-    let done = until_done(&compactor, &request).await;
+    let done = carry_out(&catalog, &id, &live.table, &request, &budget).await;
     status_line::clear();
     output::line(&told(&done?))
 }
@@ -49,10 +46,66 @@ fn request(arguments: &Compact, options: Options, sort: Option<SortBy>) -> Reque
         parallelism: usize::try_from(arguments.parallelism).unwrap_or(1),
         commits: usize::try_from(arguments.commits).unwrap_or(usize::MAX),
         partition: arguments.which.partition.clone(),
-        decode_all: false,
-        job: None,
         sort,
+        ..Request::default()
     }
+}
+
+/// What a procedure asks for; what it does not say is as the command has it.
+pub(crate) fn request_of(table: &LakeTable, wanted: &RewriteDataFiles) -> Result<Request, Failure> {
+    let of_table = Options::of(table.metadata.properties());
+    let count = |given: Option<u64>, default: u32| usize::try_from(given.unwrap_or(u64::from(default))).unwrap_or(usize::MAX);
+    let options = Options {
+        target_bytes: wanted.target_bytes.unwrap_or(of_table.target_bytes),
+        min_input_files: count(wanted.min_input_files, MIN_INPUT_FILES),
+        max_bytes: wanted.max_bytes,
+        quiet: if wanted.settle { Duration::ZERO } else { of_table.quiet },
+        deleted_share: if wanted.apply_deletes { 0.0 } else { of_table.deleted_share },
+        ..of_table
+    };
+    Ok(Request {
+        branch: wanted.branch.clone(),
+        options,
+        parallelism: count(wanted.parallelism, PARALLELISM),
+        commits: count(wanted.commits, COMMITS),
+        partition: wanted.partition.clone(),
+        sort: SortBy::of(wanted.sort.as_deref(), &table.metadata).map_err(|error| Failure::of(&error))?,
+        ..Request::default()
+    })
+}
+
+fn compactor(catalog: &Arc<dyn LakeCatalog>, id: &TableId, journal: Arc<Journal>, budget: &MemoryBudget) -> Compactor {
+    Compactor::new(catalog, id, budget.clone(), journal)
+}
+
+/// What would be done.
+pub(crate) async fn plan(
+    catalog: &Arc<dyn LakeCatalog>,
+    id: &TableId,
+    table: &LakeTable,
+    request: &Request,
+    budget: &MemoryBudget,
+) -> Result<Plan, Failure> {
+    let compactor = compactor(catalog, id, Journal::new(catalog, table, Keeper::Command), budget);
+    compactor.plan(request, now()).await.map_err(|error| Failure::of(&error))
+}
+
+/// Compacts, after what a run that was cut off has left is cleaned up.
+pub(crate) async fn carry_out(
+    catalog: &Arc<dyn LakeCatalog>,
+    id: &TableId,
+    table: &LakeTable,
+    request: &Request,
+    budget: &MemoryBudget,
+) -> Result<Report, Failure> {
+    let journal = Journal::new(catalog, table, Keeper::Command);
+    let compactor = compactor(catalog, id, Arc::clone(&journal), budget);
+    let recovered = journal.recover(now()).await.map_err(|error| Failure::of(&error))?;
+    if recovered != Recovered::default() {
+        let Recovered { data_files, metadata_files, .. } = recovered;
+        tracing::info!(data_files, metadata_files, "files of a run that was cut off deleted");
+    }
+    until_done(&compactor, request).await
 }
 
 /// Runs until nothing gives way any more.
@@ -61,7 +114,10 @@ async fn until_done(compactor: &Compactor, request: &Request) -> Result<Report, 
     loop {
         let mut next = request.clone();
         next.options.max_bytes = pace.max_bytes(request.options.max_bytes, request.options.target_bytes);
-        let report = compactor.compact_once(&next, now(), &Lines).await.map_err(|error| Failure::of(&error))?;
+        status_line::set("reading manifests".to_owned());
+        let plan = compactor.plan(&next, now()).await.map_err(|error| Failure::of(&error))?;
+        let lines = Lines::of(&plan);
+        let report = compactor.run(&next, plan, &lines).await.map_err(|error| Failure::of(&error))?;
         all = all.plus(report);
         if report.gave_way == 0 {
             return Ok(all);
@@ -116,25 +172,4 @@ fn show(plan: &Plan, options: &Options) -> Result<(), Failure> {
     let debt = plan.live.inventory.debt(options);
     printer.line(&format!("debt: {} files above the ideal, {} in files to rewrite", debt.files(), size(debt.bytes, true)))?;
     printer.flush()
-}
-
-/// Shows steps in the status line.
-struct Lines;
-
-impl Progress for Lines {
-    fn rewritten(&self, group: &Group<PartitionKey>, way: Way, files: usize) {
-        let done = match way {
-            Way::Copy => "copied into",
-            Way::Decode => "decoded and written into",
-        };
-        status_line::set(format!("{}: {} files {done} {files}", group.partition, group.files.len()));
-    }
-
-    fn committed(&self, snapshot_id: i64, files_before: usize, files_after: usize) {
-        tracing::info!(snapshot = snapshot_id, files_before, files_after, "rewritten files committed");
-    }
-
-    fn gave_way(&self, group: &Group<PartitionKey>, why: &str) {
-        tracing::warn!(partition = %group.partition, why, "a group gave way to others and is tried again");
-    }
 }

@@ -1,20 +1,32 @@
 //! `weir table`: a table's files, and their upkeep.
 
-mod compact;
+mod cherry_pick;
+pub(super) mod compact;
+mod compact_progress;
+pub(super) mod expire;
 mod files;
+pub(super) mod orphans;
+pub(super) mod rollback;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, Subcommand};
+use weir_base::options::parse_duration;
 use weir_catalog::lake::{LakeCatalog, TableId};
 use weir_compaction::LiveTable;
 use weir_compaction::policy::Options;
 use weir_fs::FileSystems;
+use weir_sql::Session;
 
 use crate::cli::{Global, size};
 use crate::failure::Failure;
+
+/// Defaults of `compact`, by hand and by CALL.
+const MIN_INPUT_FILES: u32 = 5;
+const PARALLELISM: u32 = 2;
+const COMMITS: u32 = 10;
 
 /// Look at a table's files and make small ones large.
 #[derive(Debug, Args)]
@@ -34,6 +46,38 @@ enum Command {
     Compact(Compact),
     /// Show the sizes of a table's files by partition
     Files(Files),
+    /// Set a branch back to an earlier snapshot
+    #[command(long_about = rollback::ABOUT, after_help = rollback::EXAMPLES)]
+    Rollback(rollback::Arguments),
+    /// Bring an append of another branch, or a staged one, onto a branch
+    #[command(long_about = cherry_pick::ABOUT, after_help = cherry_pick::EXAMPLES)]
+    CherryPick(cherry_pick::Arguments),
+    /// Expire old snapshots, and delete the files that only they needed
+    #[command(long_about = expire::ABOUT, after_help = expire::EXAMPLES)]
+    Expire(expire::Arguments),
+    /// Find and delete files that nothing refers to, by listing the table's folders
+    #[command(long_about = orphans::ABOUT, after_help = orphans::EXAMPLES)]
+    RemoveOrphans(orphans::Arguments),
+}
+
+/// Which table, for what is about all of it.
+#[derive(Debug, Args)]
+struct Named {
+    /// The table, as `catalog.database.table`, or the name of a declared one with 'connector' = 'iceberg'
+    table: String,
+    /// Take CREATE, SET and USE statements from this file first
+    #[arg(long, value_name = "FILE")]
+    init: Vec<PathBuf>,
+}
+
+impl Named {
+    /// The session after the files, and the table's place in it.
+    async fn find(&self, global: &Global) -> Result<(Session, Arc<dyn LakeCatalog>, TableId), Failure> {
+        let mut session = super::session(global, &super::budget(global), FileSystems::default(), self.init.first().cloned(), None)?;
+        super::init(&mut session, &self.init).await?;
+        let (catalog, id) = super::lake_table(&session, &self.table, &self.init)?;
+        Ok((session, catalog, id))
+    }
 }
 
 /// Which table.
@@ -60,16 +104,16 @@ struct Compact {
     #[command(flatten)]
     which: Which,
     /// Files that are made one at least, unless they fill a file or carry deletes
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..))]
+    #[arg(long, default_value_t = MIN_INPUT_FILES, value_parser = clap::value_parser!(u32).range(2..))]
     min_input_files: u32,
     /// Bytes to rewrite at most
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_bytes: Option<u64>,
     /// Groups of files that are rewritten at the same time
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(long, default_value_t = PARALLELISM, value_parser = clap::value_parser!(u32).range(1..=256))]
     parallelism: u32,
     /// Snapshots that are made at most
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = COMMITS, value_parser = clap::value_parser!(u32).range(1..))]
     commits: u32,
     /// Take all partitions for settled: decode and write what is small or was copied
     #[arg(long)]
@@ -96,6 +140,10 @@ pub(crate) async fn run(global: &Global, arguments: &Table) -> Result<(), Failur
     match &arguments.command {
         Command::Compact(arguments) => compact::run(global, arguments).await,
         Command::Files(arguments) => files::run(global, arguments).await,
+        Command::Rollback(arguments) => rollback::run(global, arguments).await,
+        Command::Expire(arguments) => expire::run(global, arguments).await,
+        Command::CherryPick(arguments) => cherry_pick::run(global, arguments).await,
+        Command::RemoveOrphans(arguments) => Box::pin(orphans::run(global, arguments)).await,
     }
 }
 
@@ -111,12 +159,8 @@ impl Found {
     async fn open(global: &Global, which: &Which) -> Result<Self, Failure> {
         let mut session = super::session(global, &super::budget(global), FileSystems::default(), None, None)?;
         super::init(&mut session, &which.init).await?;
-        let (catalog, id) = session.lake_table(&which.table).map_err(|error| {
-            let failure = super::sql_failure(&error);
-            let hint = "Give the file that names its catalog with --init.";
-            if which.init.is_empty() { Failure::usage(format!("{}\n  Hint: {hint}", failure.message)) } else { failure }
-        })?;
-        let table = catalog.load(&id).await.map_err(|error| Failure::of(&error))?;
+        let (catalog, id) = super::lake_table(&session, &which.table, &which.init)?;
+        let table = super::load(&catalog, &id).await?;
         let live = LiveTable::load(table, which.branch.as_deref()).await.map_err(|error| Failure::of(&error))?;
         let mut options = Options::of(live.table.metadata.properties());
         options.target_bytes = which.target_size.unwrap_or(options.target_bytes);
@@ -128,6 +172,14 @@ impl Which {
     fn wants(&self, partition: &str) -> bool {
         self.partition.as_ref().is_none_or(|wanted| partition.starts_with(wanted.as_str()))
     }
+}
+
+/// A length of time with its unit.
+fn age(text: &str) -> Result<Duration, String> {
+    parse_duration(text)
+        .filter(|(_, without_unit)| !without_unit)
+        .map(|(age, _)| age)
+        .ok_or_else(|| "expected an age such as 3d or '36 h'".to_owned())
 }
 
 /// The time since 1970.

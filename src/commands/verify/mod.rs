@@ -17,14 +17,8 @@ use crate::status_line;
 pub(crate) async fn run(global: &Global, arguments: &Verify) -> Result<(), Failure> {
     let mut session = super::session(global, &super::budget(global), FileSystems::default(), None, None)?;
     super::init(&mut session, &arguments.init).await?;
-    let (catalog, id) = session.lake_table(&arguments.table).map_err(|error| {
-        let failure = super::sql_failure(&error);
-        if arguments.init.is_empty() {
-            let hint = "Give the file that names its catalog: weir verify --init job.sql catalog.database.table";
-            return Failure::usage(format!("{}\n  Hint: {hint}", failure.message));
-        }
-        failure
-    })?;
+    let (catalog, id) = super::lake_table(&session, &arguments.table, &arguments.init)?;
+    super::load(&catalog, &id).await?;
     status_line::show();
     let looked = look(&catalog, &id, arguments).await;
     status_line::clear();

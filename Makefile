@@ -65,6 +65,7 @@ bench: ## Benchmarks in release (an hour or more to build on two cores); LEAN=1 
 	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench fs
 	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench freshness
 	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench plan
+	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench upkeep
 
 bench-compact: ## Copies and rewrites of small files beside the same work by hand, in release; LEAN=1 takes the lean profile
 	scripts/setup test

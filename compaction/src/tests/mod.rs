@@ -1,6 +1,7 @@
 //! Compaction of whole tables in a local folder.
 
 mod concurrent;
+mod coordinated;
 mod copies;
 mod killed;
 mod pruned;

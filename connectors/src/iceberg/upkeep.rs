@@ -14,8 +14,11 @@ const SECONDS: ValueType = ValueType::Integer { min: 0, max: i64::MAX };
 /// Keys of Flink begin so.
 const FLINK: &str = "flink-maintenance.";
 
-const AUTO_COMPACT: OptionDecl = OptionDecl::new(
-    "auto-compact",
+/// The switch.
+pub(super) const AUTO_COMPACT: &str = "auto-compact";
+
+const COMPACT: OptionDecl = OptionDecl::new(
+    AUTO_COMPACT,
     ValueType::Boolean,
     "Whether the writing job makes large files of small ones, after commits. A new table that does not say otherwise stores `true`.",
 )
@@ -92,8 +95,8 @@ const CONVERT: OptionDecl =
     OptionDecl::new("flink-maintenance.convert-equality-deletes.enabled", ValueType::Boolean, "Not supported: rewrites apply equality deletes.");
 /// Other spellings, each with the option that it stands for.
 const ALIASES: &[(OptionDecl, &str)] = &[
-    (OptionDecl::new("flink-maintenance.rewrite.enabled", ValueType::Boolean, "Flink's name of `auto-compact`."), AUTO_COMPACT.key),
-    (OptionDecl::new("compaction-enabled", ValueType::Boolean, "An older name of Flink's for `auto-compact`."), AUTO_COMPACT.key),
+    (OptionDecl::new("flink-maintenance.rewrite.enabled", ValueType::Boolean, "Flink's name of `auto-compact`."), AUTO_COMPACT),
+    (OptionDecl::new("compaction-enabled", ValueType::Boolean, "An older name of Flink's for `auto-compact`."), AUTO_COMPACT),
     (OptionDecl::new("flink-maintenance.rewrite.schedule.commit-count", POSITIVE, "Flink's name of `compact.delta.commits`."), DELTA_COMMITS.key),
     (OptionDecl::new("flink-maintenance.rewrite.max-bytes", ValueType::MemorySize, "Flink's name of `compact.max-bytes`."), MAX_BYTES.key),
     (OptionDecl::new("flink-maintenance.parallelism", POSITIVE, "Flink's name of `compact.parallelism`."), PARALLELISM.key),
@@ -113,7 +116,7 @@ const WITHOUT_EFFECT: &[&str] = &[
 
 /// Every option of upkeep.
 pub const UPKEEP_OPTIONS: &[OptionDecl] = &[
-    AUTO_COMPACT,
+    COMPACT,
     DELTA_COMMITS,
     TARGET_SIZE,
     MIN_INPUT,
@@ -141,7 +144,7 @@ pub const UPKEEP_OPTIONS: &[OptionDecl] = &[
 /// Whether `key` is about upkeep.
 #[must_use]
 pub fn is_of_upkeep(key: &str) -> bool {
-    key == AUTO_COMPACT.key || key.starts_with("compact.") || key.starts_with(FLINK) || ALIASES.iter().any(|(alias, _)| alias.key == key)
+    key == AUTO_COMPACT || key.starts_with("compact.") || key.starts_with(FLINK) || ALIASES.iter().any(|(alias, _)| alias.key == key)
 }
 
 /// Other spellings of `key`.
@@ -215,7 +218,7 @@ impl UpkeepOptions {
             tell_what_has_no_effect(bag);
         }
         let mut both = Both { hint, set };
-        let compact = both.boolean(&AUTO_COMPACT).unwrap_or(false);
+        let compact = both.boolean(&COMPACT).unwrap_or(false);
         let own = both.set.peek(EXPIRE_OWN.key).is_some_and(|value| value.eq_ignore_ascii_case("true"));
         let expire = both.boolean(&EXPIRE).unwrap_or(own).then_some(());
         let (commits, interval) = (both.count(&EXPIRE_COMMITS), both.seconds(&EXPIRE_INTERVAL));

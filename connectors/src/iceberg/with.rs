@@ -7,13 +7,14 @@ use std::sync::Arc;
 use weir_base::options::{OptionBag, OptionDecl, Problem, Problems, ValueType, closest, parse_memory_size};
 use weir_catalog::lake::{LakeCatalog, TableId};
 use weir_catalog::open::OPTIONS as CATALOG_OPTIONS;
+use weir_catalog::properties::declared::EXPIRE_OWN;
 use weir_catalog::properties::{TABLE_PROPERTIES, is_allowed};
 use weir_fs::FileSystems;
 
 use super::properties::check_table_properties;
 use super::read::READ_OPTIONS;
 use super::stream::STREAM_OPTIONS;
-use super::upkeep::{UPKEEP_OPTIONS, check_upkeep, is_of_upkeep};
+use super::upkeep::{AUTO_COMPACT, UPKEEP_OPTIONS, check_upkeep, is_of_upkeep, upkeep_aliases};
 use super::write::{WRITE_OPTIONS, check_write_options};
 use crate::registry::{CONNECTOR, ICEBERG, Opened};
 use crate::table::TablePath;
@@ -80,12 +81,23 @@ impl TableWith {
     #[must_use]
     pub fn stored_properties(&self) -> HashMap<String, String> {
         let mut stored = self.properties.clone();
+        for (key, value) in self.default_upkeep() {
+            stored.entry((*key).to_owned()).or_insert_with(|| (*value).to_owned());
+        }
         for (key, property) in STORED_AS {
             if let Some(value) = self.uses.peek(key) {
                 stored.entry((*property).to_owned()).or_insert_with(|| as_stored(property, value));
             }
         }
         stored
+    }
+
+    /// What a new table stores of its upkeep if nothing is said of it: the jobs that write keep it healthy, see `docs/adr/0008`. Tables of format 3
+    /// cannot be compacted yet.
+    fn default_upkeep(&self) -> &'static [(&'static str, &'static str)] {
+        let says = |key: &str| self.properties.contains_key(key) || upkeep_aliases(key).any(|other| self.properties.contains_key(other));
+        let is_newer = self.properties.get("format-version").and_then(|version| version.trim().parse::<u8>().ok()).is_some_and(|version| version > 2);
+        if says(AUTO_COMPACT) || is_newer { &[] } else { &[(AUTO_COMPACT, "true"), (EXPIRE_OWN.key, "true")] }
     }
 
     /// What is said of reading, with the options of a hint over it.
@@ -355,6 +367,9 @@ mod tests {
         let mut stored: Vec<_> = link.with.stored_properties().into_iter().collect();
         stored.sort();
         let stored: Vec<(&str, &str)> = stored.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let (upkeep, stored): (Vec<_>, Vec<_>) =
+            stored.into_iter().partition(|(key, _)| matches!(*key, "auto-compact" | "weir.expire-snapshots.enabled"));
+        assert_eq!(upkeep.len(), 2);
         assert_eq!(stored, [("write.distribution-mode", "hash"), ("write.target-file-size-bytes", "67108864"), ("x.owner", "me")]);
         let hint = bag(&[("branch", "main")]);
         let writing: Vec<(String, String)> = link.with.writing(&hint).iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
@@ -401,6 +416,11 @@ mod tests {
         let Opened { value: with, warnings } =
             TableWith::in_catalog(&bag(&[("auto-compact", "true"), ("compact.delta.commits", "5")])).expect("fine");
         assert!(warnings.is_empty() && with.stored_properties()["auto-compact"] == "true", "{warnings:?}");
+        let silent = TableWith::in_catalog(&bag(&[])).expect("fine").value.stored_properties();
+        assert!(silent["auto-compact"] == "true" && silent["weir.expire-snapshots.enabled"] == "true", "{silent:?}");
+        assert!(TableWith::in_catalog(&bag(&[("format-version", "3")])).expect("fine").value.stored_properties().len() == 1);
+        let off = TableWith::in_catalog(&bag(&[("flink-maintenance.rewrite.enabled", "false")])).expect("fine").value.stored_properties();
+        assert!(!off.contains_key("auto-compact") && !off.contains_key("weir.expire-snapshots.enabled"), "{off:?}");
         let told = TableWith::in_catalog(&bag(&[("compact.delta.comits", "5"), ("auto-compact", "maybe")])).expect_err("wrong").to_string();
         assert!(told.contains("Did you mean 'compact.delta.commits'") && told.contains("'maybe' is not a boolean"), "{told}");
     }

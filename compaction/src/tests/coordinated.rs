@@ -1,0 +1,160 @@
+//! A coordinator beside a writer.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use weir_base::memory::MemoryBudget;
+use weir_base::options::OptionBag;
+use weir_base::task::{Task, spawn};
+use weir_catalog::commit::TableCommitter;
+use weir_connectors::ConnectorError;
+use weir_connectors::iceberg::IcebergSink;
+use weir_connectors::sink::StreamSink;
+
+use super::support::{Lake, request, rows};
+use crate::job::{Activity, Coordinator, Parts, Status};
+use crate::{LiveTable, PartitionKey};
+
+/// Longer than anything takes.
+const LIMIT: Duration = Duration::from_secs(120);
+
+struct Running {
+    task: Task<Result<(), ConnectorError>>,
+    told: watch::Receiver<Status>,
+    stop: CancellationToken,
+    finish: CancellationToken,
+}
+
+impl Running {
+    async fn start(lake: &Lake, options: &[(&str, &str)]) -> Self {
+        let mut hints = OptionBag::new("Table 'lake.shop.orders'");
+        options.iter().chain(&[("auto-compact", "true")]).for_each(|(key, value)| hints.insert(*key, *value, None));
+        let sink = IcebergSink::open(&lake.catalog, &lake.table().await, &hints).expect("sink").value;
+        let parts = Parts {
+            target: sink.lake().expect("a lake").clone(),
+            job: "job".to_owned(),
+            sinks: BTreeSet::from(["s".to_owned()]),
+            fence: 1,
+            parallelism: 2,
+            budget: MemoryBudget::new(256 << 20),
+            only_if_due: false,
+        };
+        let (coordinator, told) = Coordinator::new(parts);
+        let (stop, finish) = (CancellationToken::new(), CancellationToken::new());
+        let task = spawn("coordinator", coordinator.run(stop.clone(), finish.clone()));
+        Self { task, told, stop, finish }
+    }
+
+    async fn until(&mut self, what: impl FnMut(&Status) -> bool) -> Status {
+        let waited = tokio::time::timeout(LIMIT, self.told.wait_for(what)).await;
+        waited.expect("in time").expect("it goes on").clone()
+    }
+
+    async fn end(self, how: impl FnOnce(&Self)) -> Result<(), ConnectorError> {
+        how(&self);
+        tokio::time::timeout(LIMIT, self.task).await.expect("in time").expect("no panic")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_a_growing_table_stay_few_and_are_known_from_its_commits() {
+    let mut lake = Lake::new(&[], &[]).await;
+    let mut running = Running::start(&lake, &[("compact.delta.commits", "4")]).await;
+    running.until(|status| status.activity == Activity::Waiting).await;
+    for part in 0..30 {
+        lake.append(&rows(part * 10..part * 10 + 10)).await;
+    }
+    let status = running.until(|status| status.activity == Activity::Waiting && status.pending.commits < 4).await;
+    assert!(status.done.copied >= 2 && status.done.gave_way == 0 && status.failures == 0, "{status:?}");
+    let (files, _) = lake.live().await;
+    assert_eq!(files.len() as u64, status.debt.live);
+    assert!(files.len() <= 3 + 3, "{} files", files.len());
+    assert_eq!(status.done.files_before - status.done.files_after + files.len(), 30);
+    assert!(status.cpu > Duration::ZERO);
+    running.end(|running| running.stop.cancel()).await.expect("ends");
+    assert_eq!(lake.number("SELECT sum(id) FROM orders").await, 299 * 300 / 2);
+    assert_eq!(lake.orphans().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_due_is_done_before_a_job_ends_and_the_count_survives_a_restart() {
+    let mut lake = Lake::new(&[], &[]).await;
+    let options = [("compact.delta.commits", "4")];
+    for part in 0..3 {
+        lake.append(&rows(part * 10..part * 10 + 10)).await;
+    }
+    Running::start(&lake, &options).await.end(|running| running.finish.cancel()).await.expect("ends");
+    assert_eq!(lake.live().await.0.len(), 3, "not due");
+    lake.append(&rows(30..40)).await;
+    Running::start(&lake, &options).await.end(|running| running.finish.cancel()).await.expect("ends");
+    assert_eq!(lake.live().await.0.len(), 1);
+    assert_eq!(lake.number("SELECT sum(id) FROM orders").await, 39 * 40 / 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_cannot_be_compacted_is_left_alone_and_says_why() {
+    let lake = Lake::new(&[], &[("format-version", "3")]).await;
+    let running = Running::start(&lake, &[]).await;
+    let told = running.told.clone();
+    running.end(|_| {}).await.expect("no failure of the job");
+    let status = told.borrow().clone();
+    assert!(status.activity == Activity::Off && status.last_error.as_ref().is_some_and(|error| error.contains("format version 3")), "{status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rewrite_that_fails_again_and_again_ends_the_job_with_its_reason() {
+    let mut lake = Lake::new(&[], &[]).await;
+    for part in 0..5 {
+        lake.append(&rows(part * 10..part * 10 + 10)).await;
+    }
+    let (files, _) = lake.live().await;
+    let lost = files[2].file.file_path().trim_start_matches("file://").to_owned();
+    std::fs::remove_file(&lost).expect("removed");
+    let options = [("compact.delta.commits", "4"), ("compact.max-consecutive-failures", "2")];
+    let told = Running::start(&lake, &options).await.end(|_| {}).await.expect_err("it gives up").to_string();
+    assert!(told.contains("2 times in a row ('compact.max-consecutive-failures' = '2')") && told.contains(&lost), "{told}");
+    assert_eq!(lake.live().await.0.len(), 5);
+    assert_eq!(lake.orphans().await, Vec::<String>::new());
+}
+
+/// The files by partition, in no order.
+fn known(live: &LiveTable) -> Vec<(PartitionKey, Vec<String>)> {
+    let all = live.inventory.partitions();
+    all.map(|(partition, files)| {
+        let mut files: Vec<String> = files.iter().map(|file| format!("{file:?}")).collect();
+        files.sort_unstable();
+        (partition.clone(), files)
+    })
+    .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn following_commits_gives_what_reading_the_table_gives() {
+    let mut lake = Lake::new(&[("kind", iceberg::spec::Transform::Identity)], &[]).await;
+    let committer = TableCommitter::of(&lake.catalog, &lake.id);
+    let mut news = committer.watch();
+    let mut followed = LiveTable::load(lake.table().await, None).await.expect("loads");
+    for part in 0..12 {
+        lake.append(&rows(part * 10..part * 10 + 10)).await;
+        match part % 4 {
+            1 => {
+                let first = lake.live().await.0.remove(0);
+                lake.delete_places(&first, &[0]).await;
+            }
+            3 => drop(lake.compact(&request(part == 11)).await),
+            _ => {}
+        }
+        while let Ok(heard) = news.try_recv() {
+            followed = followed.take(&Arc::clone(&heard), None).await.expect("follows");
+        }
+        if part % 4 == 1 {
+            // A commit of somebody else is not told of.
+            followed = followed.follow(lake.table().await, None).await.expect("follows");
+        }
+        let read = LiveTable::load(lake.table().await, None).await.expect("loads");
+        assert_eq!(known(&followed), known(&read), "after commit {part}");
+    }
+}

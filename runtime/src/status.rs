@@ -161,6 +161,10 @@ pub struct UpkeepStatus {
     pub last_rewrite: Option<DateTime<Utc>>,
     /// How long it took.
     pub last_seconds: Option<f64>,
+    /// Snapshots of the job that were expired.
+    pub expired_snapshots: u64,
+    /// Files that went with them.
+    pub expired_files: u64,
     /// CPU time of all of it.
     pub cpu_seconds: f64,
     /// How many times as long as usual epochs are, because there are too many files.
@@ -191,6 +195,8 @@ impl From<&Status> for UpkeepStatus {
             last_error: status.last_error.clone(),
             last_rewrite: status.last_rewrite.map(DateTime::from),
             last_seconds: status.last_duration.map(|took| took.as_secs_f64()),
+            expired_snapshots: status.expired_snapshots,
+            expired_files: status.expired_files,
             cpu_seconds: status.cpu.as_secs_f64(),
             slowdown: status.slowdown,
         }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use weir_base::options::OptionDecl;
-use weir_connectors::iceberg::{CONNECTOR_OPTIONS, READ_OPTIONS, STREAM_OPTIONS, TABLE_PROPERTIES, WRITE_OPTIONS};
+use weir_connectors::iceberg::{CONNECTOR_OPTIONS, READ_OPTIONS, STREAM_OPTIONS, TABLE_PROPERTIES, UPKEEP_OPTIONS, WRITE_OPTIONS};
 use weir_connectors::registry::Registry;
 use weir_fs::aliases::ALIAS_OPTIONS;
 
@@ -54,6 +54,12 @@ pub(crate) const ICEBERG: &[(&str, &str, &[OptionDecl])] = &[
         "Options of an OPTIONS hint after the target of an INSERT, or of a table with the connector `iceberg`. CREATE TABLE stores those that have \
          a table property of the same meaning.",
         WRITE_OPTIONS,
+    ),
+    (
+        "Iceberg: upkeep",
+        "Options of `CREATE TABLE` in an Iceberg catalog, which a table stores as properties; of an OPTIONS hint after the target of an INSERT, which \
+         wins; and of SET, which stands between them.",
+        UPKEEP_OPTIONS,
     ),
     ("Iceberg: reading", "Options of an OPTIONS hint after a table in FROM, or of a table with the connector `iceberg`.", READ_OPTIONS),
     (

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::broadcast;
 use weir_base::failpoint::{self, Outcome};
@@ -24,8 +24,8 @@ use crate::backoff::Backoff;
 use crate::error::CatalogError;
 use crate::lake::{LakeCatalog, LakeTable, TableId};
 use crate::metadata_file::delete_files;
-use crate::properties::{EXPIRE_OWN, value_or};
-use crate::upkeep::{Journal, Keeper};
+use crate::properties::value_or;
+use crate::upkeep::Journal;
 
 /// Conflicts that are met with another try unless the table says `commit.retry.num-retries`. Iceberg's 4 suit a batch job that may fail;
 /// a stream that loses races for a while has nothing better to do than to try again.
@@ -46,9 +46,6 @@ const WAIT_FOR_OTHERS: Duration = Duration::from_secs(2);
 /// The longest wait after a failure.
 const WAIT_FOR_SERVERS: Duration = Duration::from_secs(10);
 
-/// Own snapshots are expired at most so often.
-const EXPIRE_EVERY: Duration = Duration::from_secs(60);
-
 /// Commits that a watcher may be behind before it has to look at the table instead.
 const NEWS: usize = 64;
 
@@ -60,7 +57,7 @@ pub struct TableCommitter {
     catalog: Arc<dyn LakeCatalog>,
     id: TableId,
     /// Commits take their turns, first come first served.
-    turn: tokio::sync::Mutex<Option<Instant>>,
+    turn: tokio::sync::Mutex<()>,
     news: broadcast::Sender<Arc<News>>,
     /// Snapshots that somebody in this process works on, as often as they do.
     held: Mutex<Vec<i64>>,
@@ -114,7 +111,7 @@ impl TableCommitter {
             return known;
         }
         committers.retain(|_, committer| committer.strong_count() > 0);
-        let (turn, news) = (tokio::sync::Mutex::new(None), broadcast::Sender::new(NEWS));
+        let (turn, news) = (tokio::sync::Mutex::new(()), broadcast::Sender::new(NEWS));
         let committer = Arc::new(Self { catalog: Arc::clone(catalog), id: id.clone(), turn, news, held: Mutex::default() });
         committers.insert(key, Arc::downgrade(&committer));
         committer
@@ -143,15 +140,9 @@ impl TableCommitter {
     /// Another table under the name, a marker that is not where the append expects it, an unknown branch (user); too many conflicts
     /// (conflict); the deadline (transient), where the last lost answer stays an [`CatalogError::OutcomeUnknown`].
     pub async fn append(&self, append: &Append) -> Result<Appended, CatalogError> {
-        let mut turn = self.turn.lock().await;
+        let _turn = self.turn.lock().await;
         let change = Change::from(append);
-        let (table, appended) = self.change(change, Stager::new(change)).await?;
-        let due = is_expiry_due(&table, &mut turn);
-        drop(turn);
-        if due {
-            self.expire_own(&table, &append.job).await;
-        }
-        Ok(appended)
+        Ok(self.change(change, Stager::new(change)).await?.1)
     }
 
     /// Commits a replacement of files exactly once. It may be called again with the same argument, as [`Self::append`]. Most manifests are
@@ -228,7 +219,7 @@ impl TableCommitter {
         &self.catalog
     }
 
-    pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, Option<Instant>> {
+    pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.turn.lock().await
     }
 
@@ -332,26 +323,6 @@ impl TableCommitter {
             Err(error) => tracing::warn!(table = %self.id, %error, files = paths.len(), "files of a failed commit are left behind"),
         }
     }
-
-    async fn expire_own(&self, table: &LakeTable, job: &str) {
-        let rules = ExpireRules::of_job(job, table.metadata.properties());
-        match self.expire(&rules, &Journal::new(&self.catalog, table, Keeper::Command)).await {
-            Ok(expired) => {
-                tracing::debug!(table = %self.id, snapshots = expired.snapshots.len(), files = expired.files.len(), "own snapshots expired")
-            }
-            Err(error) => tracing::warn!(table = %self.id, %error, "own snapshots could not be expired now"),
-        }
-    }
-}
-
-/// Whether a job is to expire its own snapshots now; `last` is when it did.
-fn is_expiry_due(table: &LakeTable, last: &mut Option<Instant>) -> bool {
-    let wanted = value_or(table.metadata.properties(), EXPIRE_OWN, false);
-    let due = wanted && last.is_none_or(|last| last.elapsed() >= EXPIRE_EVERY);
-    if due {
-        *last = Some(Instant::now());
-    }
-    due
 }
 
 /// The files of the try that became the snapshot, none if another process made it; `None` if the snapshot is gone again.

@@ -16,9 +16,6 @@ pub use declared::TABLE_PROPERTIES;
 /// Prefixes in which a key must be declared: those of Iceberg, where a misspelt key would do nothing, and our own.
 const RESERVED: [&str; 6] = ["write.", "read.", "commit.", "history.", "gc.", "weir."];
 
-/// Set to `true`, jobs expire the snapshots that they made themselves, by `history.expire.*`.
-pub(crate) const EXPIRE_OWN: &str = declared::EXPIRE_OWN.key;
-
 /// What a new table gets unless its creator says otherwise: small metadata under frequent commits, and a codec that old readers of
 /// Iceberg would not choose by themselves.
 pub(crate) const NEW_TABLE: [(&str, &str); 3] = [
@@ -84,7 +81,7 @@ mod tests {
 
     #[test]
     fn own_keys_column_keys_and_the_switch_pass() {
-        check(&["x.write.anything", "comment", "write.parquet.bloom-filter-enabled.column.id", "commit.retry.num-retries", EXPIRE_OWN])
+        check(&["x.write.anything", "comment", "write.parquet.bloom-filter-enabled.column.id", "commit.retry.num-retries", declared::EXPIRE_OWN.key])
             .expect("fine");
         check(&["write.parquet.bloom-filter-enabled.column."]).expect_err("no column");
         check(&["weir.orders.orders.epoch"]).expect_err("markers are not for users");

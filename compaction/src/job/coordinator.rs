@@ -12,11 +12,12 @@ use weir_base::cpu::CpuMeter;
 use weir_base::memory::{MemoryBudget, Reservation, Use};
 use weir_base::task::{Task, spawn};
 use weir_base::{Classified, ErrorKind};
-use weir_catalog::commit::{News, TableCommitter, appended_by};
+use weir_catalog::CatalogError;
+use weir_catalog::commit::{ExpireRules, Expired, News, TableCommitter, appended_by};
 use weir_catalog::lake::LakeTable;
 use weir_catalog::upkeep::{Journal, Keeper, Recovered};
 use weir_connectors::ConnectorError;
-use weir_connectors::iceberg::{LakeTarget, catalog_error};
+use weir_connectors::iceberg::{ExpireOptions, LakeTarget, catalog_error};
 
 use super::settings::Settings;
 use super::status::{Activity, Status};
@@ -26,6 +27,9 @@ use crate::policy::{Group, Options, Way};
 use crate::progress::Quiet;
 use crate::run::{Compactor, Plan, Report, Request, SUMMARY_COMPACTED_BY};
 use crate::table::{LiveTable, PartitionKey};
+
+/// How long the end of a job waits for an expiry.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// In whose name upkeep is journaled and fenced: that of no sink, because the sinks of a job may change.
 const KEEPER: &str = "table";
@@ -136,6 +140,7 @@ struct Desk {
     ready: Instant,
     copying: Option<Rewrite>,
     decoding: Option<Rewrite>,
+    expiry: Option<Expiry>,
     charged: Reservation,
 }
 
@@ -145,6 +150,7 @@ impl Desk {
         let settings = Settings::of(&parts.target.upkeep, table.metadata.properties(), parts.parallelism);
         let trigger = Trigger::new(commits_since(table, &parts), now());
         let charged = parts.budget.reservation(Use::Metadata);
+        let expiry = parts.target.upkeep.expire.clone().map(|options| Expiry::new(options, own_snapshots(table, &parts)));
         let (committer, board, meter) = (Arc::clone(&of.committer), of.board.clone(), of.meter.clone());
         let keeper = Keeper::Job { job: parts.job.clone(), sink: KEEPER.to_owned(), fence: parts.fence };
         let journal = Journal::new(&parts.target.catalog, table, keeper);
@@ -164,6 +170,7 @@ impl Desk {
             ready,
             copying: None,
             decoding: None,
+            expiry,
             charged,
         }
     }
@@ -177,6 +184,8 @@ impl Desk {
     ) -> Result<(), ConnectorError> {
         if !self.parts.only_if_due {
             self.recover().await?;
+        }
+        if self.compacts() && !self.parts.only_if_due {
             self.catch_up().await?;
         }
         let mut tick = Instant::now() + self.settings.rules.interval;
@@ -186,7 +195,9 @@ impl Desk {
                 return Ok(());
             }
             let wait = if self.is_due() { self.ready } else { tick };
-            let is_done = self.copying.is_none() && self.decoding.is_none() && !self.is_due();
+            self.begin_expiry();
+            let expiring = self.expiry.as_ref().is_some_and(|expiry| expiry.task.is_some());
+            let is_done = self.copying.is_none() && self.decoding.is_none() && !self.is_due() && !expiring;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
@@ -204,10 +215,11 @@ impl Desk {
                     self.end(Way::Decode, done)?;
                     self.look(false);
                 }
+                done = expired(&mut self.expiry) => self.end_expiry(done)?,
                 () = finish.cancelled(), if is_done => return Ok(()),
                 () = tokio::time::sleep_until(wait.into()) => {
                     // Others may have committed; the job's own commits are known.
-                    if self.live.is_none() || self.trigger.pending().commits == 0 {
+                    if self.compacts() && (self.live.is_none() || self.trigger.pending().commits == 0) {
                         self.catch_up().await?;
                     }
                     tick = Instant::now() + self.settings.rules.interval;
@@ -217,8 +229,12 @@ impl Desk {
         }
     }
 
+    fn compacts(&self) -> bool {
+        self.parts.target.upkeep.compact
+    }
+
     fn is_due(&self) -> bool {
-        self.copying.is_none() && self.trigger.is_due(&self.settings.rules, now())
+        self.compacts() && self.copying.is_none() && self.trigger.is_due(&self.settings.rules, now())
     }
 
     /// Deletes what earlier attempts have left.
@@ -237,6 +253,9 @@ impl Desk {
     /// A commit of this process.
     async fn hear(&mut self, news: &News) -> Result<(), ConnectorError> {
         let ours = news.by.as_ref().is_some_and(|(job, sink)| *job == self.parts.job && self.parts.sinks.contains(sink));
+        if let (true, Some(expiry)) = (ours, &mut self.expiry) {
+            expiry.commits += 1;
+        }
         if ours && !news.added.is_empty() {
             self.trigger.committed(news.added.len() as u64, news.added.iter().map(|live| live.file.file_size_in_bytes()).sum());
         }
@@ -404,6 +423,46 @@ impl Desk {
         Err(ConnectorError::new(error.kind(), format!("{what}: {error}")).with_source(error))
     }
 
+    /// Begins to expire snapshots of the job, if it is time.
+    fn begin_expiry(&mut self) {
+        let Some(expiry) = self.expiry.as_mut().filter(|expiry| expiry.is_due()) else { return };
+        let (options, committer, journal) = (expiry.options.clone(), Arc::clone(&self.committer), Arc::clone(&self.journal));
+        let job = self.parts.job.clone();
+        let work = async move {
+            let table = committer.refresh().await?;
+            let before = |age: Duration| i64::try_from(now().saturating_sub(age).as_millis()).unwrap_or(i64::MAX);
+            let mut rules = ExpireRules::of_job(&job, table.metadata.properties());
+            rules.older_than_ms = options.max_age.map(before).or(rules.older_than_ms);
+            rules.retain_last = options.retain_last.or(rules.retain_last);
+            committer.expire(&rules, &journal).await
+        };
+        (expiry.commits, expiry.last, expiry.task) = (0, Instant::now(), Some(spawn("expiry", self.meter.measure(work))));
+    }
+
+    fn end_expiry(&self, done: Result<Expired, CatalogError>) -> Result<(), ConnectorError> {
+        let (job, table) = (&self.parts.job, &self.parts.target.id);
+        match done {
+            Ok(expired) => {
+                for reader in &expired.stale_readers {
+                    tracing::warn!(job, %table, reader, "this reader of the table has not moved for so long that snapshots are not kept for it any more");
+                }
+                if !expired.snapshots.is_empty() {
+                    tracing::info!(job, %table, snapshots = expired.snapshots.len(), files = expired.files.len(), "own snapshots expired");
+                }
+                self.board.send_modify(|status| {
+                    status.expired_snapshots += expired.snapshots.len() as u64;
+                    status.expired_files += expired.files.len() as u64;
+                });
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::Fenced => Err(catalog_error(error)),
+            Err(error) => {
+                tracing::warn!(job, %table, %error, "own snapshots could not be expired now; they will be later");
+                Ok(())
+            }
+        }
+    }
+
     fn tell(&self) {
         let debt = self.live.as_ref().map(|live| live.inventory.debt(&self.settings.policy));
         self.board.send_modify(|status| {
@@ -416,9 +475,15 @@ impl Desk {
         });
     }
 
-    /// Ends what is being rewritten.
+    /// Ends what is being rewritten; an expiry is cut off if it takes long, and is finished by the next start.
     async fn clear(&mut self) {
         self.stop.cancel();
+        if self.expiry.as_ref().is_some_and(|expiry| expiry.task.is_some())
+            && let Ok(done) = tokio::time::timeout(PATIENCE, expired(&mut self.expiry)).await
+            && let Err(error) = self.end_expiry(done)
+        {
+            tracing::debug!(job = self.parts.job, table = %self.parts.target.id, %error, "an expiry failed at the end");
+        }
         for rewrite in [self.copying.take(), self.decoding.take()].into_iter().flatten() {
             if let Ok(Err(error)) = rewrite.task.await {
                 tracing::debug!(job = self.parts.job, table = %self.parts.target.id, %error, "a rewrite was given up");
@@ -435,6 +500,40 @@ async fn ended(slot: &mut Option<Rewrite>) -> (Rewrite, Result<Report, Connector
         Some(rewrite) => (rewrite, done),
         None => std::future::pending().await,
     }
+}
+
+/// The expiry of the job's own snapshots.
+#[derive(Debug)]
+struct Expiry {
+    options: ExpireOptions,
+    /// Commits since the last time.
+    commits: u64,
+    last: Instant,
+    task: Option<Task<Result<Expired, CatalogError>>>,
+}
+
+impl Expiry {
+    fn new(options: ExpireOptions, commits: u64) -> Self {
+        Self { options, commits, last: Instant::now(), task: None }
+    }
+
+    fn is_due(&self) -> bool {
+        self.task.is_none() && (self.commits >= self.options.commits || self.last.elapsed() >= self.options.interval)
+    }
+}
+
+/// Waits for the end of an expiry; for ever if there is none.
+async fn expired(expiry: &mut Option<Expiry>) -> Result<Expired, CatalogError> {
+    let Some(slot) = expiry.as_mut().map(|expiry| &mut expiry.task) else { return std::future::pending().await };
+    let Some(task) = slot.as_mut() else { return std::future::pending().await };
+    let done = task.await;
+    *slot = None;
+    done.unwrap_or_else(|error| Err(CatalogError::other(ErrorKind::Internal, error.to_string())))
+}
+
+/// Snapshots of the job that the table knows.
+fn own_snapshots(table: &LakeTable, parts: &Parts) -> u64 {
+    table.metadata.snapshots().filter(|snapshot| appended_by(snapshot).is_some_and(|(job, _)| job == parts.job)).count() as u64
 }
 
 /// Commits of the job since its last rewrite, as far as the table's history tells.

@@ -69,6 +69,10 @@ pub struct Status {
     pub last_rewrite: Option<SystemTime>,
     /// How long it took.
     pub last_duration: Option<Duration>,
+    /// Snapshots of the job that were expired.
+    pub expired_snapshots: u64,
+    /// Files that went with them.
+    pub expired_files: u64,
     /// CPU time of all of it.
     pub cpu: Duration,
     /// How many times as long as usual epochs shall be.

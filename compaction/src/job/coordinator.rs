@@ -26,6 +26,7 @@ use crate::pace::Pace;
 use crate::policy::{Group, Options, Way};
 use crate::progress::Quiet;
 use crate::run::{Compactor, Plan, Report, Request, SUMMARY_COMPACTED_BY};
+use crate::sort::SortBy;
 use crate::table::{LiveTable, PartitionKey};
 
 /// How long the end of a job waits for an expiry.
@@ -104,7 +105,7 @@ impl Coordinator {
                 () = tokio::time::sleep(pace.wait()) => {}
             }
         };
-        let mut desk = Desk::new(&self, &table, &stop);
+        let mut desk = Desk::new(&self, &table, &stop)?;
         let ended = desk.serve(&mut self.news, &stop, &finish).await;
         desk.clear().await;
         ended
@@ -124,6 +125,7 @@ struct Rewrite {
 struct Desk {
     parts: Parts,
     settings: Settings,
+    sort: Option<SortBy>,
     committer: Arc<TableCommitter>,
     journal: Arc<Journal>,
     board: watch::Sender<Status>,
@@ -145,19 +147,25 @@ struct Desk {
 }
 
 impl Desk {
-    fn new(of: &Coordinator, table: &LakeTable, stop: &CancellationToken) -> Self {
+    /// # Errors
+    /// A sort order that does not fit the table (user).
+    fn new(of: &Coordinator, table: &LakeTable, stop: &CancellationToken) -> Result<Self, ConnectorError> {
         let parts = of.parts.clone();
-        let settings = Settings::of(&parts.target.upkeep, table.metadata.properties(), parts.parallelism);
+        let mut settings = Settings::of(&parts.target.upkeep, table.metadata.properties(), parts.parallelism);
+        let sort = SortBy::of(parts.target.upkeep.sort_order.as_deref(), &table.metadata)
+            .map_err(|error| ConnectorError::user(format!("table {}: 'compact.sort-order': {error}", parts.target.id)))?;
+        settings.policy.sort_order = sort.as_ref().map(|by| by.number_in(&table.metadata));
         let trigger = Trigger::new(commits_since(table, &parts), now());
         let charged = parts.budget.reservation(Use::Metadata);
-        let expiry = parts.target.upkeep.expire.clone().map(|options| Expiry::new(options, own_snapshots(table, &parts)));
+        let expiry = parts.target.upkeep.expire.clone().map(Expiry::new);
         let (committer, board, meter) = (Arc::clone(&of.committer), of.board.clone(), of.meter.clone());
         let keeper = Keeper::Job { job: parts.job.clone(), sink: KEEPER.to_owned(), fence: parts.fence };
         let journal = Journal::new(&parts.target.catalog, table, keeper);
         let (pace, ready, stop) = (Pace::default(), Instant::now(), stop.child_token());
-        Self {
+        Ok(Self {
             parts,
             settings,
+            sort,
             committer,
             journal,
             board,
@@ -172,7 +180,7 @@ impl Desk {
             decoding: None,
             expiry,
             charged,
-        }
+        })
     }
 
     /// Works until it is asked to end or has failed too often.
@@ -302,6 +310,8 @@ impl Desk {
                 for rewrite in self.copying.iter().chain(&self.decoding) {
                     rewrite.groups.iter().for_each(|group| live.inventory.hold(group));
                 }
+                // The table may have learnt the order by now.
+                self.settings.policy.sort_order = self.sort.as_ref().map(|by| by.number_in(&live.table.metadata));
                 self.charged.resize(live.files.len() as u64 * FILE);
                 self.live = Some(live);
                 Ok(())
@@ -349,6 +359,7 @@ impl Desk {
             parallelism: self.settings.parallelism,
             commits: 1,
             job: Some(self.parts.job.clone()),
+            sort: self.sort.clone(),
             ..Request::default()
         };
         let plan = Plan { live: view, groups: groups.clone() };
@@ -436,7 +447,7 @@ impl Desk {
             rules.retain_last = options.retain_last.or(rules.retain_last);
             committer.expire(&rules, &journal).await
         };
-        (expiry.commits, expiry.last, expiry.task) = (0, Instant::now(), Some(spawn("expiry", self.meter.measure(work))));
+        (expiry.commits, expiry.last, expiry.task) = (0, Some(Instant::now()), Some(spawn("expiry", self.meter.measure(work))));
     }
 
     fn end_expiry(&self, done: Result<Expired, CatalogError>) -> Result<(), ConnectorError> {
@@ -508,17 +519,19 @@ struct Expiry {
     options: ExpireOptions,
     /// Commits since the last time.
     commits: u64,
-    last: Instant,
+    last: Option<Instant>,
     task: Option<Task<Result<Expired, CatalogError>>>,
 }
 
 impl Expiry {
-    fn new(options: ExpireOptions, commits: u64) -> Self {
-        Self { options, commits, last: Instant::now(), task: None }
+    fn new(options: ExpireOptions) -> Self {
+        Self { options, commits: 0, last: None, task: None }
     }
 
+    /// After the first commit, and then as often as the options say.
     fn is_due(&self) -> bool {
-        self.task.is_none() && (self.commits >= self.options.commits || self.last.elapsed() >= self.options.interval)
+        let Some(last) = self.last else { return self.task.is_none() && self.commits > 0 };
+        self.task.is_none() && self.commits > 0 && (self.commits >= self.options.commits || last.elapsed() >= self.options.interval)
     }
 }
 
@@ -529,11 +542,6 @@ async fn expired(expiry: &mut Option<Expiry>) -> Result<Expired, CatalogError> {
     let done = task.await;
     *slot = None;
     done.unwrap_or_else(|error| Err(CatalogError::other(ErrorKind::Internal, error.to_string())))
-}
-
-/// Snapshots of the job that the table knows.
-fn own_snapshots(table: &LakeTable, parts: &Parts) -> u64 {
-    table.metadata.snapshots().filter(|snapshot| appended_by(snapshot).is_some_and(|(job, _)| job == parts.job)).count() as u64
 }
 
 /// Commits of the job since its last rewrite, as far as the table's history tells.

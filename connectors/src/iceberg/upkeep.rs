@@ -33,6 +33,11 @@ const MIN_INPUT: OptionDecl = OptionDecl::new(
     "Files that are made one, at least: fewer only where they fill a file, carry deletes, or are more than a small partition should have.",
 )
 .default("5");
+const SORT_ORDER: OptionDecl = OptionDecl::new(
+    "compact.sort-order",
+    ValueType::String,
+    "Order of rows that are decoded and written, such as `user_id, ts DESC NULLS LAST`; `table`, or nothing, is the table's own order if it has one.",
+);
 const MAX_BYTES: OptionDecl = OptionDecl::new("compact.max-bytes", ValueType::MemorySize, "Bytes that are rewritten at once. Default: no bound.");
 const PARALLELISM: OptionDecl = OptionDecl::new(
     "compact.parallelism",
@@ -120,6 +125,7 @@ pub const UPKEEP_OPTIONS: &[OptionDecl] = &[
     DELTA_COMMITS,
     TARGET_SIZE,
     MIN_INPUT,
+    SORT_ORDER,
     MAX_BYTES,
     PARALLELISM,
     MAX_FAILURES,
@@ -185,6 +191,8 @@ pub struct UpkeepOptions {
     pub target_bytes: Option<u64>,
     /// `compact.min-input-files`.
     pub min_input_files: usize,
+    /// `compact.sort-order`, as written.
+    pub sort_order: Option<String>,
     /// `compact.max-bytes`.
     pub max_bytes: Option<u64>,
     /// `compact.parallelism`.
@@ -237,6 +245,7 @@ impl UpkeepOptions {
             interval: both.seconds(&INTERVAL),
             target_bytes: both.positive_bytes(&TARGET_SIZE),
             min_input_files: usize::try_from(both.count(&MIN_INPUT)).unwrap_or(usize::MAX),
+            sort_order: both.bag(&SORT_ORDER).string(&SORT_ORDER),
             max_bytes: both.positive_bytes(&MAX_BYTES),
             parallelism: both.integer(&PARALLELISM).and_then(|count| usize::try_from(count).ok()),
             max_failures: u32::try_from(both.count(&MAX_FAILURES)).unwrap_or(u32::MAX),

@@ -74,7 +74,7 @@ fn produce(producer: &BaseProducer, topic: &str, rate: Option<u64>, stop: &Atomi
             std::thread::sleep(TICK);
         }
     }
-    producer.flush(Duration::from_secs(30))?;
+    producer.flush(Duration::from_secs(120))?;
     log.push((Instant::now(), rows));
     Ok(log)
 }

@@ -83,13 +83,14 @@ pub(crate) fn run(plan: &Plan<'_>) -> Outcome<Run> {
     std::fs::create_dir_all(plan.folder)?;
     let feed = Feed::start(plan.brokers, plan.name, plan.rate)?;
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let mut child = start(plan, port)?;
+    let mut child = Job(start(plan, port)?);
+    let child = &mut child.0;
     let (began, mut samples) = (Instant::now(), Vec::new());
     while began.elapsed() < plan.time {
         #[expect(clippy::disallowed_methods, reason = "samples are taken by the clock")]
         std::thread::sleep(LOOK);
         if let Some(status) = status(port) {
-            samples.push(sample(&child, began.elapsed(), &status)?);
+            samples.push(sample(child, began.elapsed(), &status)?);
         } else if began.elapsed() > PATIENCE || child.try_wait()?.is_some() {
             return Err(format!("the job does not answer:\n{}", std::fs::read_to_string(plan.folder.join("log"))?).into());
         }
@@ -101,6 +102,16 @@ pub(crate) fn run(plan: &Plan<'_>) -> Outcome<Run> {
         return Err(format!("the job ended with {ended}:\n{}", std::fs::read_to_string(plan.folder.join("log"))?).into());
     }
     Ok(Run { samples, freshness: freshness(&log, &plan.folder.join("log"), began)? })
+}
+
+/// A job that ends with the run, however that ends.
+struct Job(Child);
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        // It has ended by itself if all went well.
+        _ = self.0.kill();
+    }
 }
 
 fn start(plan: &Plan<'_>, port: u16) -> Outcome<Child> {

@@ -60,6 +60,27 @@ impl Deletes {
         self.everywhere.iter().chain(near).chain(named).copied().filter(applies).collect()
     }
 
+    /// Notes that a data file has come: deletes that are newer than what it was made of apply to it.
+    pub(crate) fn meet(&mut self, file: &LiveFile) {
+        for number in self.applying(file) {
+            if let Some(delete) = self.all.get_mut(number) {
+                delete.targets.insert(file.file.file_path().to_owned());
+            }
+        }
+    }
+
+    /// Each delete with the files that it applies to.
+    #[cfg(test)]
+    pub(crate) fn told(&self) -> std::collections::BTreeMap<String, std::collections::BTreeSet<String>> {
+        let told = |delete: &Delete| (delete.live.file.file_path().to_owned(), delete.targets.iter().cloned().collect());
+        self.all.iter().map(told).collect()
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// Notes that a data file has left the table.
     pub(crate) fn forget(&mut self, path: &str) {
         for delete in &mut self.all {

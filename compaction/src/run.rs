@@ -295,7 +295,9 @@ impl Commits<'_> {
             ("weir.compaction.copied-groups".to_owned(), count(Way::Copy).to_string()),
             ("weir.compaction.decoded-groups".to_owned(), count(Way::Decode).to_string()),
         ]);
-        notes.extend(self.request.job.iter().map(|job| (SUMMARY_COMPACTED_BY.to_owned(), job.clone())));
+        // Commits are counted from the last copy on: a file that is decoded says nothing of those that are not.
+        let by = self.request.job.iter().filter(|_| count(Way::Copy) > 0);
+        notes.extend(by.map(|job| (SUMMARY_COMPACTED_BY.to_owned(), job.clone())));
         let without_metrics = inputs().map(LiveFile::without_metrics).collect::<Result<Vec<_>, _>>().map_err(catalog_error)?;
         let files: Vec<LiveFile> = without_metrics.into_iter().chain(idle.iter().cloned()).collect();
         let replacement = Replacement {
@@ -333,7 +335,7 @@ impl Commits<'_> {
             Err(CatalogError::Overtaken(why)) => Ok(Some(why)),
             Err(error) => {
                 // Only these say for certain that nothing was committed, and never will be.
-                if !matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Fenced) {
+                if error.kind() != ErrorKind::Conflict {
                     self.begun.doubt(&self.names_of(&replacement)?);
                 }
                 Err(catalog_error(error))

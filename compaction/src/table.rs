@@ -137,10 +137,15 @@ impl LiveTable {
     fn remove(&mut self, path: &str) {
         self.files.remove(path);
         self.inventory.remove(path);
-        Arc::make_mut(&mut self.deletes).forget(path);
+        if !self.deletes.is_empty() {
+            Arc::make_mut(&mut self.deletes).forget(path);
+        }
     }
 
     fn add(&mut self, metadata: &TableMetadata, live: LiveFile) {
+        if !self.deletes.is_empty() {
+            Arc::make_mut(&mut self.deletes).meet(&live);
+        }
         self.inventory.add(partition_key(metadata, &live), facts(metadata, &live, &self.deletes));
         self.files.insert(live.file.file_path().to_owned(), live);
     }

@@ -197,7 +197,7 @@ impl<'a> Attempt<'a> {
         let limit = settings.timeout;
         let monitors = Arc::new(Monitors::start(enumerators, &self.wake, &self.failure));
         self.parts.board.watch(&monitors);
-        let upkeep = Upkeep::start(&self.parts.plan, &self.parts.budget, recovered.next_epoch - 1, self.parts.options.one_off, &self.failure);
+        let upkeep = Upkeep::start(&self.parts.plan, &self.parts.budget, recovered.next_epoch - 1, self.parts.options.one_off, stop, &self.failure);
         self.parts.board.show_upkeep(upkeep.told());
         let (queue, mut committer) = self.start_committer(&recovered, &monitors);
         let (first, resumed) = (recovered.next_epoch, recovered.start == Start::Checkpoint);
@@ -233,7 +233,7 @@ impl<'a> Attempt<'a> {
         }
         drop(queue);
         self.failure.or(self.failure.join(&mut committer)).await??;
-        self.failure.or(upkeep.end(stop, &self.failure)).await??;
+        self.failure.or(upkeep.end(&self.failure)).await??;
         if resumed || number > first {
             monitors.show_last(&cuts).await;
         }

@@ -27,12 +27,12 @@ pub(crate) struct Upkeep {
 }
 
 impl Upkeep {
-    /// Starts one for each table, and branch of it, whose options want it. `fence` is the epoch that the attempt has claimed; `one_off`: the plan is
-    /// a single statement.
-    pub(crate) fn start(plan: &JobPlan, budget: &MemoryBudget, fence: u64, one_off: bool, failure: &Failure) -> Self {
-        let mut upkeep = Self { tasks: Vec::new(), told: BTreeMap::new(), stop: CancellationToken::new(), finish: CancellationToken::new() };
+    /// Starts one for each table, and branch of it, whose options want it; they end what they have begun as soon as the job is asked to `stop`. `fence` is
+    /// the epoch that the attempt has claimed. A single statement looks after nothing (`one_off`): it must not wait, and not fail, for the sake of files.
+    pub(crate) fn start(plan: &JobPlan, budget: &MemoryBudget, fence: u64, one_off: bool, stop: &CancellationToken, failure: &Failure) -> Self {
+        let mut upkeep = Self { tasks: Vec::new(), told: BTreeMap::new(), stop: stop.child_token(), finish: CancellationToken::new() };
         let share = budget.part((budget.limit() / 4).min(MEMORY));
-        for (target, sinks) in targets(plan) {
+        for (target, sinks) in targets(plan).into_iter().filter(|_| !one_off) {
             let parts = Parts {
                 target: target.clone(),
                 job: plan.settings.name.clone(),
@@ -40,7 +40,6 @@ impl Upkeep {
                 fence,
                 parallelism: plan.settings.parallelism,
                 budget: share.clone(),
-                only_if_due: one_off,
             };
             let (coordinator, told) = Coordinator::new(parts);
             upkeep.told.extend(sinks.into_iter().map(|sink| (sink, told.clone())));
@@ -61,18 +60,10 @@ impl Upkeep {
         if slowdown > 1.0 { interval.mul_f64(slowdown) } else { interval }
     }
 
-    /// Ends them: after what has begun and what is due, or at once if the job was asked to `stop`.
-    pub(crate) async fn end(mut self, stop: &CancellationToken, failure: &Failure) -> Result<(), RuntimeError> {
+    /// Waits for their end: after what has begun and what is due, or at once if the job was asked to stop.
+    pub(crate) async fn end(mut self, failure: &Failure) -> Result<(), RuntimeError> {
         self.finish.cancel();
         for task in &mut self.tasks {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => self.stop.cancel(),
-                done = failure.join(task) => {
-                    done?;
-                    continue;
-                }
-            }
             failure.join(task).await?;
         }
         Ok(())

@@ -174,7 +174,7 @@ impl TableCommitter {
             Ok(ended) => ended,
             Err(error) => {
                 // A base on which somebody else has been ahead is no longer that of a try whose answer was lost.
-                if tried.iter().all(|tried| tried.refused) || matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Fenced) {
+                if tried.iter().all(|tried| tried.refused) || error.kind() == ErrorKind::Conflict {
                     self.discard(&stager.written, change.snapshot_id).await;
                 }
                 let tries = if tried.len() > 1 { format!(", {} tries", tried.len()) } else { String::new() };

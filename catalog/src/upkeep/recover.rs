@@ -117,7 +117,9 @@ impl Journal {
         let uuid = table.metadata.uuid().to_string();
         // What belongs to another table of the same place is left alone.
         let own = || entries.iter().filter(|entry| entry.table == uuid);
-        let Some(after) = own().map(|entry| entry.after).min() else { return Ok(Recovered::default()) };
+        // What an expiry names is older than the entry, and somebody may have set a branch back to it since.
+        let after = |entry: &Entry| if matches!(entry.what, What::Expiry { .. }) { i64::MIN } else { entry.after };
+        let Some(after) = own().map(after).min() else { return Ok(Recovered::default()) };
         let (mut files, mut commits, mut expiries) = (HashSet::new(), HashSet::new(), HashSet::new());
         for entry in own() {
             match &entry.what {

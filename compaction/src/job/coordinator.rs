@@ -53,8 +53,6 @@ pub struct Parts {
     pub parallelism: usize,
     /// What rewrites may take.
     pub budget: MemoryBudget,
-    /// The files of the table are read when a rewrite is due, not before: for a single statement.
-    pub only_if_due: bool,
 }
 
 /// Keeps the files of one branch of a table large while a job writes to it.
@@ -96,17 +94,22 @@ impl Coordinator {
             };
             pace.failed();
             self.board.send_modify(|status| status.last_error = Some(weir_base::error::chain(&error)));
-            if pace.failures() >= self.parts.target.upkeep.max_failures || finish.is_cancelled() {
+            if pace.failures() >= self.parts.target.upkeep.max_failures {
                 return Err(catalog_error(error));
             }
             tracing::warn!(job = self.parts.job, table = %self.parts.target.id, %error, "the table could not be read, trying again");
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
+                () = finish.cancelled() => return Ok(()),
                 () = tokio::time::sleep(pace.wait()) => {}
             }
         };
         let mut desk = Desk::new(&self, &table, &stop)?;
-        let ended = desk.serve(&mut self.news, &stop, &finish).await;
+        let ended = tokio::select! {
+            biased;
+            () = stop.cancelled() => Ok(()),
+            ended = desk.serve(&mut self.news, &finish) => ended,
+        };
         desk.clear().await;
         ended
     }
@@ -184,31 +187,20 @@ impl Desk {
     }
 
     /// Works until it is asked to end or has failed too often.
-    async fn serve(
-        &mut self,
-        news: &mut broadcast::Receiver<Arc<News>>,
-        stop: &CancellationToken,
-        finish: &CancellationToken,
-    ) -> Result<(), ConnectorError> {
-        if !self.parts.only_if_due {
-            self.recover().await?;
-        }
-        if self.compacts() && !self.parts.only_if_due {
+    async fn serve(&mut self, news: &mut broadcast::Receiver<Arc<News>>, finish: &CancellationToken) -> Result<(), ConnectorError> {
+        self.recover().await?;
+        if self.compacts() {
             self.catch_up().await?;
         }
         let mut tick = Instant::now() + self.settings.rules.interval;
         loop {
             self.tell();
-            if self.off {
-                return Ok(());
-            }
             let wait = if self.is_due() { self.ready } else { tick };
             self.begin_expiry();
             let expiring = self.expiry.as_ref().is_some_and(|expiry| expiry.task.is_some());
             let is_done = self.copying.is_none() && self.decoding.is_none() && !self.is_due() && !expiring;
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return Ok(()),
                 heard = news.recv() => match heard {
                     Ok(heard) => self.hear(&heard).await?,
                     // It has missed some.
@@ -221,7 +213,7 @@ impl Desk {
                 done = ended(&mut self.decoding) => {
                     self.drain(news).await?;
                     self.end(Way::Decode, done)?;
-                    self.look(false);
+                    self.look(false, finish.is_cancelled());
                 }
                 done = expired(&mut self.expiry) => self.end_expiry(done)?,
                 () = finish.cancelled(), if is_done => return Ok(()),
@@ -231,14 +223,15 @@ impl Desk {
                         self.catch_up().await?;
                     }
                     tick = Instant::now() + self.settings.rules.interval;
-                    self.look(true);
+                    // While files are copied they are not planned with again.
+                    self.look(self.copying.is_none(), finish.is_cancelled());
                 }
             }
         }
     }
 
     fn compacts(&self) -> bool {
-        self.parts.target.upkeep.compact
+        self.parts.target.upkeep.compact && !self.off
     }
 
     fn is_due(&self) -> bool {
@@ -320,8 +313,8 @@ impl Desk {
         }
     }
 
-    /// Plans, and begins what can be begun; copies only if the table is `due`.
-    fn look(&mut self, due: bool) {
+    /// Plans, and begins what can be begun: copies only if the table is `due`; nothing is decoded any more at the job's end.
+    fn look(&mut self, due: bool, ending: bool) {
         let Some(live) = &mut self.live else { return };
         if Instant::now() < self.ready || self.stop.is_cancelled() {
             return;
@@ -333,6 +326,7 @@ impl Desk {
         let options = Options { max_bytes: self.pace.max_bytes(settings.max_bytes, settings.target_bytes), ..settings.clone() };
         let (copies, decodes): (Vec<_>, Vec<_>) = live.inventory.plan(&options, now()).into_iter().partition(|group| group.way == Way::Copy);
         if self.decoding.is_none()
+            && !ending
             && let Some(first) = decodes.into_iter().next()
         {
             self.decoding = self.begin(vec![first], &options);
@@ -443,6 +437,8 @@ impl Desk {
             let table = committer.refresh().await?;
             let before = |age: Duration| i64::try_from(now().saturating_sub(age).as_millis()).unwrap_or(i64::MAX);
             let mut rules = ExpireRules::of_job(&job, table.metadata.properties());
+            // Who says how old snapshots may grow does not want fewer of them.
+            rules.at_most = rules.at_most.filter(|_| options.max_age.is_none());
             rules.older_than_ms = options.max_age.map(before).or(rules.older_than_ms);
             rules.retain_last = options.retain_last.or(rules.retain_last);
             committer.expire(&rules, &journal).await
@@ -482,7 +478,7 @@ impl Desk {
             status.pending = self.trigger.pending();
             status.failures_in_a_row = self.pace.failures();
             status.cpu = self.meter.spent();
-            status.slowdown = self.settings.slowdown(status.debt.files());
+            status.slowdown = if self.off { 1.0 } else { self.settings.slowdown(status.debt.files()) };
         });
     }
 
@@ -496,7 +492,8 @@ impl Desk {
             tracing::debug!(job = self.parts.job, table = %self.parts.target.id, %error, "an expiry failed at the end");
         }
         for rewrite in [self.copying.take(), self.decoding.take()].into_iter().flatten() {
-            if let Ok(Err(error)) = rewrite.task.await {
+            // One that takes longer is aborted, and the journal tells the next start of it.
+            if let Ok(Ok(Err(error))) = tokio::time::timeout(PATIENCE, rewrite.task).await {
                 tracing::debug!(job = self.parts.job, table = %self.parts.target.id, %error, "a rewrite was given up");
             }
         }

@@ -1,7 +1,6 @@
 //! A coordinator beside a writer.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -14,9 +13,9 @@ use weir_connectors::ConnectorError;
 use weir_connectors::iceberg::IcebergSink;
 use weir_connectors::sink::StreamSink;
 
-use super::support::{Lake, request, rows};
+use super::support::{Lake, now, request, rows};
 use crate::job::{Activity, Coordinator, Parts, Status};
-use crate::{LiveTable, PartitionKey};
+use crate::{LiveTable, PartitionKey, Quiet, Request};
 
 /// Longer than anything takes.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -40,7 +39,6 @@ impl Running {
             fence: 1,
             parallelism: 2,
             budget: MemoryBudget::new(256 << 20),
-            only_if_due: false,
         };
         let (coordinator, told) = Coordinator::new(parts);
         let (stop, finish) = (CancellationToken::new(), CancellationToken::new());
@@ -97,11 +95,10 @@ async fn what_is_due_is_done_before_a_job_ends_and_the_count_survives_a_restart(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_cannot_be_compacted_is_left_alone_and_says_why() {
     let lake = Lake::new(&[], &[("format-version", "3")]).await;
-    let running = Running::start(&lake, &[]).await;
-    let told = running.told.clone();
-    running.end(|_| {}).await.expect("no failure of the job");
-    let status = told.borrow().clone();
-    assert!(status.activity == Activity::Off && status.last_error.as_ref().is_some_and(|error| error.contains("format version 3")), "{status:?}");
+    let mut running = Running::start(&lake, &[]).await;
+    let status = running.until(|status| status.activity == Activity::Off).await;
+    running.end(|running| running.stop.cancel()).await.expect("no failure of the job");
+    assert!(status.last_error.as_ref().is_some_and(|error| error.contains("format version 3")), "{status:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,6 +115,31 @@ async fn a_rewrite_that_fails_again_and_again_ends_the_job_with_its_reason() {
     assert!(told.contains("2 times in a row ('compact.max-consecutive-failures' = '2')") && told.contains(&lost), "{told}");
     assert_eq!(lake.live().await.0.len(), 5);
     assert_eq!(lake.orphans().await, Vec::<String>::new());
+}
+
+/// The case of the reviewers: a delete that comes while a file is rewritten applies to the new file, and no later rewrite may drop it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delete_that_came_during_a_rewrite_is_known_to_apply_to_what_the_rewrite_made() {
+    let mut lake = Lake::new(&[], &[]).await;
+    for part in 0..5 {
+        lake.append(&rows(part * 10..part * 10 + 10)).await;
+    }
+    let committer = TableCommitter::of(&lake.catalog, &lake.id);
+    let mut news = committer.watch();
+    let mut followed = LiveTable::load(lake.table().await, None).await.expect("loads");
+    let compactor = lake.compactor().await;
+    let wanted = Request { decode_all: true, ..request(false) };
+    let plan = compactor.plan(&wanted, now()).await.expect("plans");
+    lake.delete_ids(0..4).await;
+    lake.append(&rows(50..60)).await;
+    assert_eq!(compactor.run(&wanted, plan, &Quiet).await.expect("runs").decoded, 1);
+    while let Ok(heard) = news.try_recv() {
+        followed = followed.take(&heard, None).await.expect("follows");
+    }
+    let read = LiveTable::load(lake.table().await, None).await.expect("loads");
+    assert_eq!(followed.deletes.told(), read.deletes.told());
+    assert_eq!(read.deletes.told().len(), 1);
+    assert_eq!(lake.number("SELECT count(*) FROM orders").await, 56);
 }
 
 /// The files by partition, in no order.
@@ -148,7 +170,7 @@ async fn following_commits_gives_what_reading_the_table_gives() {
             _ => {}
         }
         while let Ok(heard) = news.try_recv() {
-            followed = followed.take(&Arc::clone(&heard), None).await.expect("follows");
+            followed = followed.take(&heard, None).await.expect("follows");
         }
         if part % 4 == 1 {
             // A commit of somebody else is not told of.
@@ -156,5 +178,6 @@ async fn following_commits_gives_what_reading_the_table_gives() {
         }
         let read = LiveTable::load(lake.table().await, None).await.expect("loads");
         assert_eq!(known(&followed), known(&read), "after commit {part}");
+        assert_eq!(followed.deletes.told(), read.deletes.told(), "after commit {part}");
     }
 }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use futures::{StreamExt, TryStreamExt, stream};
 use iceberg::spec::{DataContentType, DataFile, ManifestFile, ManifestStatus, SnapshotRef, TableMetadata};
 
-use super::super::history::Head;
+use super::super::history::{Head, ancestors};
 use super::super::stage::read_manifest_list;
 use crate::error::CatalogError;
 use crate::lake::LakeTable;
@@ -84,11 +84,13 @@ impl<'a> Parting<'a> {
         beside || is_picked(snapshot) || self.children(snapshot).iter().any(|child| self.goes(child))
     }
 
-    /// Whether removals tell of every file that goes.
+    /// Whether removals tell of every file that goes: only where all snapshots are ancestors of one head.
     fn is_told(&self, heads: &[Head]) -> bool {
-        let branches = heads.iter().filter(|head| head.is_branch).count();
-        let gone = self.metadata.snapshots().filter(|snapshot| self.goes(snapshot)).all(|snapshot| self.children(snapshot).len() == 1);
-        branches == 1 && gone && !self.metadata.snapshots().any(is_picked)
+        let mut branches = heads.iter().filter(|head| head.is_branch);
+        let (Some(branch), None) = (branches.next(), branches.next()) else { return false };
+        // One line without holes from the first snapshot to the head: after a rollback a file may be removed on one side and be live on the other.
+        let line = ancestors(self.metadata, branch.snapshot_id).count();
+        line == self.metadata.snapshots().len() && !self.metadata.snapshots().any(is_picked)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::error::{CatalogError, file_system_error};
 use crate::lake::LakeTable;
 use crate::properties::value_or;
 use crate::references::references;
-use crate::upkeep::{Journal, check_fence, fence_property, readers, remove_files};
+use crate::upkeep::{Journal, check_fence, readers, remove_files};
 
 pub use gone::{GoneFile, GoneKind};
 pub use rules::{AtMost, ExpireRules};
@@ -130,7 +130,7 @@ async fn swap(committer: &TableCommitter, journal: &Journal, round: &Round<'_>, 
             check_fence(&now, &fence)?;
         }
         still_holds(round, &now)?;
-        let error = match committer.catalog().commit(&now, requirements(&now)?, updates(&now, journal, round.going)).await {
+        let error = match committer.catalog().commit(&now, requirements(&now)?, updates(&now, round.going)).await {
             Ok(_) => return Ok(()),
             Err(error) => error,
         };
@@ -181,7 +181,7 @@ fn requirements(table: &LakeTable) -> Result<Vec<TableRequirement>, CatalogError
     Ok(all)
 }
 
-fn updates(table: &LakeTable, journal: &Journal, going: &[i64]) -> Vec<TableUpdate> {
+fn updates(table: &LakeTable, going: &[i64]) -> Vec<TableUpdate> {
     let metadata = &table.metadata;
     let mut updates = Vec::new();
     for id in going {
@@ -192,10 +192,8 @@ fn updates(table: &LakeTable, journal: &Journal, going: &[i64]) -> Vec<TableUpda
             updates.push(TableUpdate::RemovePartitionStatistics { snapshot_id: *id });
         }
     }
+    // The fence is heeded and not raised: without a snapshot of its own that would not keep a swap that is under way from landing.
     updates.push(TableUpdate::RemoveSnapshots { snapshot_ids: going.to_vec() });
-    if let Some(fence) = journal.fence() {
-        updates.push(TableUpdate::SetProperties { updates: [fence_property(&fence)].into() });
-    }
     updates
 }
 

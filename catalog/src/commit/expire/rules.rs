@@ -118,7 +118,10 @@ pub(super) fn choose(metadata: &TableMetadata, heads: &[Head], rules: &ExpireRul
         let unread = metadata.snapshots().filter(|snapshot| snapshot.sequence_number() >= *next);
         stays.extend(unread.chain(last).map(|snapshot| (snapshot.snapshot_id(), Stays::Reader(name))));
     }
-    stays.extend(needs.held.iter().map(|id| (*id, Stays::Held)));
+    // What has come since is needed too: it tells whether what was read has changed.
+    let first_held = needs.held.iter().filter_map(|id| metadata.snapshot_by_id(*id)).map(|snapshot| snapshot.sequence_number()).min();
+    let held = metadata.snapshots().filter(|snapshot| first_held.is_some_and(|first| snapshot.sequence_number() >= first));
+    stays.extend(held.map(|snapshot| (snapshot.snapshot_id(), Stays::Held)));
     stays.extend(heads.iter().map(|head| (head.snapshot_id, Stays::Head(&head.name))));
     if by_id {
         return by_ids(metadata, rules, &stays);

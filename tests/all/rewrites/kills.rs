@@ -1,4 +1,4 @@
-//! Killed at every step of a rewrite, and at random: rows are there once, and after recovery no file is left that nobody needs.
+//! Killed at every step of a rewrite and of an expiry, and at random: rows are there once, and after recovery no file is left that nobody needs.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::support::{Servers, Table, Topic, Workdir, until};
 
 const PARTITIONS: u64 = 2;
 
-/// A job that commits five times a second, and rewrites files after every second commit.
+/// A job that commits five times a second, rewrites files after every second commit, and expires snapshots.
 struct Compacted {
     folder: Workdir,
     topic: Topic,
@@ -34,7 +34,10 @@ impl Compacted {
         job.catalog = format!("'catalog-type' = 'sql', 'uri' = '{catalog}', 'warehouse' = '{warehouse}'{options}");
         job.settings = "SET 'execution.checkpointing.interval' = '200 ms';".to_owned();
         job.partitioned_by = "PARTITIONED BY (event_type)".to_owned();
-        job.table_options = "WITH ('auto-compact' = 'true', 'compact.delta.commits' = '2', 'compact.min-input-files' = '2')".to_owned();
+        job.table_options = "WITH ('auto-compact' = 'true', 'compact.delta.commits' = '2', 'compact.min-input-files' = '2',
+          'weir.expire-snapshots.enabled' = 'true', 'history.expire.max-snapshot-age-ms' = '1', 'history.expire.min-snapshots-to-keep' = '3',
+          'flink-maintenance.expire-snapshots.schedule.commit-count' = '3')"
+            .to_owned();
         let job = job.write(&folder);
         let table = reached(Table::of_sql("shop.orders", "lake", &catalog, warehouse));
         Self { folder, topic, job, table, file_systems, location: format!("{warehouse}/shop/orders"), sent: Vec::new() }
@@ -120,19 +123,20 @@ impl Compacted {
 }
 
 #[tokio::test]
-async fn a_job_killed_at_every_step_of_a_rewrite_recovers_on_disk() {
-    let steps = ["upkeep-journal-written", "rewrite-file-written", "rewrite-before-commit", "rewrite-committed"];
+async fn a_job_killed_at_every_step_of_a_rewrite_and_of_an_expiry_recovers_on_disk() {
+    let steps =
+        ["upkeep-journal-written", "rewrite-file-written", "rewrite-before-commit", "rewrite-committed", "expire-before-swap", "expire-after-swap"];
     Compacted::on_disk().await.through(&steps).await;
 }
 
 #[tokio::test]
-async fn a_job_killed_in_rewrites_recovers_on_hdfs() {
-    Compacted::on_hdfs().await.through(&["rewrite-file-written", "rewrite-before-commit"]).await;
+async fn a_job_killed_in_rewrites_and_expiries_recovers_on_hdfs() {
+    Compacted::on_hdfs().await.through(&["rewrite-file-written", "rewrite-before-commit", "expire-after-swap"]).await;
 }
 
 #[tokio::test]
-async fn a_job_killed_in_rewrites_recovers_on_s3() {
-    Compacted::on_s3().await.through(&["rewrite-file-written", "rewrite-committed"]).await;
+async fn a_job_killed_in_rewrites_and_expiries_recovers_on_s3() {
+    Compacted::on_s3().await.through(&["rewrite-file-written", "rewrite-committed", "expire-before-swap"]).await;
 }
 
 /// `WEIR_TEST_KILLS` of them, 5 if unset.

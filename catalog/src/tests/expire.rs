@@ -237,6 +237,23 @@ proptest! {
     }
 }
 
+/// The snapshot that removed the file is on no branch, the one between its coming and its going leaves, and the head still has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_removed_before_a_rollback_is_needed_by_the_head() {
+    let folder = tempfile::tempdir().expect("folder");
+    let steps = [
+        Step::Append,
+        Step::Append,
+        Step::Delete(0),
+        Step::Rollback(2),
+        Step::Append,
+        Step::ExpireSurplus(1),
+        Step::ExpireOne(0),
+        Step::ExpireOne(0),
+    ];
+    run(folder.path(), &steps).await;
+}
+
 async fn killed_everywhere(kind: Kind) {
     let (mut before, mut after) = (0, 0);
     for nth in 1.. {

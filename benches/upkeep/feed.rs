@@ -39,7 +39,6 @@ impl Feed {
         let producer: BaseProducer = config.create()?;
         let (stop, topic) = (Arc::new(AtomicBool::new(false)), topic.to_owned());
         let stopped = Arc::clone(&stop);
-        #[expect(clippy::disallowed_methods, reason = "a benchmark has no tasks")]
         let thread = std::thread::spawn(move || produce(&producer, &topic, rate, &stopped).map_err(|error| error.to_string()));
         Ok(Self { stop, thread })
     }
@@ -47,7 +46,7 @@ impl Feed {
     /// Stops it.
     pub(crate) fn stop(self) -> Outcome<Log> {
         self.stop.store(true, Ordering::Relaxed);
-        Ok(self.thread.join().map_err(|_| "the producer panicked")??)
+        Ok(self.thread.join().map_err(|_panic| "the producer panicked")??)
     }
 }
 

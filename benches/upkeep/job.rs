@@ -126,7 +126,7 @@ CREATE TABLE source ({COLUMNS}) WITH ('connector' = 'kafka', 'topic' = '{name}',
 CREATE CATALOG lake WITH ('type' = 'iceberg', 'catalog-type' = 'sql', 'uri' = 'sqlite:{here}/catalog.db', 'warehouse' = 'file://{here}/warehouse');
 CREATE DATABASE IF NOT EXISTS lake.bench;
 CREATE TABLE IF NOT EXISTS lake.bench.target ({COLUMNS}) PARTITIONED BY (bucket(8, user_id))
-  WITH ('auto-compact' = '{compact}', 'write.target-file-size-bytes' = '{target}');
+  WITH ('auto-compact' = '{compact}', 'weir.expire-snapshots.enabled' = 'true', 'write.target-file-size-bytes' = '{target}');
 INSERT INTO lake.bench.target SELECT * FROM source;
 "
     );

@@ -2,7 +2,7 @@
 //! rewrite has lost a row, and metrics are those of the files.
 //!
 //! The facts are gathered here and in the modules below; what they mean is decided by plain functions: of the chains of commits in
-//! [`chains`], of rewrites in [`replaces`], of metrics in [`deep`]. [`report`] says it in plain text.
+//! `chains`, of rewrites in `replaces`, of metrics in `deep`. `report` says it in plain text.
 
 mod chains;
 mod current;

@@ -5,6 +5,7 @@ pub(super) mod compact;
 mod compact_progress;
 pub(super) mod expire;
 mod files;
+mod manifests;
 pub(super) mod orphans;
 pub(super) mod rollback;
 
@@ -55,6 +56,9 @@ enum Command {
     /// Expire old snapshots, and delete the files that only they needed
     #[command(long_about = expire::ABOUT, after_help = expire::EXAMPLES)]
     Expire(expire::Arguments),
+    /// Make fewer manifests of many small ones
+    #[command(long_about = manifests::ABOUT, after_help = manifests::EXAMPLES)]
+    RewriteManifests(manifests::Arguments),
     /// Find and delete files that nothing refers to, by listing the table's folders
     #[command(long_about = orphans::ABOUT, after_help = orphans::EXAMPLES)]
     RemoveOrphans(orphans::Arguments),
@@ -143,6 +147,7 @@ pub(crate) async fn run(global: &Global, arguments: &Table) -> Result<(), Failur
         Command::Rollback(arguments) => rollback::run(global, arguments).await,
         Command::Expire(arguments) => expire::run(global, arguments).await,
         Command::CherryPick(arguments) => cherry_pick::run(global, arguments).await,
+        Command::RewriteManifests(arguments) => manifests::run(global, arguments).await,
         Command::RemoveOrphans(arguments) => Box::pin(orphans::run(global, arguments)).await,
     }
 }

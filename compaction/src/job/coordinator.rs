@@ -155,8 +155,12 @@ impl Desk {
     fn new(of: &Coordinator, table: &LakeTable, stop: &CancellationToken) -> Result<Self, ConnectorError> {
         let parts = of.parts.clone();
         let mut settings = Settings::of(&parts.target.upkeep, table.metadata.properties(), parts.parallelism);
-        let sort = SortBy::of(parts.target.upkeep.sort_order.as_deref(), &table.metadata)
-            .map_err(|error| ConnectorError::user(format!("table {}: 'compact.sort-order': {error}", parts.target.id)))?;
+        let refused = |error| {
+            let way = "Give another in a hint, /*+ OPTIONS('compact.sort-order' = '…') */, or leave 'auto-compact' off";
+            ConnectorError::user(format!("table {}: 'compact.sort-order': {error} {way}", parts.target.id))
+        };
+        let wanted = parts.target.upkeep.compact.then(|| SortBy::of(parts.target.upkeep.sort_order.as_deref(), &table.metadata));
+        let sort = wanted.transpose().map_err(refused)?.flatten();
         settings.policy.sort_order = sort.as_ref().map(|by| by.number_in(&table.metadata));
         let trigger = Trigger::new(commits_since(table, &parts), now());
         let charged = parts.budget.reservation(Use::Metadata);

@@ -9,7 +9,7 @@
 //!
 //! 1. **Copy early and often.** Within a partition, files of similar [weight](FileFacts::weight) are copied together as soon as together they
 //!    weigh so much that each of them comes into a file of a higher tier. Tiers are [`Options::min_input_files`] (F) apart, so that
-//!    nothing is copied more often than there are tiers: log F (target size / 64 KiB), 6 times for 512 MiB and F = 5. Six copies
+//!    tiers copy nothing more often than there are of them: log F (target size / 64 KiB), 6 times for 512 MiB and F = 5. Six copies
 //!    cost a quarter of one decoding. Fewer than F files of a tier wait.
 //! 2. **Decode what has settled**: all that is small or copied in a partition to which nothing was added for [`Options::quiet`], and
 //!    in a busy partition the copies that have reached the target size, which will not grow any more. A file that was decoded before comes in again

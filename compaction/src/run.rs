@@ -39,6 +39,9 @@ pub struct Request {
     pub commits: usize,
     /// Only partitions whose name begins so.
     pub partition: Option<String>,
+    /// Only these files, if they are still there: those of the plan before, after which somebody was in the way. What has come in their place
+    /// is the business of whoever wrote it, so a run under a busy writer comes to an end.
+    pub among: Option<Arc<HashSet<String>>>,
     /// Decode what would be copied.
     pub decode_all: bool,
     /// The job that does it; `None`: somebody by hand.
@@ -52,7 +55,17 @@ pub(crate) const SUMMARY_COMPACTED_BY: &str = "weir.compaction.job";
 
 impl Default for Request {
     fn default() -> Self {
-        Self { branch: None, options: Options::default(), parallelism: 1, commits: 10, partition: None, decode_all: false, job: None, sort: None }
+        Self {
+            branch: None,
+            options: Options::default(),
+            parallelism: 1,
+            commits: 10,
+            partition: None,
+            among: None,
+            decode_all: false,
+            job: None,
+            sort: None,
+        }
     }
 }
 
@@ -144,7 +157,10 @@ impl Compactor {
     /// As [`LiveTable::load`].
     pub async fn plan(&self, request: &Request, now: Duration) -> Result<Plan, ConnectorError> {
         let table = self.committer.refresh().await.map_err(catalog_error)?;
-        let live = LiveTable::load(table, request.branch.as_deref()).await?;
+        let mut live = LiveTable::load(table, request.branch.as_deref()).await?;
+        if let Some(these) = &request.among {
+            live.inventory.hold_all_but(these);
+        }
         let wanted = |group: &Group<PartitionKey>| request.partition.as_ref().is_none_or(|wanted| group.partition.name.starts_with(wanted.as_str()));
         let sort_order = request.sort.as_ref().map(|by| by.number_in(&live.table.metadata));
         let groups = live.inventory.plan_all(&Options { sort_order, ..request.options.clone() }, now).into_iter().filter(wanted);

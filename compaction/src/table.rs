@@ -1,6 +1,6 @@
 //! A snapshot of a table as the policy sees it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,6 +124,12 @@ impl LiveTable {
         news.added.iter().for_each(|live| self.add(&news.table.metadata, live.clone()));
         (self.table, self.snapshot) = (news.table.clone(), head);
         Ok(self)
+    }
+
+    /// The data files.
+    #[must_use]
+    pub fn paths(&self) -> HashSet<String> {
+        self.files.keys().cloned().collect()
     }
 
     /// What rewriting these groups needs of the table.

@@ -19,7 +19,7 @@ use weir_sql::plan::{JobPlan, StreamTable};
 
 use crate::checkpoint::CheckpointStore;
 use crate::committer::{Committer, Durable, QUEUE};
-use crate::epoch::{Engine, EpochId, EpochSpec, Failure, MemoryGate, ReaderRegistry, Reading, RunningEpoch, SplitGauges, injected, seal};
+use crate::epoch::{Engine, EpochId, EpochSpec, Failure, MemoryGate, ReaderRegistry, Reading, RunningEpoch, SplitGauges, Writers, injected, seal};
 use crate::error::RuntimeError;
 use crate::job::JobOptions;
 use crate::metrics::Metrics;
@@ -49,6 +49,7 @@ pub(crate) struct Attempt<'a> {
     parts: &'a JobParts,
     id: String,
     failure: Failure,
+    writers: Writers,
     wake: Arc<Notify>,
     committers: BTreeMap<String, Arc<dyn SinkCommitter>>,
 }
@@ -73,7 +74,7 @@ impl<'a> Attempt<'a> {
     /// An attempt; `id` is unique and of letters and digits only.
     pub(crate) fn new(parts: &'a JobParts, id: String) -> Self {
         let committers = parts.plan.inserts.iter().filter_map(|insert| Some((insert.sink_id.clone(), insert.sink.committer()?))).collect();
-        Self { parts, id, failure: Failure::default(), wake: Arc::default(), committers }
+        Self { parts, id, failure: Failure::default(), writers: Writers::default(), wake: Arc::default(), committers }
     }
 
     /// Runs until the job is done or stopped.
@@ -87,17 +88,39 @@ impl<'a> Attempt<'a> {
             () = stop.cancelled() => return Ok(()), // nothing is half done: recovery may stop anywhere
             ready = self.recover() => ready?,
         };
-        Box::pin(self.epochs(ready, stop)).await
+        let done = Box::pin(self.epochs(ready, stop)).await;
+        if done.is_err() {
+            self.writers.settle().await;
+            if self.parts.options.one_off {
+                self.clean_up().await;
+            }
+        }
+        done
     }
 
-    async fn recover(&self) -> Result<Ready, RuntimeError> {
+    /// Deletes what a statement wrote and did not commit: there may be no attempt after it.
+    async fn clean_up(&self) {
+        if let Err(error) = self.recovery().clean_up().await {
+            let error = weir_base::error::chain(&error);
+            tracing::warn!(
+                job = self.parts.plan.settings.name,
+                error,
+                "files of a failed statement are left, `weir table remove-orphans` removes them"
+            );
+        }
+    }
+
+    fn recovery(&self) -> Recovery<'_> {
         let settings = &self.parts.plan.settings;
         let sinks = self.parts.plan.inserts.iter().map(|insert| {
             let committer = self.committers.get(&insert.sink_id).map(Arc::clone);
             (insert.sink_id.clone(), RecoverySink { target: insert.target.to_string(), committer })
         });
-        let recovery = Recovery { job: &settings.name, attempt: &self.id, store: &self.parts.store, sinks: sinks.collect(), limit: settings.timeout };
-        let mut recovered = recovery.run().await?;
+        Recovery { job: &settings.name, attempt: &self.id, store: &self.parts.store, sinks: sinks.collect(), limit: settings.timeout }
+    }
+
+    async fn recover(&self) -> Result<Ready, RuntimeError> {
+        let mut recovered = self.recovery().run().await?;
         self.tell_start(&recovered);
         let mut cuts = Cuts::new();
         let mut enumerators = BTreeMap::new();
@@ -201,7 +224,7 @@ impl<'a> Attempt<'a> {
         self.parts.board.show_upkeep(upkeep.told());
         let (queue, mut committer) = self.start_committer(&recovered, &monitors);
         let (first, resumed) = (recovered.next_epoch, recovered.start == Start::Checkpoint);
-        let engine = Engine::try_new(&self.parts.plan, &self.parts.store, self.reading())?;
+        let engine = Engine::try_new(&self.parts.plan, &self.parts.store, self.reading(), self.writers.clone())?;
         self.failure.or(engine.look()).await??;
         let reached: BTreeMap<String, Cuts> = recovered.sinks.iter().map(|(id, sink)| (id.clone(), sink.reached.clone())).collect();
         let mut progress = recovered.sinks;

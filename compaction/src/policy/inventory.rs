@@ -61,6 +61,11 @@ impl<K: Ord + Clone> Inventory<K> {
         self.held.extend(group.files.iter().map(|file| file.path.clone()));
     }
 
+    /// Leaves all files but `these` out of plans.
+    pub fn hold_all_but(&mut self, these: &HashSet<String>) {
+        self.held.extend(self.partition_of.keys().filter(|path| !these.contains(path.as_str())).cloned());
+    }
+
     /// Plans with the files of a group again, if they are still there.
     pub fn release(&mut self, group: &Group<K>) {
         self.held.retain(|path| group.files.iter().all(|file| file.path != *path));
@@ -110,7 +115,7 @@ impl<K: Ord + Clone> Inventory<K> {
     /// What to rewrite in the whole table, partitions that were not touched included.
     #[must_use]
     pub fn plan_all(&self, options: &Options, now: Duration) -> Vec<Group<K>> {
-        within(self.partitions.iter().flat_map(|(partition, files)| decide(partition, files, options, now)).collect(), options)
+        within(self.partitions.iter().flat_map(|(partition, files)| decide(partition, &self.free(files), options, now)).collect(), options)
     }
 }
 

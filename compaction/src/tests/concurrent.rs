@@ -1,5 +1,7 @@
 //! Others commit while a plan is carried out.
 
+use std::sync::Arc;
+
 use super::support::{Lake, now, request, rows};
 use crate::policy::Options;
 use crate::{LiveTable, Quiet, Request};
@@ -62,6 +64,27 @@ async fn a_rewrite_whose_files_are_gone_gives_way_and_leaves_nothing() {
     assert_eq!((report.gave_way, report.commits, report.files_after), (1, 0, 0));
     assert_eq!(lake.content().await, before);
     assert!(lake.orphans().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_try_is_about_the_files_of_the_first_so_that_it_ends_however_busy_others_are() {
+    let mut lake = Lake::new(&[], &[]).await;
+    let mut next = 0..10;
+    let mut append = async |lake: &mut Lake| {
+        for _ in 0..6 {
+            lake.append(&rows(next.clone())).await;
+            next = next.end..next.end + 10;
+        }
+    };
+    append(&mut lake).await;
+    let (ours, others) = (lake.compactor().await, lake.compactor().await);
+    let overtaken = ours.plan(&request(false), now()).await.expect("plans");
+    let again = Request { among: Some(Arc::new(overtaken.live.paths())), ..request(false) };
+    others.compact_once(&request(false), now(), &Quiet).await.expect("runs");
+    append(&mut lake).await;
+    assert_eq!(ours.run(&request(false), overtaken, &Quiet).await.expect("gives way").gave_way, 1);
+    assert!(!ours.plan(&request(false), now()).await.expect("plans").groups.is_empty(), "there is more to do by now");
+    assert!(ours.plan(&again, now()).await.expect("plans").groups.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@ use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning, execute_stream};
 use futures::TryStreamExt;
+use tokio::sync::oneshot;
 use weir_base::memory::MemoryBudget;
 use weir_connectors::sink::{Distribution, StreamSink, WriterContext};
 use weir_connectors::source::{Cut, Cuts};
@@ -21,6 +22,7 @@ use super::reading::{Hub, Reading};
 use super::route::RouteExpr;
 use super::running::{RunningEpoch, RunningSink};
 use super::sink_exec::{SinkExec, read_end_row};
+use super::writers::Writers;
 use crate::checkpoint::{CheckpointStore, SinkIntents};
 use crate::error::RuntimeError;
 
@@ -31,6 +33,7 @@ pub(crate) struct Engine {
     state: SessionState,
     store: CheckpointStore,
     reading: Reading,
+    writers: Writers,
 }
 
 /// Which epoch to start.
@@ -63,12 +66,12 @@ pub(crate) fn session_on(budget: &MemoryBudget, state: SessionState) -> Result<S
 }
 
 impl Engine {
-    pub(crate) fn try_new(plan: &Arc<JobPlan>, store: &CheckpointStore, reading: Reading) -> Result<Self, RuntimeError> {
+    pub(crate) fn try_new(plan: &Arc<JobPlan>, store: &CheckpointStore, reading: Reading, writers: Writers) -> Result<Self, RuntimeError> {
         let mut state = session_on(&reading.budget, plan.state.clone())?;
         let options = state.config_mut().options_mut();
         options.execution.target_partitions = plan.settings.parallelism.max(1);
         options.optimizer.enable_round_robin_repartition = false;
-        Ok(Self { plan: Arc::clone(plan), state, store: store.clone(), reading })
+        Ok(Self { plan: Arc::clone(plan), state, store: store.clone(), reading, writers })
     }
 
     /// Looks for the files that a DELETE or UPDATE is about, unless an attempt before has.
@@ -139,7 +142,7 @@ impl Engine {
             budget: self.reading.budget.clone(),
             intents: Arc::new(intents.clone()),
         };
-        Ok(SinkExec::new(query, Arc::clone(&insert.sink), context))
+        Ok(SinkExec::new(query, Arc::clone(&insert.sink), context, self.writers.given_up()))
     }
 
     fn run(&self, insert: &PlannedInsert, head: SinkExec, intents: SinkIntents) -> Result<RunningSink, RuntimeError> {
@@ -147,11 +150,15 @@ impl Engine {
         let mut partitions = Vec::new();
         for partition in 0..head.properties().output_partitioning().partition_count() {
             let stream = head.execute(partition, Arc::clone(&context))?;
+            let (finished, end) = oneshot::channel();
             let work = async move {
                 let batches: Vec<_> = stream.try_collect().await?;
-                read_end_row(&batches)
+                // Nobody waits for it any more once the attempt has failed.
+                let _ = finished.send(read_end_row(&batches)?);
+                Ok(())
             };
-            partitions.push(self.reading.failure.spawn("sink partition", (), work));
+            self.writers.keep(self.reading.failure.spawn("sink partition", (), work));
+            partitions.push(end);
         }
         Ok(RunningSink { id: insert.sink_id.clone(), partitions, intents })
     }

@@ -85,13 +85,6 @@ impl Failure {
             Err(error) => Err(error.into()),
         }
     }
-
-    /// The same inside another task of the attempt: the error stays where the coordinator finds it. What is given instead comes too late to
-    /// be the attempt's failure.
-    pub(crate) async fn join_part<T>(task: &mut Task<Option<T>>) -> Result<T, RuntimeError> {
-        let done = task.await?;
-        done.ok_or_else(|| RuntimeError::Internal("a part of the epoch failed before".to_owned()))
-    }
 }
 
 #[cfg(test)]
@@ -101,8 +94,13 @@ mod tests {
     #[tokio::test]
     async fn a_task_that_waits_for_another_leaves_its_error_to_the_coordinator() {
         let failure = Failure::default();
-        let mut part: Task<Option<()>> = failure.spawn("part", (), async { Err(RuntimeError::Setting("broken".to_owned())) });
-        let mut whole = failure.spawn("whole", (), async move { Failure::join_part(&mut part).await });
+        let (finished, end) = tokio::sync::oneshot::channel::<()>();
+        let part = async move {
+            let _finished = finished;
+            Err::<(), _>(RuntimeError::Setting("broken".to_owned()))
+        };
+        let _part = failure.spawn("part", (), part);
+        let mut whole = failure.spawn("whole", (), async move { end.await.map_err(|_| RuntimeError::Internal("too late".to_owned())) });
         assert!(matches!((&mut whole).await, Ok(None)));
         assert!(failure.wait().await.to_string().contains("broken"));
     }

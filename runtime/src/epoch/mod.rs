@@ -14,6 +14,7 @@ mod route;
 mod running;
 mod seal;
 mod sink_exec;
+mod writers;
 
 pub(crate) use engine::{Engine, EpochSpec, session_on};
 pub(crate) use failure::Failure;
@@ -23,3 +24,4 @@ pub(crate) use reading::Reading;
 pub(crate) use registry::{ReaderRegistry, SplitGauges, SplitKey};
 pub(crate) use running::{RunningEpoch, injected};
 pub(crate) use seal::{EpochId, seal};
+pub(crate) use writers::Writers;

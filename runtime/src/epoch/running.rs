@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 use weir_base::failpoint;
-use weir_base::task::Task;
 use weir_connectors::ConnectorError;
 use weir_connectors::sink::Committable;
 use weir_connectors::source::{Cuts, Gaps, SplitPosition};
@@ -28,11 +27,12 @@ const HELD: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(crate) struct RunningSink {
     pub(crate) id: String,
-    pub(crate) partitions: Vec<Task<Option<Vec<Committable>>>>,
+    /// Each gives what its writer finished, or nothing if the attempt fails.
+    pub(crate) partitions: Vec<oneshot::Receiver<Vec<Committable>>>,
     pub(crate) intents: SinkIntents,
 }
 
-/// A running epoch. Dropping it stops everything in it; nothing of it is then committed.
+/// A running epoch. Dropping it stops its reading, and nothing of it is committed; its writers are the attempt's.
 #[derive(Debug)]
 pub(crate) struct RunningEpoch {
     pub(crate) number: u64,
@@ -132,7 +132,9 @@ impl RunningEpoch {
             for sink in &mut self.sinks {
                 let mut committables = Vec::new();
                 for partition in &mut sink.partitions {
-                    committables.extend(Failure::join_part(partition).await?);
+                    // What is told here comes too late to be the attempt's failure: that was kept before.
+                    let part = partition.await;
+                    committables.extend(part.map_err(|_| RuntimeError::Internal("a part of the epoch failed before".to_owned()))?);
                 }
                 if !committables.is_empty() {
                     written.committables.insert(sink.id.clone(), committables);

@@ -11,6 +11,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use futures::{FutureExt, StreamExt, stream};
+use tokio_util::sync::CancellationToken;
 use weir_base::task::{TaskError, panic_message};
 use weir_connectors::ConnectorError;
 use weir_connectors::sink::{Committable, SinkWriter, StreamSink, WriterContext};
@@ -28,15 +29,16 @@ pub(crate) struct SinkExec {
     sink: Arc<dyn StreamSink>,
     /// For partition 0; each partition has its own number.
     context: WriterContext,
+    given_up: CancellationToken,
     properties: Arc<PlanProperties>,
 }
 
 impl SinkExec {
-    /// `context` is completed for each partition.
-    pub(crate) fn new(input: Arc<dyn ExecutionPlan>, sink: Arc<dyn StreamSink>, mut context: WriterContext) -> Self {
+    /// `context` is completed for each partition. Writers stop between two batches once `given_up` is cancelled, and delete what they wrote.
+    pub(crate) fn new(input: Arc<dyn ExecutionPlan>, sink: Arc<dyn StreamSink>, mut context: WriterContext, given_up: CancellationToken) -> Self {
         context.partitions = input.output_partitioning().partition_count();
         let properties = leaf_properties(&END_ROW, context.partitions);
-        Self { input, sink, context, properties }
+        Self { input, sink, context, given_up, properties }
     }
 }
 
@@ -61,14 +63,15 @@ impl ExecutionPlan for SinkExec {
 
     fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         let input = children.pop().unwrap_or_else(|| Arc::clone(&self.input));
-        Ok(Arc::new(Self::new(input, Arc::clone(&self.sink), self.context.clone())))
+        Ok(Arc::new(Self::new(input, Arc::clone(&self.sink), self.context.clone(), self.given_up.clone())))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, context)?;
         let (sink, writer) = (Arc::clone(&self.sink), WriterContext { partition, ..self.context.clone() });
+        let given_up = self.given_up.clone();
         let end = async move {
-            let written = AssertUnwindSafe(write(input, sink, writer)).catch_unwind().await;
+            let written = AssertUnwindSafe(write(input, sink, writer, given_up)).catch_unwind().await;
             let committables = written.unwrap_or_else(|payload| {
                 let panicked = TaskError::Panicked { name: "sink partition", message: panic_message(&*payload) };
                 Err(DataFusionError::External(Box::new(RuntimeError::from(panicked))))
@@ -79,10 +82,21 @@ impl ExecutionPlan for SinkExec {
     }
 }
 
-async fn write(mut input: SendableRecordBatchStream, sink: Arc<dyn StreamSink>, context: WriterContext) -> Result<Vec<Committable>> {
+async fn write(
+    mut input: SendableRecordBatchStream,
+    sink: Arc<dyn StreamSink>,
+    context: WriterContext,
+    given_up: CancellationToken,
+) -> Result<Vec<Committable>> {
     let schema = sink.schema();
     let mut writer = sink.writer(context).map_err(external)?;
-    while let Some(batch) = input.next().await {
+    loop {
+        let batch = tokio::select! {
+            biased;
+            () = given_up.cancelled() => Some(Err(external(ConnectorError::transient("the attempt was given up")))),
+            batch = input.next() => batch,
+        };
+        let Some(batch) = batch else { break };
         let taken = match batch.and_then(|batch| fit(&batch, &schema)) {
             Ok(batch) if batch.num_rows() == 0 => Ok(()),
             Ok(batch) => writer.write(batch).await.map_err(external),

@@ -69,6 +69,13 @@ impl Recovery<'_> {
         Ok(Recovered { next_epoch: claimed + 1, start: decision.start, cuts, sinks: decision.sinks, listing })
     }
 
+    /// Deletes what an attempt that has ended wrote for epochs without a checkpoint, while no other attempt is at work: of a single statement,
+    /// whose directory is its own.
+    pub(crate) async fn clean_up(&self) -> Result<(), RuntimeError> {
+        let listing = self.store.list().await?;
+        self.clean(&listing, listing.entries.last().copied().unwrap_or_default()).await
+    }
+
     /// Reads until a claim is won. Targets are read before the directory, so that a process which is still at work never makes a target
     /// look ahead of its checkpoints. It may make one look behind them: committed, and the checkpoint before retired, between the two
     /// readings. So a target that is behind is read again, until it does not move any more.

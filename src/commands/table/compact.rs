@@ -108,14 +108,16 @@ pub(crate) async fn carry_out(
     until_done(&compactor, request).await
 }
 
-/// Runs until nothing gives way any more.
+/// Runs until nothing gives way any more of the files that were there at the beginning.
 async fn until_done(compactor: &Compactor, request: &Request) -> Result<Report, Failure> {
-    let (mut all, mut pace) = (Report::default(), Pace::default());
+    let (mut all, mut pace, mut next) = (Report::default(), Pace::default(), request.clone());
     loop {
-        let mut next = request.clone();
         next.options.max_bytes = pace.max_bytes(request.options.max_bytes, request.options.target_bytes);
         status_line::set("reading manifests".to_owned());
         let plan = compactor.plan(&next, now()).await.map_err(|error| Failure::of(&error))?;
+        if next.among.is_none() {
+            next.among = Some(Arc::new(plan.live.paths()));
+        }
         let lines = Lines::of(&plan);
         let report = compactor.run(&next, plan, &lines).await.map_err(|error| Failure::of(&error))?;
         all = all.plus(report);

@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 SERVERS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart build test test-engines test-servers servers stop-servers fmt lint docs deps audit bench bench-compact bench-read bench-tpch
+.PHONY: help quickstart build test test-engines test-servers servers stop-servers fmt lint docs deps audit bench bench-commits bench-compact bench-read bench-tpch
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -66,6 +66,10 @@ bench: ## Benchmarks in release (an hour or more to build on two cores); LEAN=1 
 	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench freshness
 	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench plan
 	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench upkeep
+
+bench-commits: ## What a commit costs over 50,000 of them, fast-forwarded, in release; COMMITS=5000 makes fewer, LEAN=1 takes the lean profile
+	$(CARGO) build --locked --workspace $(if $(LEAN),,--release) --example commits
+	$(TARGET)/$(if $(LEAN),debug,release)/examples/commits $(COMMITS)
 
 bench-compact: ## Copies and rewrites of small files beside the same work by hand, in release; LEAN=1 takes the lean profile
 	scripts/setup test

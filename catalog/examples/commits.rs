@@ -1,8 +1,10 @@
 //! Many commits of one file, fast-forwarded, with the upkeep that a job does beside them: what a commit costs, from the first to the last.
 //!
-//! `cargo run --release -p weir-catalog --example commits [commits] [snapshots that stay]`
+//! `cargo run --release -p weir-catalog --example commits [commits] [snapshots that stay]`; by default those of the ten minutes that a job leaves, and of
+//! the minute between two expiries: a commit stands for a second.
 
 use std::error::Error;
+use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,6 +12,7 @@ use std::time::{Duration, Instant};
 use arrow_schema::{DataType, Field, Schema};
 use futures::TryStreamExt;
 use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum, Struct};
+use weir_base::cpu::CpuMeter;
 use weir_base::options::OptionBag;
 use weir_catalog::commit::{Append, AtMost, ExpireRules, RewriteManifests, TableCommitter, new_snapshot_id};
 use weir_catalog::marker::{Cuts, SplitId, SplitPosition};
@@ -18,6 +21,9 @@ use weir_catalog::{LakeCatalog, LakeTable, TableId, TableSpec, lake_schema, open
 use weir_fs::FileSystems;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// Commits of a job that commits each second, in the age from which its snapshots are expired.
+const RETAIN: usize = 600;
 
 /// Commits of a line.
 const EACH: u64 = 100;
@@ -30,7 +36,7 @@ const COLUMNS: i32 = 8;
 
 fn main() -> Outcome<()> {
     let number = |place: usize, default: u64| std::env::args().nth(place).and_then(|text| text.parse().ok()).unwrap_or(default);
-    let (commits, retain) = (number(1, 50_000), usize::try_from(number(2, 100))?);
+    let (commits, retain) = (number(1, 50_000), usize::try_from(number(2, RETAIN as u64))?);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(commits, retain))
 }
 
@@ -52,38 +58,82 @@ async fn run(commits: u64, retain: usize) -> Outcome<()> {
     let rules = ExpireRules { only_job: Some("bench".to_owned()), at_most, ..ExpireRules::default() };
 
     let mut out = io::stdout().lock();
-    writeln!(out, "commits   ms/commit  CPU ms/commit  (with upkeep)  snapshots  manifests  metadata.json   objects")?;
-    let (mut first, mut last) = (None, (Duration::ZERO, Duration::ZERO));
-    let (mut alone, mut all, mut cpu) = (Duration::ZERO, Duration::ZERO, cpu_time());
+    writeln!(out, "          CPU ms a commit          ms a commit")?;
+    writeln!(out, "commits   alone with upkeep    alone with upkeep  snapshots  manifests  metadata.json   objects")?;
+    let (mut first, mut last, mut largest) = (None, Spent::default(), 0);
+    let meters = [CpuMeter::default(), CpuMeter::default()];
+    let (mut spent, mut before) = (Spent::default(), (Duration::ZERO, Duration::ZERO));
     for epoch in 1..=commits {
         let append = append(&table, epoch)?;
         let begun = Instant::now();
-        committer.append(&append).await?;
-        alone += begun.elapsed();
-        if epoch % EXPIRE_EVERY == 0 {
-            committer.expire(&rules, &journal).await?;
+        meters[0].measure(committer.append(&append)).await?;
+        spent.alone.clock += begun.elapsed();
+        let upkeep = async {
+            if epoch % EXPIRE_EVERY == 0 {
+                committer.expire(&rules, &journal).await?;
+            }
+            if epoch % REGROUP_EVERY == 0 {
+                committer.rewrite_manifests(&RewriteManifests { branch: None, min_count: 200 }, &journal).await?;
+            }
+            Outcome::Ok(())
+        };
+        meters[1].measure(upkeep).await?;
+        spent.all.clock += begun.elapsed();
+        if epoch % EXPIRE_EVERY == EXPIRE_EVERY - 1 || epoch == commits {
+            // The most snapshots that there are.
+            largest = largest.max(metadata_bytes(&committer).await?);
         }
-        if epoch % REGROUP_EVERY == 0 {
-            committer.rewrite_manifests(&RewriteManifests { branch: None, min_count: 200 }, &journal).await?;
-        }
-        all += begun.elapsed();
         if epoch % EACH != 0 {
             continue;
         }
-        let spent = cpu_time().saturating_sub(cpu);
+        let [alone, upkeep] = [meters[0].spent(), meters[1].spent()];
+        (spent.alone.cpu, spent.all.cpu) = (alone - before.0, alone + upkeep - before.0 - before.1);
         if epoch == EACH || epoch % 5_000 == 0 || epoch == commits {
-            let per = |time: Duration| time.as_secs_f64() * 1_000.0 / EACH as f64;
-            let (alone, used, all, state) = (per(alone), per(spent), per(all), state(&catalog, &committer).await?);
-            writeln!(out, "{epoch:7}  {alone:10.2}  {used:13.2}  {all:13.2}  {state}")?;
+            writeln!(out, "{epoch:7}  {spent}  {}", state(&catalog, &committer).await?)?;
         }
-        last = (alone, spent);
+        before = (alone, upkeep);
+        last = std::mem::take(&mut spent);
         first.get_or_insert(last);
-        (alone, all, cpu) = (Duration::ZERO, Duration::ZERO, cpu_time());
     }
-    let (time, cpu) = first.unwrap_or(last);
-    let ratio = |last: Duration, first: Duration| last.as_secs_f64() / first.as_secs_f64();
-    writeln!(out, "the last {EACH} commits took {:.2} times the first {EACH}, and {:.2} times their CPU", ratio(last.0, time), ratio(last.1, cpu))?;
+    let first = first.unwrap_or(last);
+    let ratio = |of: fn(&Spent) -> Duration| of(&last).as_secs_f64() / of(&first).as_secs_f64();
+    writeln!(
+        out,
+        "the last {EACH} commits took {:.2} times the CPU of the first {EACH} and {:.2} times their time; with upkeep {:.2} and {:.2}",
+        ratio(|spent| spent.alone.cpu),
+        ratio(|spent| spent.alone.clock),
+        ratio(|spent| spent.all.cpu),
+        ratio(|spent| spent.all.clock)
+    )?;
+    writeln!(out, "the largest metadata.json had {largest} bytes")?;
     Ok(())
+}
+
+/// What some commits took.
+#[derive(Debug, Clone, Copy, Default)]
+struct Took {
+    cpu: Duration,
+    clock: Duration,
+}
+
+/// What [`EACH`] commits took, and with upkeep.
+#[derive(Debug, Clone, Copy, Default)]
+struct Spent {
+    alone: Took,
+    all: Took,
+}
+
+impl fmt::Display for Spent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let per = |time: Duration| time.as_secs_f64() * 1_000.0 / EACH as f64;
+        let [alone, all, alone_clock, all_clock] = [self.alone.cpu, self.all.cpu, self.alone.clock, self.all.clock].map(per);
+        write!(f, "{alone:6.2}  {all:10.2}  {alone_clock:7.2}  {all_clock:10.2}")
+    }
+}
+
+async fn metadata_bytes(committer: &TableCommitter) -> Outcome<u64> {
+    let table = committer.refresh().await?;
+    Ok(table.file_io.new_input(&table.metadata_location)?.metadata().await?.size)
 }
 
 fn append(table: &LakeTable, epoch: u64) -> Outcome<Append> {
@@ -133,16 +183,8 @@ async fn state(catalog: &Arc<dyn LakeCatalog>, committer: &TableCommitter) -> Ou
         Some(head) => weir_catalog::read::manifests(&table, head).await?.len(),
         None => 0,
     };
-    let bytes = table.file_io.new_input(&table.metadata_location)?.metadata().await?.size;
+    let bytes = metadata_bytes(committer).await?;
     let folder = catalog.file_systems().resolve(&format!("{}/metadata", table.metadata.location()))?;
     let objects = folder.store.list(Some(&folder.path)).try_fold(0_usize, |count, _| async move { Ok(count + 1) }).await?;
     Ok(format!("{:9}  {manifests:9}  {bytes:13}  {objects:8}", table.metadata.snapshots().len()))
-}
-
-/// CPU time of the process, as Linux accounts it.
-fn cpu_time() -> Duration {
-    let statistics = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The second field is a name in brackets; user and system time, in hundredths of a second, are the fourteenth and fifteenth.
-    let fields = statistics.rsplit(')').next().unwrap_or_default().split_whitespace();
-    Duration::from_millis(fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() * 10)
 }

@@ -13,6 +13,7 @@ pub mod lake;
 pub mod marker;
 mod memory;
 mod metadata_file;
+mod metadata_text;
 mod new_table;
 pub mod open;
 mod others;

@@ -1,10 +1,15 @@
 //! Table metadata files: reading them, naming and writing the next one, deleting those that a commit retires.
 //!
-//! A metadata file never changes once it is written, so the last one of each table is kept in memory by its location.
+//! A metadata file never changes once it is written, so the last one of each table is kept in memory by its location, or by its content where another
+//! may get the same name.
 
 use std::collections::HashMap;
+use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use futures::StreamExt;
 use iceberg::io::FileIO;
 use iceberg::spec::{TableMetadata, TableMetadataBuilder, TableMetadataRef};
@@ -15,6 +20,7 @@ use weir_base::ErrorKind;
 use crate::commit::read_file;
 use crate::error::CatalogError;
 use crate::lake::{LakeTable, TableId};
+use crate::metadata_text::LastText;
 use crate::others;
 
 const DELETE_AFTER_COMMIT: &str = "write.metadata.delete-after-commit.enabled";
@@ -26,14 +32,28 @@ pub(crate) const METADATA: &str = ".metadata.json";
 #[derive(Debug)]
 pub(crate) struct MetadataFiles {
     file_io: FileIO,
-    last: Option<Mutex<HashMap<TableId, (String, TableMetadataRef)>>>,
+    /// Whether the file of a name is always the same.
+    cached: bool,
+    last: Mutex<HashMap<TableId, Last>>,
+    texts: Mutex<HashMap<TableId, LastText>>,
+}
+
+/// The last metadata file of a table that was read or written.
+#[derive(Debug)]
+struct Last {
+    location: String,
+    /// Where the name alone does not tell.
+    content: Option<Bytes>,
+    metadata: TableMetadataRef,
 }
 
 /// What a commit makes of a table.
 #[derive(Debug)]
 pub(crate) struct NextVersion {
     /// Metadata after the commit.
-    pub(crate) metadata: TableMetadata,
+    pub(crate) metadata: TableMetadataRef,
+    /// What made it of the metadata before.
+    updates: Vec<TableUpdate>,
     /// Where it will be written.
     pub(crate) location: MetadataLocation,
     /// Metadata files that may be deleted once the commit stands.
@@ -41,21 +61,30 @@ pub(crate) struct NextVersion {
 }
 
 impl MetadataFiles {
+    /// Without `cached` a file is read each time, and kept to tell whether it is still the same.
     pub(crate) fn new(file_io: FileIO, cached: bool) -> Self {
-        Self { file_io, last: cached.then(Mutex::default) }
+        Self { file_io, cached, last: Mutex::default(), texts: Mutex::default() }
     }
 
     /// The table whose pointer is `location`.
     pub(crate) async fn read(&self, id: &TableId, location: String) -> Result<LakeTable, CatalogError> {
-        if let Some(metadata) = self.remembered(id, &location) {
+        if let Some(metadata) = self.remembered(id, |last| self.cached && last.location == location) {
             return Ok(self.table(id, metadata, location));
         }
-        let metadata = match others::table_metadata(&self.file_io, &location).await {
+        let content = match read_file(&self.file_io, &location).await {
+            Ok(content) => content,
+            Err(error) => return Err(self.unreadable(id, &location, error).await),
+        };
+        if let Some(metadata) = self.remembered(id, |last| last.content.as_ref() == Some(&content)) {
+            return Ok(self.table(id, metadata, location));
+        }
+        let metadata = match others::metadata_of(&content) {
             Ok(metadata) => Arc::new(metadata),
             Err(error) => return Err(self.unreadable(id, &location, error).await),
         };
-        self.remember(id, &location, &metadata);
-        Ok(self.table(id, metadata, location))
+        let table = self.table(id, metadata, location);
+        self.keep(&table, Some(content));
+        Ok(table)
     }
 
     /// What is wrong with a metadata file that could not be read, and what can be done about it.
@@ -90,9 +119,33 @@ impl MetadataFiles {
         Ok(self.table(id, Arc::new(metadata), location.to_string()))
     }
 
-    /// Remembers a table that is known to be current.
-    pub(crate) fn keep(&self, table: &LakeTable) {
-        self.remember(&table.id, &table.metadata_location, &table.metadata);
+    /// Writes what a commit makes of `base` to its place; the table as it is once the pointer says so, and the content of the file.
+    pub(crate) async fn write_next(&self, base: &LakeTable, next: &NextVersion) -> Result<(LakeTable, Bytes), CatalogError> {
+        let (id, location) = (&base.id, &next.location);
+        let what = || format!("cannot write metadata file `{location}` of table `{id}`");
+        let failed = |error| CatalogError::iceberg(what(), error);
+        let mut content = self.text(base, next)?;
+        if next.metadata.metadata_compression_codec().map_err(failed)?.suffix().is_ok_and(|suffix| suffix == ".gz") {
+            content = packed(&content).map_err(|error| CatalogError::caused(ErrorKind::Internal, what(), error))?;
+        }
+        let output = self.file_io.new_output(location.to_string()).map_err(failed)?;
+        output.write(content.clone()).await.map_err(failed)?;
+        Ok((self.table(id, Arc::clone(&next.metadata), location.to_string()), content))
+    }
+
+    /// The text of the version that a commit makes of `base`.
+    pub(crate) fn text(&self, base: &LakeTable, next: &NextVersion) -> Result<Bytes, CatalogError> {
+        let last = self.texts.lock().unwrap_or_else(PoisonError::into_inner).remove(&base.id);
+        let (last, text) = LastText::next(last, &base.metadata, &next.updates, &next.metadata)?;
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner).insert(base.id.clone(), last);
+        Ok(text.into())
+    }
+
+    /// Remembers a table that is known to be current, with the content of its file if that is known.
+    pub(crate) fn keep(&self, table: &LakeTable, content: Option<Bytes>) {
+        let (location, metadata) = (table.metadata_location.clone(), Arc::clone(&table.metadata));
+        let last = Last { location, content: content.filter(|_| !self.cached), metadata };
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).insert(table.id.clone(), last);
     }
 
     /// Deletes files by name; a file that cannot be deleted is left behind with a warning.
@@ -104,16 +157,16 @@ impl MetadataFiles {
         LakeTable { id: id.clone(), metadata, metadata_location, file_io: self.file_io.clone() }
     }
 
-    fn remembered(&self, id: &TableId, location: &str) -> Option<TableMetadataRef> {
-        let last = self.last.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
-        last.get(id).filter(|(known, _)| known == location).map(|(_, metadata)| Arc::clone(metadata))
+    fn remembered(&self, id: &TableId, is_it: impl Fn(&Last) -> bool) -> Option<TableMetadataRef> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.get(id).filter(|last| is_it(last)).map(|last| Arc::clone(&last.metadata))
     }
+}
 
-    fn remember(&self, id: &TableId, location: &str, metadata: &TableMetadataRef) {
-        if let Some(last) = &self.last {
-            last.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), (location.to_owned(), Arc::clone(metadata)));
-        }
-    }
+fn packed(text: &[u8]) -> std::io::Result<Bytes> {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::default());
+    packer.write_all(text)?;
+    Ok(packer.finish()?.into())
 }
 
 /// What can be done about a metadata file that is gone or damaged.
@@ -176,7 +229,7 @@ pub(crate) fn next_version(base: &LakeTable, requirements: &[TableRequirement], 
         _ => None,
     });
     let start = TableMetadataBuilder::new_from_metadata((*base.metadata).clone(), Some(base.metadata_location.clone()));
-    let builder = updates.into_iter().try_fold(start, |builder, update| update.apply(builder)).map_err(refused)?;
+    let builder = updates.iter().cloned().try_fold(start, |builder, update| update.apply(builder)).map_err(refused)?;
     let built = builder.build().map_err(refused)?;
     let location = location_of(&built.metadata, version_of(&base.metadata_location) + 1, named_after.map_or_else(Uuid::new_v4, uuid_for))?;
     let retired = if deletes_old_metadata(&built.metadata) {
@@ -184,7 +237,7 @@ pub(crate) fn next_version(base: &LakeTable, requirements: &[TableRequirement], 
     } else {
         Vec::new()
     };
-    Ok(NextVersion { metadata: built.metadata, location, retired })
+    Ok(NextVersion { metadata: Arc::new(built.metadata), updates, location, retired })
 }
 
 /// Whether metadata files are deleted that leave the table's log of them.

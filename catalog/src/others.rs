@@ -4,6 +4,7 @@
 //!   specification).
 //! - Format 1 drops a partition field by making it `void` under its old name, which the source column has too.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::Read as _;
 
@@ -19,13 +20,22 @@ use crate::read::live_count;
 /// # Errors
 /// The store's, or what the crate says of the file.
 pub(crate) async fn table_metadata(file_io: &FileIO, location: &str) -> iceberg::Result<TableMetadata> {
-    let refused = match TableMetadata::read_from(file_io, location).await {
-        Err(error) if error.kind() == iceberg::ErrorKind::DataInvalid => error,
-        read => return read,
+    metadata_of(&file_io.new_input(location)?.read().await?)
+}
+
+/// The metadata that a file with this content holds.
+///
+/// # Errors
+/// What the crate says of the file.
+pub(crate) fn metadata_of(content: &[u8]) -> iceberg::Result<TableMetadata> {
+    let damaged = |error| iceberg::Error::new(iceberg::ErrorKind::DataInvalid, "the file cannot be unpacked").with_source(error);
+    let text = unpacked(content).map_err(damaged)?;
+    let refused = match serde_json::from_slice(&text) {
+        Ok(metadata) => return Ok(metadata),
+        Err(refused) => refused,
     };
-    let bytes = file_io.new_input(location)?.read().await?;
-    let Some(mut json) = json_of(&bytes) else { return Err(refused) };
-    if number_snapshots(&mut json) { serde_json::from_value(json).map_err(Into::into) } else { Err(refused) }
+    let Ok(mut json) = serde_json::from_slice(&text) else { return Err(refused.into()) };
+    if number_snapshots(&mut json) { Ok(serde_json::from_value(json)?) } else { Err(refused.into()) }
 }
 
 /// The content of a manifest, with what its entries inherit from the manifest list.
@@ -56,13 +66,13 @@ async fn load_renamed(file_io: &FileIO, manifest: &ManifestFile, refused: iceber
     ManifestFile { manifest_path: path.to_owned(), ..manifest.clone() }.load_manifest(&memory).await
 }
 
-fn json_of(bytes: &[u8]) -> Option<Value> {
-    if bytes.starts_with(&[0x1f, 0x8b]) {
-        let mut text = Vec::new();
-        GzDecoder::new(bytes).read_to_end(&mut text).ok()?;
-        return serde_json::from_slice(&text).ok();
+fn unpacked(content: &[u8]) -> std::io::Result<Cow<'_, [u8]>> {
+    if !content.starts_with(&[0x1f, 0x8b]) {
+        return Ok(Cow::Borrowed(content));
     }
-    serde_json::from_slice(bytes).ok()
+    let mut text = Vec::new();
+    GzDecoder::new(content).read_to_end(&mut text)?;
+    Ok(Cow::Owned(text))
 }
 
 /// Gives the snapshots of a table that was once of format 1 the sequence number 0; whether there were any.

@@ -178,7 +178,7 @@ impl<P: Pointers + 'static> LakeCatalog for PointerCatalog<P> {
         };
         match made {
             Ok(true) => {
-                self.files.keep(&table);
+                self.files.keep(&table, None);
                 Ok(table)
             }
             Ok(false) => {
@@ -201,13 +201,13 @@ impl<P: Pointers + 'static> LakeCatalog for PointerCatalog<P> {
 
     async fn commit(&self, base: &LakeTable, requirements: Vec<TableRequirement>, updates: Vec<TableUpdate>) -> Result<LakeTable, CatalogError> {
         let next = next_version(base, &requirements, updates)?;
-        let table = self.files.write(&base.id, next.metadata, &next.location).await?;
+        let (table, content) = self.files.write_next(base, &next).await?;
         if failpoint::fails("commit-metadata-written").await {
             return Err(CatalogError::OutcomeUnknown { message: "fail point `commit-metadata-written`".to_owned(), source: None });
         }
         match self.pointers.swap(base, &table).await {
             Ok(true) => {
-                self.files.keep(&table);
+                self.files.keep(&table, Some(content));
                 self.files.delete(&next.retired).await;
                 Ok(table)
             }

@@ -43,7 +43,7 @@ pub(crate) struct HadoopCatalog {
 impl HadoopCatalog {
     /// The catalog whose databases are the folders in `warehouse`.
     pub(crate) fn new(name: &str, warehouse: &str, file_systems: FileSystems) -> Self {
-        // A table that is dropped and made again has files of the same names, so none is kept in memory.
+        // A table that is dropped and made again has files of the same names, so the content counts.
         let files = MetadataFiles::new(file_systems.file_io(), false);
         let warehouse = warehouse.trim_end_matches('/').to_owned();
         Self { name: name.to_owned(), warehouse, files, file_systems }
@@ -219,7 +219,7 @@ impl LakeCatalog for HadoopCatalog {
         }
         let metadata = new.metadata(id, folder)?;
         check_fixed(id, &metadata)?;
-        let made = versions.make(1, json(id, &metadata)?).await.map_err(doubtful);
+        let made = versions.make(1, json(id, &metadata)?.into()).await.map_err(doubtful);
         let ours = match made {
             Ok(Made::Ours) => true,
             Ok(Made::Taken) => false,
@@ -259,7 +259,8 @@ impl LakeCatalog for HadoopCatalog {
             return Err(moved());
         }
         let versions = self.versions(id)?;
-        match versions.make(number + 1, json(id, &next.metadata)?).await.map_err(doubtful)? {
+        let text = self.files.text(base, &next)?;
+        match versions.make(number + 1, text.clone()).await.map_err(doubtful)? {
             Made::Ours => {}
             Made::Taken => return Err(moved()),
         }
@@ -277,6 +278,8 @@ impl LakeCatalog for HadoopCatalog {
         if versions.point_to(number + 1).await {
             versions.retire(&next.retired).await;
         }
-        Ok(LakeTable { id: id.clone(), metadata: next.metadata.into(), metadata_location: versions.uri(number + 1), file_io: base.file_io.clone() })
+        let table = LakeTable { id: id.clone(), metadata: next.metadata, metadata_location: versions.uri(number + 1), file_io: base.file_io.clone() };
+        self.files.keep(&table, Some(text));
+        Ok(table)
     }
 }

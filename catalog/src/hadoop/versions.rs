@@ -84,7 +84,7 @@ impl Versions {
     ///
     /// # Errors
     /// A store that does not tell two writers of one name apart, which is tried out before the first version is made.
-    pub(super) async fn make(&self, number: u64, metadata: Vec<u8>) -> Result<Made, CatalogError> {
+    pub(super) async fn make(&self, number: u64, metadata: Bytes) -> Result<Made, CatalogError> {
         let path = self.folder.path.clone().join(file_name(number, ENDINGS[0]));
         match self.folder.store.put_opts(&path, metadata.into(), FirstPut::Strict.into()).await {
             Ok(_) => Ok(Made::Ours),
@@ -204,7 +204,7 @@ mod tests {
     async fn versions(numbers: &[u64], hint: Option<&str>) -> Versions {
         let versions = Versions::of(&FileSystems::default(), &format!("memory://versions/{}", uuid::Uuid::new_v4())).expect("resolves");
         for number in numbers {
-            assert!(matches!(versions.make(*number, b"{}".to_vec()).await.expect("made"), Made::Ours));
+            assert!(matches!(versions.make(*number, b"{}"[..].into()).await.expect("made"), Made::Ours));
         }
         if let Some(hint) = hint {
             let path = versions.folder.path.clone().join(HINT);
@@ -235,7 +235,7 @@ mod tests {
     #[tokio::test]
     async fn a_version_is_made_once_and_dropping_leaves_none() {
         let versions = versions(&[1, 2], None).await;
-        assert!(matches!(versions.make(2, b"other".to_vec()).await.expect("asked"), Made::Taken));
+        assert!(matches!(versions.make(2, b"other"[..].into()).await.expect("asked"), Made::Taken));
         assert!(versions.point_to(2).await);
         assert!(versions.any().await.expect("asked"));
         versions.delete_all().await.expect("deleted");

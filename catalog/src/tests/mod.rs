@@ -4,6 +4,7 @@ mod append;
 mod expire;
 mod faults;
 mod hadoop;
+mod metadata_text;
 mod model;
 mod orphans;
 mod others;

@@ -204,7 +204,7 @@ impl State {
         let base = LakeTable { id: table_id(), metadata: Arc::new(metadata.clone()), metadata_location: location.clone(), file_io };
         match next_version(&base, &requirements, updates) {
             Ok(next) => {
-                self.metadata = Some((next.metadata, next.location.to_string()));
+                self.metadata = Some((next.metadata.as_ref().clone(), next.location.to_string()));
                 self.load()
             }
             Err(CatalogError::Conflict(message)) => (409, error("CommitFailedException", &message)),

@@ -154,7 +154,7 @@ impl Engine {
             let work = async move {
                 let batches: Vec<_> = stream.try_collect().await?;
                 // Nobody waits for it any more once the attempt has failed.
-                let _ = finished.send(read_end_row(&batches)?);
+                let _refused = finished.send(read_end_row(&batches)?);
                 Ok(())
             };
             self.writers.keep(self.reading.failure.spawn("sink partition", (), work));

@@ -100,7 +100,7 @@ mod tests {
             Err::<(), _>(RuntimeError::Setting("broken".to_owned()))
         };
         let _part = failure.spawn("part", (), part);
-        let mut whole = failure.spawn("whole", (), async move { end.await.map_err(|_| RuntimeError::Internal("too late".to_owned())) });
+        let mut whole = failure.spawn("whole", (), async move { end.await.map_err(|_closed| RuntimeError::Internal("too late".to_owned())) });
         assert!(matches!((&mut whole).await, Ok(None)));
         assert!(failure.wait().await.to_string().contains("broken"));
     }

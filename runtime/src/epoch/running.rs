@@ -134,7 +134,7 @@ impl RunningEpoch {
                 for partition in &mut sink.partitions {
                     // What is told here comes too late to be the attempt's failure: that was kept before.
                     let part = partition.await;
-                    committables.extend(part.map_err(|_| RuntimeError::Internal("a part of the epoch failed before".to_owned()))?);
+                    committables.extend(part.map_err(|_closed| RuntimeError::Internal("a part of the epoch failed before".to_owned()))?);
                 }
                 if !committables.is_empty() {
                     written.committables.insert(sink.id.clone(), committables);

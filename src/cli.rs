@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use weir_base::options::parse_memory_size;
 
+use crate::commands::dlq::Dlq;
 use crate::commands::table::Table;
 use crate::fs_command::Fs;
 
@@ -91,6 +92,8 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Look at a table's files and make small ones large
     Table(Table),
+    /// Look at messages that could not be read, and send them back
+    Dlq(Dlq),
     /// Work with files: list, copy, move, delete, on any file system and between any two
     Fs(Fs),
     /// See it work: Kafka to Iceberg with kills in the middle, on an embedded broker

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Sql(arguments) => commands::block_on(commands::sql::run(&cli.global, arguments)),
         Command::Explain(arguments) => commands::block_on(commands::explain::run(&cli.global, arguments)),
         Command::Verify(arguments) => commands::block_on(commands::verify::run(&cli.global, arguments)),
+        Command::Dlq(arguments) => commands::block_on(commands::dlq::run(&cli.global, arguments)),
         Command::Table(arguments) => commands::block_on(commands::table::run(&cli.global, arguments)),
         Command::Fs(arguments) => commands::block_on(fs_command::run(&cli.global, arguments)),
     };

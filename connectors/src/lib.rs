@@ -8,6 +8,7 @@ pub mod error;
 pub mod format;
 pub mod iceberg;
 pub mod kafka;
+pub mod letters;
 pub mod print;
 pub mod registry;
 pub mod sink;

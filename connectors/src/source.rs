@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use weir_base::memory::MemoryBudget;
 
 use crate::error::ConnectorError;
+use crate::letters::{DeadLetters, ResendTo, Resender};
 
 pub use gaps::Gaps;
 pub use weir_catalog::marker::{Cut, Cuts, SplitId, SplitPosition};
@@ -37,6 +38,19 @@ pub struct Frontier {
 pub trait StreamSource: fmt::Debug + Send + Sync {
     /// All columns the source can deliver, in declared order.
     fn schema(&self) -> SchemaRef;
+
+    /// Where the source's dead letters go; `None`: it delivers none.
+    fn dead_letters(&self) -> Option<&DeadLetters> {
+        None
+    }
+
+    /// Connects to where the source's messages come from, to send dead letters there.
+    ///
+    /// # Errors
+    /// The source has no such place (user); a server that cannot be reached.
+    async fn resender(&self, _to: &ResendTo) -> Result<Box<dyn Resender>, ConnectorError> {
+        Err(ConnectorError::user("this source has no dead letters"))
+    }
 
     /// Whether the source ends by itself.
     fn is_bounded(&self) -> bool;
@@ -103,6 +117,12 @@ pub enum Read {
         batch: RecordBatch,
         /// Offset of the next record not yet delivered.
         position: i64,
+    },
+    /// Dead letters, all before the commanded end: messages that gave no row, with the columns of [`crate::letters::letter_schema`]. The
+    /// position is still before them.
+    Letters {
+        /// At least one.
+        batch: RecordBatch,
     },
     /// Everything before the commanded end has been delivered; the reader's position is at or after it (gaps are normal).
     Reached,

@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 use weir_base::memory::MemoryBudget;
 use weir_connectors::ConnectorError;
 use weir_connectors::source::{Read, SplitId, SplitPosition, SplitReader};
-use weir_sql::plan::{LeafFactory, QueryPlan, StreamTable};
+use weir_sql::plan::{LeafFactory, QueryPlan, StreamTable, Wanted};
 
 use crate::epoch::{leaf_properties, session_on};
 use crate::error::RuntimeError;
@@ -31,7 +31,8 @@ pub async fn run_query(query: QueryPlan, budget: &MemoryBudget) -> Result<Sendab
     let mut state = session_on(budget, query.state)?;
     let partitions = state.config().target_partitions().max(1);
     let charged = budget.clone();
-    let factory = LeafFactory(Box::new(move |table, projection| {
+    let factory = LeafFactory(Box::new(move |table, wanted| {
+        let Wanted::Rows(projection) = wanted else { return Err(DataFusionError::Internal("a query reads no dead letters".to_owned())) };
         let leaf: Arc<dyn ExecutionPlan> = Arc::new(BoundedSourceExec::try_new(table, projection, partitions, &charged)?);
         Ok(leaf)
     }));
@@ -143,6 +144,8 @@ impl Scan {
             if let Some((reader, until)) = &mut self.open {
                 match reader.next(*until).await? {
                     Read::Rows { batch, .. } => return Ok(Some(batch)),
+                    // Only a job has a place for them; the source has logged and counted them.
+                    Read::Letters { .. } => {}
                     Read::Reached => self.open = None,
                 }
                 continue;

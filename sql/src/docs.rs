@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use weir_base::options::OptionDecl;
+use weir_connectors::format::factories;
 use weir_connectors::iceberg::{CONNECTOR_OPTIONS, READ_OPTIONS, STREAM_OPTIONS, TABLE_PROPERTIES, UPKEEP_OPTIONS, WRITE_OPTIONS};
 use weir_connectors::registry::Registry;
 use weir_fs::aliases::ALIAS_OPTIONS;
@@ -29,6 +30,12 @@ pub fn option_tables(registry: &Registry) -> String {
             }
             text.push('\n');
         }
+    }
+    let of_formats = "Options of formats, behind the prefix that the format's choice gives: `csv.` with `'format' = 'csv'`, `value.csv.` with \
+                      `'value.format'`, `key.csv.` with `'key.format'`.";
+    text.push_str(&format!("## Formats\n\n{of_formats}\n\n"));
+    for format in factories() {
+        text.push_str(&section(&format!("Format `{}`", format.name()), format.doc(), format.options()));
     }
     for (title, doc, options) in ICEBERG {
         text.push_str(&section(title, doc, options));

@@ -32,8 +32,17 @@ pub struct StreamTable {
 /// Makes the leaf of a stream table for one plan; put into `SessionConfig` with `with_extension`.
 pub struct LeafFactory(pub Box<MakeLeaf>);
 
-/// Makes a leaf that gives the columns `projection` (all if `None`) of the table's schema.
-pub type MakeLeaf = dyn Fn(&StreamTable, Option<&Vec<usize>>) -> DataFusionResult<Arc<dyn ExecutionPlan>> + Send + Sync;
+/// Makes a leaf that gives what is wanted of the table.
+pub type MakeLeaf = dyn Fn(&StreamTable, Wanted<'_>) -> DataFusionResult<Arc<dyn ExecutionPlan>> + Send + Sync;
+
+/// What a leaf gives of a stream table.
+#[derive(Debug, Clone, Copy)]
+pub enum Wanted<'a> {
+    /// Its rows: these of its columns, all if `None`.
+    Rows(Option<&'a Vec<usize>>),
+    /// Its dead letters: these columns of [`weir_connectors::letters::letter_schema`], all if `None`.
+    Letters(Option<&'a Vec<usize>>),
+}
 
 impl fmt::Debug for LeafFactory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

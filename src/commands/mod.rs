@@ -1,6 +1,7 @@
 //! The commands, and what they share: a session, its scripts, and the runtime that they run on.
 
 mod call;
+pub(crate) mod dlq;
 pub(crate) mod explain;
 mod job;
 mod results;

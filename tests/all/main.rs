@@ -16,9 +16,13 @@ mod compaction;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod dead_letters;
+#[cfg(test)]
 mod exactly_once;
 #[cfg(test)]
 mod foreign;
+#[cfg(test)]
+mod formats;
 #[cfg(test)]
 mod frugal;
 #[cfg(test)]

@@ -1,16 +1,26 @@
 //! Formats: from messages to record batches.
 //!
 //! A [`FormatFactory`] validates the options of one format and makes a [`Decoder`] for a schema. A decoder takes messages one after
-//! another and gives record batches; a message that cannot be decoded leaves no trace in the batch and is reported to the caller.
+//! another and gives record batches; a message that cannot be decoded leaves no trace in the batch and is reported to the caller. Whoever has
+//! a batch of messages (a source, a lookup, the replay of dead letters) does the same: `push` for each, then `take`.
 
+pub mod avro;
+mod columns;
+pub mod csv;
+mod decoder;
 pub mod json;
+pub mod raw;
 
 use std::fmt;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
-use weir_base::options::{OptionBag, OptionDecl};
+use arrow_schema::{Field, SchemaRef};
+use weir_base::options::{OptionBag, OptionDecl, Problem, ValueType};
+
+/// The key under which the metadata of a field that a format is opened with has the declared SQL type: Arrow's types do not know the precision
+/// of a timestamp.
+pub const SQL_TYPE: &str = "sql.type";
 
 /// Why one message gave no row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +31,17 @@ pub struct BadMessage {
     pub column: Option<String>,
     /// The option that would tolerate it, such as `json.ignore-parse-errors`.
     pub tolerated_by: Option<String>,
+}
+
+impl BadMessage {
+    /// What is wrong and in which column: `column 'a': expected a number, found '"'`.
+    #[must_use]
+    pub fn located(&self) -> String {
+        match &self.column {
+            Some(column) => format!("column '{column}': {}", self.reason),
+            None => self.reason.clone(),
+        }
+    }
 }
 
 /// What became of one message.
@@ -73,6 +94,9 @@ pub trait FormatFactory: Send + Sync + fmt::Debug {
     /// The name in `'format' = '…'`.
     fn name(&self) -> &'static str;
 
+    /// One sentence for the book.
+    fn doc(&self) -> &'static str;
+
     /// Its options, without prefix: `ignore-parse-errors`.
     fn options(&self) -> &'static [OptionDecl];
 
@@ -83,5 +107,24 @@ pub trait FormatFactory: Send + Sync + fmt::Debug {
 /// All formats, by name.
 #[must_use]
 pub fn factories() -> Vec<Arc<dyn FormatFactory>> {
-    vec![Arc::new(json::JsonFactory)]
+    vec![Arc::new(avro::AvroFactory), Arc::new(csv::CsvFactory), Arc::new(json::JsonFactory), Arc::new(raw::RawFactory)]
+}
+
+/// The option of formats that can do without a bad field or message.
+const IGNORE_PARSE_ERRORS: OptionDecl = OptionDecl::new(
+    "ignore-parse-errors",
+    ValueType::Boolean,
+    "Whether a field that cannot be read becomes NULL, and a message that cannot be read is left out. Both are counted in the metrics.",
+)
+.default("false");
+
+/// Reports the columns of `schema` that `reads` says no to; true if there are none. `why` stands before the type in the message.
+fn refuse_types(format: &str, why: &str, schema: &SchemaRef, options: &mut OptionBag, reads: impl Fn(&Field) -> bool) -> bool {
+    let mut readable = true;
+    for field in schema.fields().iter().filter(|field| !reads(field)) {
+        readable = false;
+        let what = format!("Format '{format}' cannot read column '{}': {why} {}.", field.name(), field.data_type());
+        options.report(Problem::new("CON-003", options.object(), what));
+    }
+    readable
 }

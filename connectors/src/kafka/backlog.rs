@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use arrow_array::RecordBatch;
 
 use super::ffi::Fault;
+use super::letters::Letters;
 
 /// Something decoded from the partition's queue.
 #[derive(Debug)]
@@ -19,7 +20,9 @@ pub(super) enum Item {
         batch: RecordBatch,
         /// One offset for each.
         offsets: Vec<i64>,
-        /// Everything before this offset is in `batch` or will never come.
+        /// The messages between them that gave no row, where those are wanted.
+        letters: Option<Letters>,
+        /// Everything before this offset is in `batch` or `letters`, or will never come.
         next: i64,
     },
     /// A message that ends the job when it is reached.
@@ -38,6 +41,8 @@ pub(super) enum Item {
 pub(super) enum Next {
     /// These rows, all before the end.
     Rows(RecordBatch),
+    /// These dead letters, all before the end.
+    Letters(RecordBatch),
     /// The end is reached.
     Reached,
     /// Nothing is here: fetch more.
@@ -86,7 +91,10 @@ impl Backlog {
     /// Bytes of the rows that wait, about.
     pub(super) fn bytes(&self) -> usize {
         let size = |item: &Item| match item {
-            Item::Rows { batch, offsets, .. } => batch.get_array_memory_size() + offsets.len() * size_of::<i64>(),
+            Item::Rows { batch, offsets, letters, .. } => {
+                let letters = letters.as_ref().map_or(0, |letters| letters.batch.get_array_memory_size());
+                batch.get_array_memory_size() + offsets.len() * size_of::<i64>() + letters
+            }
             Item::Bad { .. } | Item::Fault(_) => 0,
         };
         self.items.iter().map(size).sum()
@@ -100,8 +108,13 @@ impl Backlog {
             }
             match self.items.pop_front() {
                 None => return Next::Empty,
-                Some(Item::Rows { batch, offsets, next }) => {
-                    if let Some(step) = self.rows(batch, offsets, next, until) {
+                Some(Item::Rows { batch, offsets, letters, next }) => {
+                    let (due, letters) = letters.map_or((None, None), |letters| letters.split(until));
+                    if let Some(due) = due {
+                        self.items.push_front(Item::Rows { batch, offsets, letters, next });
+                        return Next::Letters(due);
+                    }
+                    if let Some(step) = self.rows((batch, offsets), letters, next, until) {
                         return step;
                     }
                 }
@@ -122,16 +135,17 @@ impl Backlog {
         }
     }
 
-    fn rows(&mut self, batch: RecordBatch, mut offsets: Vec<i64>, next: i64, until: i64) -> Option<Next> {
+    /// The rows before `until`; what is past it, `letters` among it, is kept back.
+    fn rows(&mut self, (batch, mut offsets): (RecordBatch, Vec<i64>), letters: Option<Letters>, next: i64, until: i64) -> Option<Next> {
         let fitting = offsets.partition_point(|offset| *offset < until);
-        if fitting == offsets.len() {
+        if fitting == offsets.len() && letters.is_none() {
             self.position = self.position.max(next);
             return (fitting > 0).then_some(Next::Rows(batch));
         }
         let rest = batch.slice(fitting, batch.num_rows() - fitting);
         let head = (fitting > 0).then(|| batch.slice(0, fitting));
-        self.items.push_front(Item::Rows { batch: rest, offsets: offsets.split_off(fitting), next });
-        // The first row that is kept back is at `until` or after it.
+        self.items.push_front(Item::Rows { batch: rest, offsets: offsets.split_off(fitting), letters, next });
+        // The first row or letter that is kept back is at `until` or after it.
         self.position = until;
         Some(head.map_or(Next::Reached, Next::Rows))
     }
@@ -149,14 +163,24 @@ mod tests {
 
     use super::*;
 
-    fn rows(offsets: &[i64], next: i64) -> Item {
+    fn batch(offsets: &[i64]) -> RecordBatch {
         let column: ArrayRef = Arc::new(Int64Array::from(offsets.to_vec()));
-        Item::Rows { batch: RecordBatch::try_from_iter([("o", column)]).expect("one column"), offsets: offsets.to_vec(), next }
+        RecordBatch::try_from_iter([("o", column)]).expect("one column")
+    }
+
+    fn rows(offsets: &[i64], next: i64) -> Item {
+        Item::Rows { batch: batch(offsets), offsets: offsets.to_vec(), letters: None, next }
+    }
+
+    fn mixed(offsets: &[i64], is_letter: impl Fn(i64) -> bool) -> Item {
+        let (bad, good): (Vec<i64>, Vec<i64>) = offsets.iter().partition(|offset| is_letter(**offset));
+        let letters = (!bad.is_empty()).then(|| Letters { batch: batch(&bad), offsets: bad });
+        Item::Rows { batch: batch(&good), offsets: good, letters, next: offsets[offsets.len() - 1] + 1 }
     }
 
     fn taken(next: Next) -> Vec<i64> {
         match next {
-            Next::Rows(batch) => batch.column(0).as_primitive::<Int64Type>().values().to_vec(),
+            Next::Rows(batch) | Next::Letters(batch) => batch.column(0).as_primitive::<Int64Type>().values().to_vec(),
             other => panic!("rows, not {other:?}"),
         }
     }
@@ -198,6 +222,19 @@ mod tests {
     }
 
     #[test]
+    fn letters_come_before_the_rows_of_their_fetch_and_never_past_the_end() {
+        let mut backlog = Backlog::at(0);
+        backlog.extend(vec![mixed(&[0, 1, 2, 3], |offset| offset % 2 == 1)]);
+        assert!(matches!(backlog.next(2), Next::Letters(batch) if batch.num_rows() == 1));
+        assert_eq!(backlog.position(), 0);
+        assert_eq!(taken(backlog.next(2)), [0]);
+        assert!(matches!(backlog.next(2), Next::Reached));
+        assert!(matches!(backlog.next(4), Next::Letters(batch) if batch.num_rows() == 1));
+        assert_eq!(taken(backlog.next(4)), [2]);
+        assert_eq!(backlog.position(), 4);
+    }
+
+    #[test]
     fn a_fault_waits_until_it_is_dealt_with() {
         let fault = Fault { code: RDKafkaErrorCode::OffsetOutOfRange, text: "gone".to_owned() };
         let mut backlog = Backlog::at(0);
@@ -210,18 +247,23 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_row_comes_once_in_order_however_the_ends_fall(gaps in prop::collection::vec(1_i64..5, 1..60), cuts in prop::collection::vec(0_i64..20, 1..30)) {
+        fn every_row_comes_once_in_order_however_the_ends_fall(gaps in prop::collection::vec(1_i64..5, 1..60), cuts in prop::collection::vec(0_i64..20, 1..30), every in 1_i64..5) {
             let offsets: Vec<i64> = gaps.iter().scan(0, |at, gap| { *at += gap; Some(*at) }).collect();
             let last = offsets[offsets.len() - 1] + 1;
             let mut backlog = Backlog::at(0);
-            backlog.extend(offsets.chunks(7).map(|chunk| rows(chunk, chunk[chunk.len() - 1] + 1)).collect());
-            let (mut seen, mut until) = (Vec::new(), 0);
+            backlog.extend(offsets.chunks(7).map(|chunk| mixed(chunk, |offset| offset % every == 0)).collect());
+            let (mut seen, mut letters, mut until) = (Vec::new(), Vec::new(), 0);
             for step in cuts.into_iter().chain([last]) {
                 until = (until + step).min(last);
                 loop {
                     match backlog.next(until) {
+                        Next::Letters(batch) => {
+                            let values = taken(Next::Letters(batch));
+                            prop_assert!(values.iter().all(|offset| *offset < until && *offset >= backlog.position()));
+                            letters.extend(values);
+                        }
                         Next::Rows(batch) => {
-                            let values = batch.column(0).as_primitive::<Int64Type>().values().to_vec();
+                            let values = taken(Next::Rows(batch));
                             prop_assert!(values.iter().all(|offset| *offset < until && *offset < backlog.position()));
                             seen.extend(values);
                         }
@@ -231,7 +273,9 @@ mod tests {
                 }
                 prop_assert!(backlog.position() >= until);
             }
-            prop_assert_eq!(seen, offsets);
+            let (bad, good): (Vec<i64>, Vec<i64>) = offsets.iter().partition(|offset| **offset % every == 0);
+            prop_assert_eq!(seen, good);
+            prop_assert_eq!(letters, bad);
         }
     }
 }

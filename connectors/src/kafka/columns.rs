@@ -1,6 +1,7 @@
 //! What the columns of a kafka table are read from: value, key or metadata; and the formats that read them. Pure.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 use arrow_schema::{Field, Schema};
 use weir_base::options::{OptionBag, Problem, closest};
@@ -9,7 +10,8 @@ use super::decode::{ColumnSource, RowFormat, SkipLog};
 use super::metadata::{Metadata, keys};
 use super::metrics::SourceCounters;
 use super::options::{FORMAT, KEY_FIELDS, KEY_FIELDS_PREFIX, KEY_FORMAT, VALUE_FIELDS_INCLUDE, VALUE_FORMAT};
-use crate::format::{Format, FormatFactory};
+use crate::format::{Format, FormatFactory, SQL_TYPE};
+use crate::letters::{ErrorHandling, LossRate};
 use crate::table::{ColumnDef, ColumnKind, TableDef};
 
 /// Checks formats, keys and columns of `table`. `None` if a problem was found.
@@ -17,11 +19,12 @@ pub(super) fn row_format(table: &TableDef, bag: &mut OptionBag, formats: &[Arc<d
     let (format, value_format) = (bag.string(&FORMAT), bag.string(&VALUE_FORMAT));
     let key_format = bag.string(&KEY_FORMAT);
     let keys = key_columns(table, bag, key_format.as_deref());
+    let errors = ErrorHandling::pull(bag);
     if format.is_some() && value_format.is_some() {
         bag.error("OPT-006", VALUE_FORMAT.key, "Option 'format' and 'value.format' shouldn't be set together.");
     }
     let physical = || table.columns.iter().filter(|column| column.kind == ColumnKind::Physical);
-    let in_value = physical().filter(|column| !keys.contains(column)).map(field);
+    let in_value = physical().filter(|column| !keys.contains(column)).map(|column| typed(field(column), column));
     let value = match (&format, &value_format) {
         (_, Some(name)) => open(bag, formats, VALUE_FORMAT.key, name, &format!("value.{name}."), in_value),
         (Some(name), None) => open(bag, formats, FORMAT.key, name, &format!("{name}."), in_value),
@@ -30,7 +33,7 @@ pub(super) fn row_format(table: &TableDef, bag: &mut OptionBag, formats: &[Arc<d
             None
         }
     };
-    let in_key = keys.fields.iter().filter_map(|name| physical().find(|column| column.name == *name)).map(|column| keys.field(column));
+    let in_key = keys.fields.iter().filter_map(|name| physical().find(|column| column.name == *name)).map(|column| typed(keys.field(column), column));
     let key = key_format.as_ref().map(|name| open(bag, formats, KEY_FORMAT.key, name, &format!("key.{name}."), in_key));
     if !table.primary_key.is_empty() {
         let name = value_format.or(format).unwrap_or_default();
@@ -60,11 +63,18 @@ pub(super) fn row_format(table: &TableDef, bag: &mut OptionBag, formats: &[Arc<d
     let key = if keys.from_key { Some(key??) } else { None };
     let counters = SourceCounters::new(&table.path.to_string());
     let (object, schema) = (bag.object().to_owned(), Arc::new(Schema::new(fields)));
-    Some(RowFormat { object, schema, sources, value: value?, key, counters, skips: SkipLog::default() })
+    let errors = errors?;
+    let losses = errors.max_rate.map(|most| Mutex::new(LossRate::new(most)));
+    Some(RowFormat { object, schema, sources, value: value?, key, errors, losses, counters, skips: SkipLog::default() })
 }
 
 fn field(column: &ColumnDef) -> Field {
     Field::new(&column.name, column.data_type.clone(), column.nullable)
+}
+
+/// With the declared type, for a format.
+fn typed(field: Field, column: &ColumnDef) -> Field {
+    field.with_metadata(HashMap::from([(SQL_TYPE.to_owned(), column.sql_type.clone())]))
 }
 
 fn open(

@@ -10,10 +10,12 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use super::backlog::Item;
 use super::ffi::{Message, Messages};
+use super::letters::LetterBuilder;
 use super::metadata::{Metadata, MetadataColumn};
 use super::metrics::{SourceCounters, add};
 use crate::error::ConnectorError;
 use crate::format::{BadMessage, Decoded, Decoder, Format};
+use crate::letters::{ErrorHandling, ErrorMode, LossRate};
 
 /// What a column of the table is read from.
 #[derive(Debug, Clone)]
@@ -38,6 +40,10 @@ pub(super) struct RowFormat {
     pub(super) value: Box<dyn Format>,
     /// Format of the key, if columns are read from it.
     pub(super) key: Option<Box<dyn Format>>,
+    /// What becomes of bad messages.
+    pub(super) errors: ErrorHandling,
+    /// The share of them, if there is a limit.
+    pub(super) losses: Option<Mutex<LossRate>>,
     /// Counters.
     pub(super) counters: SourceCounters,
     /// Log of skipped messages.
@@ -50,12 +56,12 @@ impl fmt::Debug for RowFormat {
     }
 }
 
-/// Says at most every ten seconds that messages are skipped.
+/// Says at most every ten seconds that messages are bad and the job goes on.
 #[derive(Debug, Default)]
 pub(super) struct SkipLog(Mutex<Option<(Instant, u64)>>);
 
 impl SkipLog {
-    fn note(&self, object: &str, place: &str, bad: &BadMessage) {
+    fn note(&self, mode: ErrorMode, object: &str, place: &str, bad: &BadMessage) {
         const QUIET: Duration = Duration::from_secs(10);
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let unsaid = match last.as_mut() {
@@ -68,7 +74,11 @@ impl SkipLog {
         };
         *last = Some((Instant::now(), 0));
         let column = bad.column.as_deref().unwrap_or_default();
-        tracing::warn!(table = object, place, column, reason = bad.reason, skipped_before = unsaid, "bad message skipped");
+        if mode == ErrorMode::DeadLetter {
+            tracing::warn!(table = object, place, column, reason = bad.reason, before = unsaid, "bad message goes to the dead letters");
+        } else {
+            tracing::warn!(table = object, place, column, reason = bad.reason, skipped_before = unsaid, "bad message skipped");
+        }
     }
 }
 
@@ -93,6 +103,8 @@ pub(super) struct RowBuilder {
     offsets: Vec<i64>,
     // Rows of the value whose key gave none.
     keyless: Vec<usize>,
+    letters: LetterBuilder,
+    lost: Lost,
     next: Option<i64>,
     bytes: usize,
 }
@@ -131,6 +143,8 @@ impl RowBuilder {
             metadata,
             offsets: Vec::new(),
             keyless: Vec::new(),
+            letters: LetterBuilder::new(),
+            lost: Lost::default(),
             next: None,
             bytes: 0,
         })
@@ -162,6 +176,7 @@ impl RowBuilder {
             self.next = self.next.max(Some(offset + 1));
         }
         self.flush(&mut items)?;
+        self.check_losses(taken)?;
         add(self.format.counters.null_fields.as_ref(), usize::try_from(self.bad_fields() - bad_fields).unwrap_or(usize::MAX));
         let bytes = std::mem::take(&mut self.bytes);
         add(self.format.counters.bytes.as_ref(), bytes);
@@ -180,11 +195,8 @@ impl RowBuilder {
         match self.value.push(payload) {
             Decoded::Row => {}
             Decoded::Nothing => return None,
-            Decoded::Skipped(bad) => {
-                self.skip(message.offset(), &bad);
-                return None;
-            }
-            Decoded::Failed(bad) => return Some(bad),
+            Decoded::Skipped(bad) => return self.lose(message, bad, true),
+            Decoded::Failed(bad) => return self.lose(message, bad, false),
         }
         let mut failed = None;
         if let Some(decoder) = &mut self.key {
@@ -193,8 +205,8 @@ impl RowBuilder {
                 other => {
                     self.keyless.push(self.value.rows() - 1);
                     match other {
-                        Decoded::Skipped(bad) => self.skip(message.offset(), &bad),
-                        Decoded::Failed(bad) => failed = Some(bad),
+                        Decoded::Skipped(bad) => failed = self.lose(message, bad, true),
+                        Decoded::Failed(bad) => failed = self.lose(message, bad, false),
                         Decoded::Row | Decoded::Nothing => {}
                     }
                 }
@@ -207,9 +219,34 @@ impl RowBuilder {
         failed
     }
 
-    fn skip(&self, offset: i64, bad: &BadMessage) {
-        add(self.format.counters.skipped.as_ref(), 1);
-        self.format.skips.note(&self.format.object, &self.place(offset), bad);
+    /// Does without `message`, or gives back what is wrong with it if it ends the job. `tolerated`: the format's options say to skip it.
+    fn lose(&mut self, message: Message<'_>, bad: BadMessage, tolerated: bool) -> Option<BadMessage> {
+        let mode = self.format.errors.mode;
+        let counter = match mode {
+            ErrorMode::Fail if !tolerated => return Some(bad),
+            ErrorMode::Fail | ErrorMode::Skip => &self.format.counters.skipped,
+            ErrorMode::DeadLetter => {
+                self.letters.push(message, &bad);
+                &self.format.counters.letters
+            }
+        };
+        add(counter.as_ref(), 1);
+        self.format.skips.note(mode, &self.format.object, &self.place(message.offset()), &bad);
+        self.lost.messages += 1;
+        self.lost.last = Some((message.offset(), bad));
+        None
+    }
+
+    /// An error if more messages are lost than the options allow; `taken` is how many came since the last check.
+    fn check_losses(&mut self, taken: usize) -> Result<(), ConnectorError> {
+        let lost = std::mem::take(&mut self.lost);
+        let Some(losses) = &self.format.losses else { return Ok(()) };
+        let exceeded = losses.lock().unwrap_or_else(PoisonError::into_inner).count(taken, lost.messages);
+        let Some((bad, seen)) = exceeded else { return Ok(()) };
+        let last = lost.last.map(|(offset, bad)| format!(" The last is at {}: {}.", self.place(offset), bad.located())).unwrap_or_default();
+        let most = self.format.errors.max_rate.unwrap_or_default();
+        let what = format!("{bad} of the last {seen} messages cannot be read, more than 'error.max-rate' = '{most}' allows.{last}");
+        Err(ConnectorError::user(format!("{}: {what}", self.format.object)))
     }
 
     fn place(&self, offset: i64) -> String {
@@ -217,20 +254,22 @@ impl RowBuilder {
     }
 
     fn explain(&self, offset: i64, bad: &BadMessage) -> String {
-        let column = bad.column.as_ref().map(|column| format!("column '{column}': ")).unwrap_or_default();
         let remedy = bad.tolerated_by.as_ref().map(|option| format!(" '{option}' = 'true' tolerates such messages.")).unwrap_or_default();
-        format!("{}: bad message at {}: {column}{}.{remedy}", self.format.object, self.place(offset), bad.reason)
+        format!("{}: bad message at {}: {}.{remedy}", self.format.object, self.place(offset), bad.located())
     }
 
     /// Puts the appended rows, and how far they reach, behind `items`.
     fn flush(&mut self, items: &mut Vec<Item>) -> Result<(), ConnectorError> {
         let Some(next) = self.next.take() else { return Ok(()) };
-        let (batch, offsets) = self.batch().map_err(|error| {
-            let place = format!("topic '{}' partition {}", self.topic, self.partition);
-            ConnectorError::user(format!("{}: {place}: a batch could not be built: {error}.", self.format.object)).with_source(error)
-        })?;
-        items.push(Item::Rows { batch, offsets, next });
+        let (batch, offsets) = self.batch().map_err(|error| self.unbuilt(error))?;
+        let letters = self.letters.take(&self.topic, self.partition).map_err(|error| self.unbuilt(error))?;
+        items.push(Item::Rows { batch, offsets, letters, next });
         Ok(())
+    }
+
+    fn unbuilt(&self, error: ArrowError) -> ConnectorError {
+        let place = format!("topic '{}' partition {}", self.topic, self.partition);
+        ConnectorError::user(format!("{}: {place}: a batch could not be built: {error}.", self.format.object)).with_source(error)
     }
 
     /// The appended rows with their offsets; rows whose key gave none are taken out.
@@ -264,6 +303,13 @@ impl RowBuilder {
         let options = RecordBatchOptions::new().with_row_count(Some(offsets.len()));
         Ok((RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?, offsets))
     }
+}
+
+/// Messages that were lost since the last check.
+#[derive(Debug, Default)]
+struct Lost {
+    messages: usize,
+    last: Option<(i64, BadMessage)>,
 }
 
 /// What one drain of a partition's queue gave.

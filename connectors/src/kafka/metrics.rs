@@ -14,6 +14,8 @@ pub(super) struct SourceCounters {
     pub(super) bytes: Option<IntCounter>,
     /// Bad messages that the format's options say to skip.
     pub(super) skipped: Option<IntCounter>,
+    /// Bad messages that became dead letters.
+    pub(super) letters: Option<IntCounter>,
     /// Bad fields that the format's options say to read as NULL.
     pub(super) null_fields: Option<IntCounter>,
     lost: Option<IntCounter>,
@@ -41,6 +43,7 @@ struct Families {
     rows: Option<IntCounterVec>,
     bytes: Option<IntCounterVec>,
     skipped: Option<IntCounterVec>,
+    letters: Option<IntCounterVec>,
     null_fields: Option<IntCounterVec>,
     lost: Option<IntCounterVec>,
     calls: Option<IntCounterVec>,
@@ -54,6 +57,7 @@ impl SourceCounters {
             rows: counters("weir_connectors_kafka_rows_total", "Rows read from Kafka.", &["table"]),
             bytes: counters("weir_connectors_kafka_bytes_total", "Bytes of keys and values read from Kafka.", &["table"]),
             skipped: counters("weir_connectors_kafka_skipped_messages_total", "Bad messages skipped because options say so.", &["table"]),
+            letters: counters("weir_connectors_kafka_dead_letters_total", "Bad messages handed on as dead letters.", &["table"]),
             null_fields: counters("weir_connectors_kafka_bad_fields_total", "Bad fields read as NULL because options say so.", &["table"]),
             lost: counters("weir_connectors_kafka_lost_offsets_total", "Offsets that were gone before they were read.", &["table"]),
             calls: counters("weir_connectors_kafka_calls_total", "Questions about offsets and topics asked of the brokers.", &["table", "call"]),
@@ -63,6 +67,7 @@ impl SourceCounters {
             rows: of(&families.rows),
             bytes: of(&families.bytes),
             skipped: of(&families.skipped),
+            letters: of(&families.letters),
             null_fields: of(&families.null_fields),
             lost: of(&families.lost),
             calls: families.calls.clone(),

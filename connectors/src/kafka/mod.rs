@@ -2,8 +2,8 @@
 //!
 //! A [`KafkaConnector`] checks a declaration (`options`, `properties`, `columns`; all of it pure) and makes a `source`. Its `enumerator`
 //! finds partitions and ends with a client of its own; its readers (`reader`) share one client (`reading`), each with a queue of its own.
-//! A reader takes messages from its queue in batches (`ffi`), decodes them at once into columns (`decode`, `metadata`), and keeps what is
-//! past the commanded end (`backlog`). Decisions about offsets are in `start`, about topics in `topics`, about errors in
+//! A reader takes messages from its queue in batches (`ffi`), decodes them at once into columns (`decode`, `metadata`, bad ones `letters`), and
+//! keeps what is past the commanded end (`backlog`). Decisions about offsets are in `start`, about topics in `topics`, about errors in
 //! `trouble`.
 //!
 //! The cut of a partition is its last stable offset. A split is done when its *position* has passed the cut: control records, aborted
@@ -17,12 +17,14 @@ mod decode;
 mod enumerator;
 mod ffi;
 mod known;
+mod letters;
 mod metadata;
 mod metrics;
 mod options;
 mod properties;
 mod reader;
 mod reading;
+mod resend;
 mod source;
 mod start;
 mod topics;

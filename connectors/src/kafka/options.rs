@@ -8,6 +8,7 @@ use weir_base::options::ValueType::{Duration as DurationType, Enum, Integer, Lis
 use weir_base::options::{OptionBag, OptionDecl};
 
 use super::properties::{ClientProperties, client_properties};
+use crate::letters;
 
 macro_rules! declare {
     ($($name:ident = $decl:expr;)*) => {
@@ -61,6 +62,9 @@ declare! {
         "scan.topic-partition-discovery.interval", DurationType,
         "How often to look for new partitions and topics, which are read from their beginning; 0 turns it off. A bounded table does not look.",
     ).default("5 min");
+    ERROR_MODE = letters::ERROR_MODE;
+    ERROR_TABLE = letters::ERROR_TABLE;
+    ERROR_MAX_RATE = letters::ERROR_MAX_RATE;
     SCAN_PARALLELISM = OptionDecl::new("scan.parallelism", Integer { min: 1, max: i32::MAX as i64 }, "Accepted; every partition is read by its own reader.");
     SINK_PARTITIONER = OptionDecl::new("sink.partitioner", Text, "For a sink, which does not exist yet.").default("default");
     SINK_GUARANTEE = OptionDecl::new("sink.delivery-guarantee", Enum(&["none", "at-least-once", "exactly-once"]), "For a sink, which does not exist yet.")

@@ -263,6 +263,10 @@ impl SplitReader for PartitionReader {
                     }
                     return Ok(Read::Rows { batch, position: self.backlog.position() });
                 }
+                Next::Letters(batch) => {
+                    self.held.resize(self.backlog.bytes() as u64);
+                    return Ok(Read::Letters { batch });
+                }
                 Next::Reached => return Ok(Read::Reached),
                 Next::Bad(message) => return Err(ConnectorError::user(message)),
                 Next::Empty => self.fill().await?,

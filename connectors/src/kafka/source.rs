@@ -14,7 +14,9 @@ use super::enumerator::{KafkaEnumerator, place_of};
 use super::options::Settings;
 use super::reader::{PartitionReader, ReaderParts};
 use super::reading::Reading;
+use super::resend::KafkaResender;
 use crate::error::ConnectorError;
+use crate::letters::{DeadLetters, ResendTo, Resender};
 use crate::source::{Cut, SplitEnumerator, SplitId, SplitPosition, SplitReader, StreamSource};
 
 /// Number of partitions to share the memory with, where no enumerator has counted them.
@@ -54,6 +56,14 @@ impl KafkaSource {
 impl StreamSource for KafkaSource {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.rows.schema)
+    }
+
+    fn dead_letters(&self) -> Option<&DeadLetters> {
+        self.rows.errors.letters.as_ref()
+    }
+
+    async fn resender(&self, to: &ResendTo) -> Result<Box<dyn Resender>, ConnectorError> {
+        Ok(Box::new(KafkaResender::connect(&self.settings, to).await?))
     }
 
     fn is_bounded(&self) -> bool {

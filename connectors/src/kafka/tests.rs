@@ -37,6 +37,10 @@ impl FormatFactory for Numbers {
         "numbers"
     }
 
+    fn doc(&self) -> &'static str {
+        "A message is a number."
+    }
+
     fn options(&self) -> &'static [OptionDecl] {
         &[]
     }
@@ -206,6 +210,7 @@ async fn read(reader: &mut dyn SplitReader, until: i64) -> Result<Vec<(i64, i64)
                 rows.extend(ids.values().iter().copied().zip(offsets.values().iter().copied()));
                 assert_eq!(position, reader.position());
             }
+            Read::Letters { batch } => panic!("{} dead letters without a place for them", batch.num_rows()),
             Read::Reached => return Ok(rows),
         }
     }
@@ -288,6 +293,62 @@ async fn bad_messages_end_the_reading_at_their_offset_and_skipped_ones_leave_the
     }
     assert_eq!(reader.position(), 3);
     assert!(weir_base::metrics::exposition().contains("weir_connectors_kafka_skipped_messages_total{table=\"c.d.t\"}"));
+}
+
+#[tokio::test]
+async fn with_a_dead_letter_table_bad_messages_are_letters_with_their_place_and_reason() {
+    let mock = Mock::new(&[("t", 1)]);
+    mock.send("t", 0, &["1", "skip", "2", "oops", "3"]);
+    let options = [("topic", "t"), ("scan.startup.mode", "earliest-offset"), ("error.mode", "dead-letter"), ("error.table", "lake.db.errors")];
+    let source = mock.source(&options);
+    assert_eq!(source.dead_letters().map(|letters| letters.table.as_str()), Some("lake.db.errors"));
+    let budget = MemoryBudget::new(64 << 20);
+    let mut reader = source.reader(&split("t/0"), &at(0), ID_AND_OFFSET, &budget).await.expect("a reader");
+    let (mut rows, mut letters) = (Vec::new(), Vec::new());
+    for until in [2, 5] {
+        loop {
+            match reader.next(until).await.expect("rows and letters") {
+                Read::Rows { batch, .. } => rows.extend(batch.column(0).as_primitive::<Int64Type>().values().to_vec()),
+                Read::Letters { batch } => {
+                    let text = |name: &str, row: usize| {
+                        let column = batch.column_by_name(name).expect("column");
+                        let text = column.as_binary_opt::<i32>().map(|bytes| String::from_utf8_lossy(bytes.value(row)).into_owned());
+                        text.unwrap_or_else(|| arrow_cast::display::array_value_to_string(column, row).expect("display"))
+                    };
+                    letters.extend(
+                        (0..batch.num_rows()).map(|row| ["topic", "partition", "offset", "raw", "column", "error"].map(|name| text(name, row))),
+                    );
+                }
+                Read::Reached => break,
+            }
+        }
+        assert_eq!(reader.position(), until);
+    }
+    assert_eq!(rows, [1, 2, 3]);
+    let letter = |offset: &str, raw: &str| ["t", "0", offset, raw, "id", &format!("'{raw}' is no number")].map(str::to_owned);
+    assert_eq!(letters, [letter("1", "skip"), letter("3", "oops")]);
+}
+
+#[tokio::test]
+async fn a_source_that_loses_more_than_is_allowed_ends_with_the_last_loss() {
+    let mock = Mock::new(&[("t", 1)]);
+    let values: Vec<String> = (0..300).map(|value| if value % 4 == 0 { "oops".to_owned() } else { value.to_string() }).collect();
+    mock.send("t", 0, &values.iter().map(String::as_str).collect::<Vec<_>>());
+    let budget = MemoryBudget::new(64 << 20);
+    let options = [("topic", "t"), ("scan.startup.mode", "earliest-offset"), ("error.mode", "skip")];
+    let tolerant = mock.source(&[&options[..], &[("error.max-rate", "0.3")]].concat());
+    let mut reader = tolerant.reader(&split("t/0"), &at(0), ID_AND_OFFSET, &budget).await.expect("a reader");
+    assert_eq!(read(&mut *reader, 300).await.expect("rows").len(), 225);
+    let strict = mock.source(&[&options[..], &[("error.max-rate", "0.2")]].concat());
+    let mut reader = strict.reader(&split("t/0"), &at(0), ID_AND_OFFSET, &budget).await.expect("a reader");
+    let error = read(&mut *reader, 300).await.expect_err("too many");
+    assert_eq!(error.kind(), ErrorKind::User);
+    let text = error.to_string();
+    assert!(
+        text.contains("messages cannot be read, more than 'error.max-rate' = '0.2' allows. The last is at topic 't' partition 0 offset "),
+        "{text}"
+    );
+    assert!(text.ends_with(": column 'id': 'oops' is no number."), "{text}");
 }
 
 #[tokio::test]

@@ -113,10 +113,10 @@ impl Engine {
 
     async fn physical(&self, insert: &PlannedInsert, hubs: &Hubs, reached: Cuts) -> Result<Arc<dyn ExecutionPlan>, RuntimeError> {
         let hubs = Arc::clone(hubs);
-        let factory = LeafFactory(Box::new(move |table, projection| {
+        let factory = LeafFactory(Box::new(move |table, wanted| {
             let mut hubs = hubs.lock().unwrap_or_else(PoisonError::into_inner);
             let hub = hubs.get_mut(&table.id).ok_or_else(|| DataFusionError::Internal(format!("source {} is not one of the job's", table.id)))?;
-            hub.leaf(projection, reached.get(&table.id).cloned().unwrap_or_default())
+            hub.leaf(wanted, reached.get(&table.id).cloned().unwrap_or_default())
         }));
         let mut state = self.state.clone();
         state.config_mut().set_extension(Arc::new(factory));

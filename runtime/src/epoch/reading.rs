@@ -14,8 +14,9 @@ use tokio::sync::{Notify, mpsc, watch};
 use weir_base::memory::{MemoryBudget, Use};
 use weir_base::task::Task;
 use weir_connectors::ConnectorError;
+use weir_connectors::letters::letter_schema;
 use weir_connectors::source::{Cut, Read, SplitId, SplitPosition, SplitReader};
-use weir_sql::plan::StreamTable;
+use weir_sql::plan::{StreamTable, Wanted};
 
 use super::credit::{Command, Credit};
 use super::failure::Failure;
@@ -50,6 +51,8 @@ pub(crate) struct Hub {
 /// Where the tasks send what one leaf wants.
 #[derive(Debug)]
 struct LeafInlet {
+    /// Dead letters are wanted, not rows.
+    letters: bool,
     columns: Vec<usize>,
     skip: Cut,
     senders: Vec<mpsc::Sender<Piece>>,
@@ -63,9 +66,12 @@ impl Hub {
         Self { table, splits, partitions, leaves: Vec::new() }
     }
 
-    /// A leaf that gives `projection` of the source's columns, without the rows before `skip`.
-    pub(crate) fn leaf(&mut self, projection: Option<&Vec<usize>>, skip: Cut) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let schema = self.table.source.schema();
+    /// A leaf that gives what is wanted of the source, without what lies before `skip`.
+    pub(crate) fn leaf(&mut self, wanted: Wanted<'_>, skip: Cut) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let (schema, projection, letters) = match wanted {
+            Wanted::Rows(projection) => (self.table.source.schema(), projection, false),
+            Wanted::Letters(projection) => (letter_schema(), projection, true),
+        };
         let columns = projection.cloned().unwrap_or_else(|| (0..schema.fields().len()).collect());
         let schema = Arc::new(schema.project(&columns)?);
         let (mut senders, mut partitions) = (Vec::new(), Vec::new());
@@ -75,7 +81,7 @@ impl Hub {
             senders.push(sender);
             partitions.push(LeafPartition { pieces, splits });
         }
-        self.leaves.push(LeafInlet { columns, skip, senders });
+        self.leaves.push(LeafInlet { letters, columns, skip, senders });
         Ok(Arc::new(StreamSourceExec::new(&self.table.id, schema, partitions)))
     }
 
@@ -110,15 +116,21 @@ impl Hub {
 
     /// The columns that any leaf wants; at least one, for rows need a carrier.
     fn columns_to_read(&self) -> Vec<usize> {
-        let wanted: BTreeSet<usize> = self.leaves.iter().flat_map(|leaf| leaf.columns.iter().copied()).collect();
+        let leaves = self.leaves.iter().filter(|leaf| !leaf.letters);
+        let wanted: BTreeSet<usize> = leaves.flat_map(|leaf| leaf.columns.iter().copied()).collect();
         if wanted.is_empty() { vec![0] } else { wanted.into_iter().collect() }
     }
 }
 
 fn outlet(leaf: &LeafInlet, read: &[usize], split: &SplitId, partition: usize) -> Option<Outlet> {
-    let columns: Vec<usize> = leaf.columns.iter().filter_map(|column| read.iter().position(|other| other == column)).collect();
-    let same = columns.len() == read.len() && columns.iter().copied().eq(0..read.len());
+    let (columns, given) = if leaf.letters {
+        (leaf.columns.clone(), letter_schema().fields().len())
+    } else {
+        (leaf.columns.iter().filter_map(|column| read.iter().position(|other| other == column)).collect(), read.len())
+    };
+    let same = columns.len() == given && columns.iter().copied().eq(0..given);
     Some(Outlet {
+        letters: leaf.letters,
         columns: (!same).then_some(columns),
         skip: leaf.skip.get(split).map_or(i64::MIN, |position| position.offset),
         sender: leaf.senders.get(partition)?.clone(),
@@ -139,6 +151,8 @@ pub(crate) struct RunningSplit {
 /// Where a task sends the rows for one leaf partition.
 #[derive(Debug)]
 struct Outlet {
+    /// Dead letters are wanted, not rows.
+    letters: bool,
     /// Columns of what is read, unless all of them in order.
     columns: Option<Vec<usize>>,
     /// Rows before this are not wanted.
@@ -186,8 +200,9 @@ impl SplitTask {
                     if position > command.low {
                         self.reading.wake.notify_one();
                     }
-                    self.send(batch, until).await?;
+                    self.send(batch, until, false).await?;
                 }
+                Read::Letters { batch } => self.send(batch, until, true).await?,
                 Read::Reached => {
                     reached = until;
                     self.gauge.set_position(until);
@@ -213,12 +228,12 @@ impl SplitTask {
         self.table.source.reader(&self.key.1, &from, &self.columns, &self.reading.budget).await
     }
 
-    /// Sends rows that lie before `until`, with no leaf's skip position inside them.
-    async fn send(&self, batch: RecordBatch, until: i64) -> Result<(), RuntimeError> {
+    /// Sends rows or dead letters that lie before `until`, with no leaf's skip position inside them.
+    async fn send(&self, batch: RecordBatch, until: i64, letters: bool) -> Result<(), RuntimeError> {
         let mut charged = self.reading.budget.reservation(Use::Batches);
         charged.grow(batch.get_array_memory_size() as u64);
         let charged = Arc::new(charged);
-        for outlet in self.outlets.iter().filter(|outlet| outlet.skip < until) {
+        for outlet in self.outlets.iter().filter(|outlet| outlet.letters == letters && outlet.skip < until) {
             let rows = match &outlet.columns {
                 Some(columns) => batch.project(columns).map_err(|error| RuntimeError::Plan(error.into()))?,
                 None => batch.clone(),

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use weir_base::memory::MemoryBudget;
 use weir_connectors::ConnectorError;
 use weir_connectors::source::{Cut, Frontier, Read, SplitEnumerator, SplitId, SplitPosition, SplitReader, StreamSource};
-use weir_sql::plan::{LeafFactory, StreamTable};
+use weir_sql::plan::{LeafFactory, StreamTable, Wanted};
 
 use super::world::World;
 
@@ -264,6 +264,6 @@ impl TableProvider for FakeProvider {
         _: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let factory = state.config().get_extension::<LeafFactory>().ok_or_else(|| DataFusionError::Plan("no leaf factory".to_owned()))?;
-        (factory.0)(&self.0, projection)
+        (factory.0)(&self.0, Wanted::Rows(projection))
     }
 }

@@ -80,16 +80,16 @@ pub(super) fn sink_id(table: &str, suffix: &str, before: &[PlannedInsert]) -> St
 }
 
 /// What an INSERT goes into.
-struct Target {
-    sink: Arc<dyn StreamSink>,
+pub(super) struct Target {
+    pub(super) sink: Arc<dyn StreamSink>,
     /// What the sink's options add to its id.
-    suffix: String,
+    pub(super) suffix: String,
     /// The columns that the query fills, in its order; empty for all of the sink that have no constant.
-    columns: Vec<(String, Position)>,
+    pub(super) columns: Vec<(String, Position)>,
     /// Of a table in a lake.
-    uuid: Option<String>,
+    pub(super) uuid: Option<String>,
     /// Columns with one value in all rows.
-    constants: Vec<(String, ScalarValue)>,
+    pub(super) constants: Vec<(String, ScalarValue)>,
 }
 
 async fn open_sink(planning: &mut Planning<'_>, insert: &Insert, target: &TablePath) -> Result<Target, SqlError> {
@@ -180,7 +180,7 @@ fn constant(planning: &Planning<'_>, text: &str, field: &Field, object: &str, at
 }
 
 /// A projection of `query` to the columns of the sink.
-fn fit(planning: &Planning<'_>, query: LogicalPlan, at: Position, opened: &Target, target: &TablePath) -> Result<LogicalPlan, SqlError> {
+pub(super) fn fit(planning: &Planning<'_>, query: LogicalPlan, at: Position, opened: &Target, target: &TablePath) -> Result<LogicalPlan, SqlError> {
     let object = format!("INSERT INTO '{target}'");
     let sink = opened.sink.schema();
     let constant_of = |name: &str| opened.constants.iter().find(|(column, _)| column == name).map(|(_, value)| value);

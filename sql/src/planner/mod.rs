@@ -3,6 +3,7 @@
 mod functions;
 pub(crate) mod implicit_cast;
 pub(crate) mod insert;
+mod letters;
 pub(crate) mod logical_tables;
 mod metadata_tables;
 mod names;
@@ -23,6 +24,7 @@ use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::Statement as AstStatement;
 
 pub(crate) use insert::plan_insert;
+pub(crate) use letters::plan_letters;
 pub(crate) use resolve::Planning;
 pub(crate) use row_changes::plan_change;
 pub(crate) use streaming::reads_stream;

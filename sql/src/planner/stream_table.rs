@@ -10,7 +10,7 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
-use crate::plan::{LeafFactory, StreamTable};
+use crate::plan::{LeafFactory, StreamTable, Wanted};
 
 /// Provider of a [`StreamTable`].
 #[derive(Debug)]
@@ -52,6 +52,6 @@ impl TableProvider for StreamProvider {
             let bounded = "or make it bounded with /*+ OPTIONS('scan.bounded.mode'='latest-offset') */";
             plan_datafusion_err!("'{path}' is an unbounded stream; read it with INSERT INTO in a job, {bounded}")
         })?;
-        (factory.0)(&self.table, projection)
+        (factory.0)(&self.table, Wanted::Rows(projection))
     }
 }

@@ -21,7 +21,9 @@ use weir_base::memory::MemoryBudget;
 use weir_base::options::Problem;
 use weir_catalog::{LakeCatalog, TableId};
 use weir_connectors::iceberg::MetadataCache;
-use weir_connectors::registry::Registry;
+use weir_connectors::registry::{Registry, Role};
+use weir_connectors::source::StreamSource;
+use weir_connectors::table::TablePath;
 use weir_fs::FileSystems;
 
 use crate::error::{NOT_FOUND, SqlError};
@@ -31,7 +33,7 @@ use crate::planner::resolve::missing_table;
 use crate::planner::state::base_state;
 use crate::procedures::ProcedureCall;
 use crate::settings::Settings;
-use objects::{DEFAULT_CATALOG, Objects, Scope, missing};
+use objects::{DEFAULT_CATALOG, Entry, Objects, Scope, missing};
 
 pub(crate) use results::table_of;
 
@@ -207,6 +209,22 @@ impl Session {
             }
             None => Err(missing("Catalog", &path.catalog, "it does not exist.", objects.catalog_names()).into()),
         }
+    }
+
+    /// The source of the declared table that `name` stands for in a statement, dots between its parts, and the table's full name.
+    ///
+    /// # Errors
+    /// A name of something else; what is wrong with its options.
+    pub fn stream_source(&self, name: &str) -> Result<(TablePath, Arc<dyn StreamSource>), SqlError> {
+        let parts: Vec<String> = name.splitn(3, '.').map(|part| part.trim_matches('`').to_owned()).collect();
+        let path = self.parts.scope.path(&parts);
+        let objects = &self.parts.objects;
+        let Some(Entry::Table(table)) = objects.entry(&path) else {
+            let known = objects.temporary.keys().chain(objects.permanent.keys()).map(|path| path.table.as_str());
+            return Err(missing_table(&path, known).into());
+        };
+        let source = self.parts.registry.for_role(&table.def, Role::Source)?.source(&table.def, &self.parts.file_systems)?;
+        Ok((path, source.value))
     }
 
     fn settings_changed(&mut self) {

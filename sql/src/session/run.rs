@@ -12,7 +12,7 @@ use crate::parse::{Name, WrittenOption};
 use crate::plan::{CreatedTable, JobPlan, JobSettings, PlannedInsert, QueryPlan};
 use crate::planner::resolve::Purpose;
 use crate::planner::row_changes::not_alone;
-use crate::planner::{Planned, Planning, optimise, plan_change, plan_insert, plan_query, reads_stream};
+use crate::planner::{Planned, Planning, optimise, plan_change, plan_insert, plan_letters, plan_query, reads_stream};
 use crate::session::objects::missing;
 
 /// Writes of a run, in order, with the scope in which each stood.
@@ -244,7 +244,7 @@ impl Session {
         let settings = self.job_settings();
         let mut planning = Planning::new(&self.parts, Purpose::Stream);
         planning.base = crate::planner::state::base_state(settings.parallelism, &self.parts.settings);
-        let (planned, written) = plan_writes(&mut planning, inserts).await?;
+        let (planned, written) = plan_writes(&mut planning, inserts, &settings.name).await?;
         let unbounded = planning.sources.iter().find(|(_, table)| !table.source.is_bounded());
         if let (true, Some((_, table))) = (self.parts.settings.batch_mode(), unbounded) {
             let what = "it is an unbounded stream, which a job with 'execution.runtime-mode' = 'BATCH' cannot read.";
@@ -279,7 +279,7 @@ impl Session {
     async fn explain_inserts(&self, inserts: &Writes<'_>, warnings: &mut Vec<Problem>) -> Result<StatementResult, SqlError> {
         let mut planning = Planning::new(&self.parts, Purpose::Stream);
         planning.only_shown = true;
-        let (planned, written) = plan_writes(&mut planning, inserts).await?;
+        let (planned, written) = plan_writes(&mut planning, inserts, &self.job_settings().name).await?;
         let written: Vec<_> = written.into_iter().map(|one| one.plan).collect();
         warnings.append(&mut planning.warnings);
         let text = explain::job(
@@ -287,10 +287,13 @@ impl Session {
             &self.job_settings(),
             &written,
             &planned,
-            inserts.iter().map(|(write, _)| match write {
-                Write::Insert(insert) => insert.hint.as_slice(),
-                Write::Fill(_) | Write::Change(_) => &[],
-            }),
+            inserts
+                .iter()
+                .map(|(write, _)| match write {
+                    Write::Insert(insert) => insert.hint.as_slice(),
+                    Write::Fill(_) | Write::Change(_) => &[],
+                })
+                .chain(std::iter::repeat(&[][..])),
         );
         Ok(StatementResult::Text(text))
     }
@@ -322,8 +325,8 @@ impl Session {
     }
 }
 
-/// Plans the writes of one job; gives also what was written, before the optimiser.
-async fn plan_writes(planning: &mut Planning<'_>, inserts: &Writes<'_>) -> Result<(Vec<PlannedInsert>, Vec<Planned>), SqlError> {
+/// Plans the writes of the job named `job`, those of its dead letters last; gives also what was written, before the optimiser.
+async fn plan_writes(planning: &mut Planning<'_>, inserts: &Writes<'_>, job: &str) -> Result<(Vec<PlannedInsert>, Vec<Planned>), SqlError> {
     let mut planned: Vec<PlannedInsert> = Vec::with_capacity(inserts.len());
     let mut written = Vec::with_capacity(inserts.len());
     for (write, scope) in inserts {
@@ -341,10 +344,21 @@ async fn plan_writes(planning: &mut Planning<'_>, inserts: &Writes<'_>) -> Resul
         Some(((one, (write, _)), _)) if streams.contains(&true) => {
             let what = "its query reads no stream, and other INSERTs of the job do: its rows would come again in every epoch.";
             let problem = Problem::new(NOT_YET, format!("INSERT INTO '{}'", one.target), what);
-            Err(problem.hint("Run it by itself, as a job of its own.").at(Some(write.query().position)).into())
+            return Err(problem.hint("Run it by itself, as a job of its own.").at(Some(write.query().position)).into());
         }
-        _ => Ok((planned, written)),
+        _ => {}
     }
+    if let Some((_, scope)) = inserts.last() {
+        let letters = plan_letters(planning, scope, job, &planned).await?;
+        // The state of a job is that of its last INSERT.
+        let state = written.last().map(|last| last.state.clone());
+        for (one, mut with) in letters {
+            with.state = state.clone().unwrap_or(with.state);
+            planned.push(one);
+            written.push(with);
+        }
+    }
+    Ok((planned, written))
 }
 
 /// The state of one run.

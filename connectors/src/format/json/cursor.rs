@@ -3,8 +3,8 @@
 //! The cursor checks the grammar of what it passes. UTF-8 is checked at the end, for the whole message and only if a string held a byte
 //! that is not ASCII: the cursor remembers that.
 
-use super::fault::Fault;
 use super::text::{compact, stops, words};
+use crate::format::columns::Fault;
 
 /// Deepest nesting of a value that is passed over.
 const MAX_DEPTH: usize = 1_000;

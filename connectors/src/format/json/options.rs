@@ -1,25 +1,16 @@
 //! The options of the `json` format and their checks.
 
-use std::sync::Arc;
-
 use arrow_schema::SchemaRef;
 use weir_base::options::{OptionBag, OptionDecl, Problem, ValueType};
 
-use super::column::Column;
-use super::decoder::JsonDecoder;
-use super::object::Object;
-use super::temporal::Standard;
-use crate::format::{Decoder, Format, FormatFactory};
+use super::read::ReadJson;
+use crate::format::columns::{Column, Context, Standard};
+use crate::format::decoder::RowDecoder;
+use crate::format::{Decoder, Format, FormatFactory, IGNORE_PARSE_ERRORS, refuse_types};
 
 const FAIL_ON_MISSING_FIELD: OptionDecl =
     OptionDecl::new("fail-on-missing-field", ValueType::Boolean, "Whether a message that lacks a column is an error. Else the column is NULL.")
         .default("false");
-const IGNORE_PARSE_ERRORS: OptionDecl = OptionDecl::new(
-    "ignore-parse-errors",
-    ValueType::Boolean,
-    "Whether a field that cannot be read becomes NULL, and a message that cannot be read is left out. Both are counted in the metrics.",
-)
-.default("false");
 const TIMESTAMP_STANDARD: OptionDecl = OptionDecl::new(
     "timestamp-format.standard",
     ValueType::Enum(&["SQL", "ISO-8601"]),
@@ -72,21 +63,18 @@ impl FormatFactory for JsonFactory {
         "json"
     }
 
+    fn doc(&self) -> &'static str {
+        "A message is a JSON object, its fields are columns by name."
+    }
+
     fn options(&self) -> &'static [OptionDecl] {
         OPTIONS
     }
 
     fn open(&self, prefix: &str, options: &mut OptionBag, schema: &SchemaRef) -> Option<Box<dyn Format>> {
         let format = options.scoped(prefix, OPTIONS, |options| pull(prefix, options));
-        let rows = Object::new(schema.fields());
-        let unreadable: Vec<&str> = rows.columns().filter(|column| column.is_unreadable()).map(Column::name).collect();
-        for column in &unreadable {
-            let data_type = schema.field_with_name(column).map(|field| field.data_type().to_string()).unwrap_or_default();
-            let what = format!("Format 'json' cannot read column '{column}': JSON has no form for its type {data_type}.");
-            options.report(Problem::new("CON-003", options.object(), what));
-        }
-        let format = format.filter(|_| unreadable.is_empty())?;
-        Some(Box::new(format))
+        let readable = refuse_types("json", "JSON has no form for its type", schema, options, |field| !Column::new(field).is_unreadable());
+        Some(Box::new(format.filter(|_| readable)?))
     }
 }
 
@@ -124,6 +112,14 @@ fn pull(prefix: &str, options: &mut OptionBag) -> Option<JsonFormat> {
 
 impl Format for JsonFormat {
     fn decoder(&self, schema: &SchemaRef) -> Box<dyn Decoder> {
-        Box::new(JsonDecoder::new(Arc::clone(schema), self))
+        let option = |key: &str| format!("{}{key}", self.prefix);
+        let context = Context {
+            tolerant: self.ignore_parse_errors,
+            missing_fails: self.fail_on_missing_field.then(|| option(FAIL_ON_MISSING_FIELD.key)),
+            standard: self.standard,
+            standard_option: Some(option(TIMESTAMP_STANDARD.key)),
+            ..Context::default()
+        };
+        Box::new(RowDecoder::new(ReadJson, schema, context, Some(option(IGNORE_PARSE_ERRORS.key))))
     }
 }

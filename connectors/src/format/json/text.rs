@@ -40,19 +40,6 @@ pub(super) fn compact(value: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// `text` without the blanks around it.
-pub(super) fn trim(text: &[u8]) -> &[u8] {
-    text.trim_ascii()
-}
-
-/// `text` for a message: quoted, cut where it is long.
-pub(super) fn quoted(text: &[u8]) -> String {
-    const LONGEST: usize = 60;
-    let shown: String = String::from_utf8_lossy(text).chars().take(LONGEST).collect();
-    let dots = if shown.len() < text.len() && shown.chars().count() == LONGEST { "…" } else { "" };
-    format!("'{shown}{dots}'")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,5 @@
-//! Numbers: one pass over the digits, then an exact value of the column's type.
+//! Numbers as text: one pass over the digits, then an exact value of the column's type.
 
-use super::cursor::Cursor;
 use super::fault::Fault;
 use super::text::quoted;
 
@@ -11,7 +10,7 @@ const EXPONENT_LIMIT: i64 = 1_000_000_000;
 
 /// A number as written: `mantissa * 10^exponent` if `exact`, else `text` has more digits than the mantissa.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Number<'a> {
+pub(in crate::format) struct Number<'a> {
     text: &'a [u8],
     negative: bool,
     mantissa: u64,
@@ -19,50 +18,35 @@ pub(super) struct Number<'a> {
     exact: bool,
 }
 
-impl<'a> Cursor<'a> {
-    /// Passes a whole number that has no fraction or exponent and certainly fits; else stays.
-    #[inline]
-    pub(super) fn plain_integer(&mut self) -> Option<i64> {
-        let rest = self.rest();
-        let negative = rest.first() == Some(&b'-');
-        let first = usize::from(negative);
-        let (end, magnitude) = digits(rest, first, 0);
-        let count = end - first;
-        let canonical = count == 1 || rest.get(first) != Some(&b'0');
-        if !(1..EXACT_DIGITS).contains(&count) || !canonical || matches!(rest.get(end), Some(b'.' | b'e' | b'E')) {
-            return None;
-        }
-        self.advance(end);
-        signed(magnitude, negative)
+/// A whole number at the beginning of `text` that has no fraction or exponent and certainly fits, and where it ends.
+#[inline]
+pub(in crate::format) fn plain_integer(text: &[u8]) -> Option<(i64, usize)> {
+    let negative = text.first() == Some(&b'-');
+    let first = usize::from(negative);
+    let (end, magnitude) = digits(text, first, 0);
+    let count = end - first;
+    let canonical = count == 1 || text.get(first) != Some(&b'0');
+    if !(1..EXACT_DIGITS).contains(&count) || !canonical || matches!(text.get(end), Some(b'.' | b'e' | b'E')) {
+        return None;
     }
-
-    /// Passes a number, in the grammar of JSON.
-    // Always inlined: through memory, the parts of the result are written singly and read at once, which stalls.
-    #[inline(always)]
-    pub(super) fn number(&mut self) -> Result<Number<'a>, Fault> {
-        match Number::scan::<true>(self.rest()) {
-            Ok(number) => {
-                self.advance(number.text.len());
-                Ok(number)
-            }
-            Err(0) => Err(self.unexpected("a value")),
-            Err(read) => {
-                self.advance(read);
-                Err(Fault::syntax(format!("not a number at byte {}", self.pos())))
-            }
-        }
-    }
+    Some((signed(magnitude, negative)?, end))
 }
 
 impl<'a> Number<'a> {
+    /// Bytes of its text.
+    #[inline]
+    pub(in crate::format) fn len(&self) -> usize {
+        self.text.len()
+    }
+
     /// A number in a string, in the wider grammar of Java's `parseInt` and `BigDecimal`: `+1`, `007`, `.5` and `1.` pass.
-    pub(super) fn parse(text: &'a [u8]) -> Option<Self> {
+    pub(in crate::format) fn parse(text: &'a [u8]) -> Option<Self> {
         Self::scan::<false>(text).ok().filter(|number| number.text.len() == text.len())
     }
 
-    /// Reads a number at the beginning of `text`; else says how far it got.
+    /// Reads a number at the beginning of `text`, strictly in the grammar of JSON or not; else says how far it got.
     #[inline(always)]
-    fn scan<const STRICT: bool>(text: &'a [u8]) -> Result<Self, usize> {
+    pub(in crate::format) fn scan<const STRICT: bool>(text: &'a [u8]) -> Result<Self, usize> {
         let at = |pos: usize| text.get(pos).copied().unwrap_or(0);
         let negative = at(0) == b'-';
         let first = usize::from(negative || (!STRICT && at(0) == b'+'));
@@ -95,7 +79,7 @@ impl<'a> Number<'a> {
 
     /// The number as a whole one, if it is one that `T` holds. `1.0` and `1e3` are whole.
     #[inline]
-    pub(super) fn integer<T: TryFrom<i64>>(&self) -> Result<T, Fault> {
+    pub(in crate::format) fn integer<T: TryFrom<i64>>(&self) -> Result<T, Fault> {
         let value = if self.exact && self.exponent == 0 { signed(self.mantissa, self.negative) } else { self.rare_integer()? };
         value.and_then(|value| T::try_from(value).ok()).ok_or_else(|| {
             let bits = size_of::<T>() * 8;
@@ -114,7 +98,7 @@ impl<'a> Number<'a> {
 
     /// The nearest double.
     #[inline]
-    pub(super) fn double(&self) -> Result<f64, Fault> {
+    pub(in crate::format) fn double(&self) -> Result<f64, Fault> {
         // Exact operands within these bounds give a correctly rounded result (Clinger 1990).
         if self.exact && self.mantissa <= 1 << 53 && (-22..=22).contains(&self.exponent) {
             let power = POWERS_OF_TEN[self.exponent.unsigned_abs() as usize];
@@ -125,7 +109,7 @@ impl<'a> Number<'a> {
     }
 
     /// The nearest float.
-    pub(super) fn float(&self) -> Result<f32, Fault> {
+    pub(in crate::format) fn float(&self) -> Result<f32, Fault> {
         self.nearest("FLOAT", f32::is_finite)
     }
 
@@ -136,7 +120,7 @@ impl<'a> Number<'a> {
 
     /// The number as an unscaled DECIMAL(`precision`, `scale`), rounded half up (away from zero at a tie), as Java's `BigDecimal` does.
     #[inline]
-    pub(super) fn decimal(&self, precision: u8, scale: i8) -> Result<i128, Fault> {
+    pub(in crate::format) fn decimal(&self, precision: u8, scale: i8) -> Result<i128, Fault> {
         let limit = TENS.get(usize::from(precision)).copied().unwrap_or(i128::MAX);
         let (value, _) = self.scaled(scale);
         value
@@ -274,7 +258,7 @@ mod tests {
 
     #[test]
     fn whole_numbers_are_exact_to_the_ends_of_their_range() {
-        let integer = |text: &str| strict(text).expect(text).integer::<i64>().map_err(|fault| fault.into_bad_message("o").reason);
+        let integer = |text: &str| strict(text).expect(text).integer::<i64>().map_err(|fault| fault.into_bad_message(None).reason);
         assert_eq!(integer("9223372036854775807"), Ok(i64::MAX));
         assert_eq!(integer("-9223372036854775808"), Ok(i64::MIN));
         assert_eq!(integer("12e2"), Ok(1200));

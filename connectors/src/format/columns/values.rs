@@ -12,16 +12,15 @@ use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer, OffsetBuffer, Scala
 use arrow_schema::{ArrowError, DataType, TimeUnit};
 
 use super::column::{Column, Context};
-use super::cursor::Cursor;
 use super::fault::Fault;
 use super::nested::{List, Map};
-use super::object::Object;
+use super::rows::Rows;
 use super::scalar;
 use super::temporal::DateCache;
 
 /// Buffers, one variant for each Arrow type of the DDL contract.
 #[derive(Debug)]
-pub(super) enum Values {
+pub(in crate::format) enum Values {
     Boolean(BooleanBufferBuilder),
     Int8(Vec<i8>),
     Int16(Vec<i16>),
@@ -50,16 +49,16 @@ pub(super) enum Values {
     },
     List(Box<List>),
     Map(Box<Map>),
-    Row(Box<Object>),
-    /// A type without a form in JSON; formats refuse it when they are opened.
+    Row(Box<Rows>),
+    /// A type that no format fills; formats refuse it when they are opened.
     Unreadable,
 }
 
 /// Values of varying length, one behind another.
 #[derive(Debug)]
-pub(super) struct Bytes {
+pub(in crate::format) struct Bytes {
     offsets: Vec<i32>,
-    pub(super) values: Vec<u8>,
+    pub(in crate::format) values: Vec<u8>,
 }
 
 impl Bytes {
@@ -69,7 +68,7 @@ impl Bytes {
 
     /// Ends the value that has been appended to `values`.
     #[inline]
-    pub(super) fn end(&mut self) -> Result<(), Fault> {
+    pub(in crate::format) fn end(&mut self) -> Result<(), Fault> {
         let Ok(offset) = i32::try_from(self.values.len()) else { return Err(Fault::full()) };
         self.offsets.push(offset);
         Ok(())
@@ -114,7 +113,7 @@ macro_rules! fixed_width {
 
 impl Values {
     /// Empty buffers for `data_type`.
-    pub(super) fn new(data_type: &DataType) -> Self {
+    pub(in crate::format) fn new(data_type: &DataType) -> Self {
         match data_type {
             DataType::Boolean => Self::Boolean(BooleanBufferBuilder::new(0)),
             DataType::Int8 => Self::Int8(Vec::new()),
@@ -134,13 +133,13 @@ impl Values {
             }
             DataType::List(element) => Self::List(Box::new(List::new(element))),
             DataType::Map(entries, _) => Map::new(entries).map_or(Self::Unreadable, |map| Self::Map(Box::new(map))),
-            DataType::Struct(fields) => Self::Row(Box::new(Object::new(fields))),
+            DataType::Struct(fields) => Self::Row(Box::new(Rows::new(fields))),
             _ => Self::Unreadable,
         }
     }
 
-    /// Whether there is a type in here that no JSON value can fill.
-    pub(super) fn is_unreadable(&self) -> bool {
+    /// Whether there is a type in here that no value can fill.
+    pub(in crate::format) fn is_unreadable(&self) -> bool {
         match self {
             Self::Unreadable => true,
             Self::List(list) => list.is_unreadable(),
@@ -150,41 +149,8 @@ impl Values {
         }
     }
 
-    /// Appends the value at the cursor, which is not `null`.
-    #[inline]
-    pub(super) fn read(&mut self, cursor: &mut Cursor<'_>, context: &mut Context) -> Result<(), Fault> {
-        match self {
-            Self::Int64(values) => values.push(scalar::integer(cursor, context)?),
-            Self::Utf8(bytes) => {
-                cursor.copy_text(&mut bytes.values)?;
-                bytes.end()?;
-            }
-            Self::Timestamp { values, nanos, zoned, dates } => {
-                let text = scalar::text(cursor, &mut context.scratch, "a timestamp")?;
-                values.push(scalar::timestamp(text, (*nanos, *zoned), dates, context.standard, &context.standard_option)?);
-            }
-            Self::Decimal { values, precision, scale } => values.push(scalar::decimal(cursor, context, *precision, *scale)?),
-            Self::Row(object) => object.read(cursor, context)?,
-            Self::Int32(values) => values.push(scalar::integer(cursor, context)?),
-            Self::Float64(values) => values.push(scalar::double(cursor, context)?),
-            Self::Boolean(values) => values.append(scalar::boolean(cursor, context)?),
-            Self::List(list) => list.read(cursor, context)?,
-            Self::Map(map) => map.read(cursor, context)?,
-            Self::Int8(values) => values.push(scalar::integer(cursor, context)?),
-            Self::Int16(values) => values.push(scalar::integer(cursor, context)?),
-            Self::Float32(values) => values.push(scalar::float(cursor, context)?),
-            Self::Binary(_) | Self::FixedBinary { .. } | Self::Date(_) | Self::Time(_) | Self::Unreadable => {
-                let mut scratch = mem::take(&mut context.scratch);
-                let read = scalar::text(cursor, &mut scratch, "a string").and_then(|text| self.read_text(text, context));
-                context.scratch = scratch;
-                read?;
-            }
-        }
-        Ok(())
-    }
-
     /// Appends the value that `text` means: the content of a string, or the key of a map.
-    pub(super) fn read_text(&mut self, text: &[u8], context: &Context) -> Result<(), Fault> {
+    pub(in crate::format) fn read_text(&mut self, text: &[u8], context: &Context) -> Result<(), Fault> {
         match self {
             Self::Boolean(values) => values.append(scalar::boolean_text(text)?),
             Self::Int8(values) => values.push(scalar::number_text(text)?.integer()?),
@@ -206,15 +172,15 @@ impl Values {
             Self::Date(values) => values.push(scalar::date(text)?),
             Self::Time(values) => values.push(scalar::time(text)?),
             Self::Timestamp { values, nanos, zoned, dates } => {
-                values.push(scalar::timestamp(text, (*nanos, *zoned), dates, context.standard, &context.standard_option)?);
+                values.push(scalar::timestamp(text, (*nanos, *zoned), dates, context.standard, context.standard_option.as_deref())?);
             }
-            Self::List(_) | Self::Map(_) | Self::Row(_) | Self::Unreadable => return Err(Fault::field("JSON has no text for this type")),
+            Self::List(_) | Self::Map(_) | Self::Row(_) | Self::Unreadable => return Err(Fault::field("no text stands for this type")),
         }
         Ok(())
     }
 
     /// Appends what stands under a NULL.
-    pub(super) fn blank(&mut self) {
+    pub(in crate::format) fn blank(&mut self) {
         fixed_width!(self, values => values.push(Default::default()),
             Self::Boolean(values) => values.append(false),
             Self::Utf8(bytes) | Self::Binary(bytes) => bytes.offsets.extend(bytes.offsets.last().copied()),
@@ -227,7 +193,7 @@ impl Values {
     }
 
     /// Drops the values from slot `len` on.
-    pub(super) fn truncate(&mut self, len: usize) {
+    pub(in crate::format) fn truncate(&mut self, len: usize) {
         fixed_width!(self, values => values.truncate(len),
             Self::Boolean(values) => values.truncate(len.min(values.len())),
             Self::Utf8(bytes) | Self::Binary(bytes) => bytes.truncate(len),
@@ -240,7 +206,7 @@ impl Values {
     }
 
     /// Bytes held.
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::format) fn bytes(&self) -> usize {
         fixed_width!(self, values => size_of_val(values.as_slice()),
             Self::Boolean(values) => values.len() / 8,
             Self::Utf8(bytes) | Self::Binary(bytes) => bytes.values.len() + bytes.offsets.len() * 4,
@@ -253,7 +219,7 @@ impl Values {
     }
 
     /// The value of one slot as bytes that are equal for equal values.
-    pub(super) fn identity(&self, slot: usize) -> Vec<u8> {
+    pub(in crate::format) fn identity(&self, slot: usize) -> Vec<u8> {
         fixed_width!(self, values => values.get(slot).map(|value| value.to_ne_bytes().to_vec()).unwrap_or_default(),
             Self::Boolean(values) => vec![u8::from(values.get_bit(slot))],
             Self::Utf8(bytes) | Self::Binary(bytes) => bytes.values.get(bytes.offset(slot)..bytes.offset(slot + 1)).unwrap_or_default().to_vec(),
@@ -263,7 +229,7 @@ impl Values {
     }
 
     /// The array of the first `len` slots, which are all; the buffers are empty again, with room for as many.
-    pub(super) fn take(&mut self, data_type: &DataType, len: usize, nulls: Option<NullBuffer>) -> Result<ArrayRef, ArrowError> {
+    pub(in crate::format) fn take(&mut self, data_type: &DataType, len: usize, nulls: Option<NullBuffer>) -> Result<ArrayRef, ArrowError> {
         Ok(match self {
             Self::Boolean(values) => Arc::new(BooleanArray::new(mem::replace(values, BooleanBufferBuilder::new(len)).build(), nulls)),
             Self::Int8(values) => primitive::<Int8Type>(values, data_type, nulls)?,

@@ -4,10 +4,10 @@ use crate::format::BadMessage;
 
 /// How far a fault reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reach {
-    /// The text is not JSON: the message is lost.
+pub(in crate::format) enum Reach {
+    /// The message is not one of the format: all of it is lost.
     Message,
-    /// The text is JSON, but not what the column wants: the field may become NULL.
+    /// The message is one of the format, but a value is not what the column wants: the field may become NULL.
     Field,
     /// The batch cannot grow: nothing is wrong with the message.
     Batch,
@@ -15,7 +15,7 @@ pub(super) enum Reach {
 
 /// A fault with the path to its column. One pointer wide, so that the results of the hot road stay small.
 #[derive(Debug)]
-pub(super) struct Fault(Box<Facts>);
+pub(in crate::format) struct Fault(Box<Facts>);
 
 #[derive(Debug)]
 struct Facts {
@@ -31,44 +31,44 @@ impl Fault {
         Self(Box::new(Facts { reach, reason, tolerable, path: Vec::new() }))
     }
 
-    /// The text is not JSON.
+    /// The message is not one of the format.
     #[cold]
-    pub(super) fn syntax(reason: impl Into<String>) -> Self {
+    pub(in crate::format) fn syntax(reason: impl Into<String>) -> Self {
         Self::new(Reach::Message, reason.into(), true)
     }
 
     /// The value is not one of the column.
     #[cold]
-    pub(super) fn field(reason: impl Into<String>) -> Self {
+    pub(in crate::format) fn field(reason: impl Into<String>) -> Self {
         Self::new(Reach::Field, reason.into(), true)
     }
 
     /// The field is missing and an option says that this is an error; no other option tolerates it.
     #[cold]
-    pub(super) fn missing(option: &str) -> Self {
+    pub(in crate::format) fn missing(option: &str) -> Self {
         Self::new(Reach::Field, format!("the field is missing and '{option}' is 'true'"), false)
     }
 
     /// A column of the batch has reached the 2 GiB that its offsets can count.
     #[cold]
-    pub(super) fn full() -> Self {
+    pub(in crate::format) fn full() -> Self {
         Self::new(Reach::Batch, "the batch has 2 GiB in one column and cannot take this message".to_owned(), false)
     }
 
     /// How far it reaches.
-    pub(super) fn reach(&self) -> Reach {
+    pub(in crate::format) fn reach(&self) -> Reach {
         self.0.reach
     }
 
     /// The same fault, seen from the column or the element around it.
     #[cold]
-    pub(super) fn within(mut self, part: impl Into<String>) -> Self {
+    pub(in crate::format) fn within(mut self, part: impl Into<String>) -> Self {
         self.0.path.push(part.into());
         self
     }
 
-    /// The fault as the caller of a decoder sees it; `option` is the one that tolerates bad messages.
-    pub(super) fn into_bad_message(self, option: &str) -> BadMessage {
+    /// The fault as the caller of a decoder sees it; `option` is the one that tolerates bad messages, if the format has one.
+    pub(in crate::format) fn into_bad_message(self, option: Option<&str>) -> BadMessage {
         let Facts { reason, tolerable, path, .. } = *self.0;
         let mut column = String::new();
         for part in path.iter().rev() {
@@ -77,6 +77,6 @@ impl Fault {
             }
             column.push_str(part);
         }
-        BadMessage { reason, column: (!column.is_empty()).then_some(column), tolerated_by: tolerable.then(|| option.to_owned()) }
+        BadMessage { reason, column: (!column.is_empty()).then_some(column), tolerated_by: option.filter(|_| tolerable).map(str::to_owned) }
     }
 }

@@ -1,9 +1,10 @@
 //! Dates, times and timestamps as text, in the two standards of `json.timestamp-format.standard`.
 
 /// Which text a timestamp is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standard {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::format) enum Standard {
     /// `yyyy-MM-dd HH:mm:ss[.fraction]`
+    #[default]
     Sql,
     /// `yyyy-MM-ddTHH:mm[:ss[.fraction]]`
     Iso8601,
@@ -18,7 +19,7 @@ impl Standard {
     }
 
     /// The pattern, for messages.
-    pub(super) fn pattern(self, zoned: bool) -> &'static str {
+    pub(in crate::format) fn pattern(self, zoned: bool) -> &'static str {
         match (self, zoned) {
             (Self::Sql, false) => "yyyy-MM-dd HH:mm:ss[.fraction]",
             (Self::Sql, true) => "yyyy-MM-dd HH:mm:ss[.fraction]Z",
@@ -29,11 +30,11 @@ impl Standard {
 }
 
 /// Seconds since 1970-01-01 00:00:00 and nanoseconds.
-pub(super) type Instant = (i64, u32);
+pub(in crate::format) type Instant = (i64, u32);
 
 /// The last date that was read, since most messages of a stream carry the same.
 #[derive(Debug, Clone)]
-pub(super) struct DateCache {
+pub(in crate::format) struct DateCache {
     text: [u8; 10],
     days: i32,
 }
@@ -57,7 +58,7 @@ impl DateCache {
 
     /// Reads a timestamp; `zoned` ones end in `Z`, others do not.
     #[inline]
-    pub(super) fn timestamp(&mut self, text: &[u8], standard: Standard, zoned: bool) -> Option<Instant> {
+    pub(in crate::format) fn timestamp(&mut self, text: &[u8], standard: Standard, zoned: bool) -> Option<Instant> {
         let text = if zoned { text.strip_suffix(b"Z")? } else { text };
         let (day, rest) = text.split_first_chunk::<10>()?;
         let (separator, clock) = rest.split_first()?;
@@ -73,7 +74,7 @@ impl DateCache {
 }
 
 /// Days since 1970-01-01 of `yyyy-MM-dd`.
-pub(super) fn date(text: &[u8]) -> Option<i32> {
+pub(in crate::format) fn date(text: &[u8]) -> Option<i32> {
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *text else { return None };
     let year = i32::from(pair(y1, y2)?) * 100 + i32::from(pair(y3, y4)?);
     let (month, day) = (pair(m1, m2)?, pair(d1, d2)?);
@@ -97,7 +98,7 @@ fn days_before(year: i32, month: i32) -> i32 {
 
 /// Seconds of the day and nanoseconds of `HH:mm:ss[.fraction]`.
 #[inline]
-pub(super) fn time(text: &[u8]) -> Option<(u32, u32)> {
+pub(in crate::format) fn time(text: &[u8]) -> Option<(u32, u32)> {
     let ([h, hh, b':', m, mm, b':', s, ss], fraction) = text.split_first_chunk::<8>()? else { return None };
     let seconds = clock_seconds([*h, *hh, *m, *mm, *s, *ss])?;
     let nanos = match fraction {

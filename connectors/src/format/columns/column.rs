@@ -7,97 +7,80 @@ use arrow_array::ArrayRef;
 use arrow_buffer::{NullBuffer, NullBufferBuilder};
 use arrow_schema::{ArrowError, DataType, Field};
 
-use super::cursor::Cursor;
 use super::fault::{Fault, Reach};
 use super::temporal::Standard;
 use super::values::Values;
 
 /// What all columns of a decoder share: the options, scratch space and counts.
-#[derive(Debug)]
-pub(super) struct Context {
+#[derive(Debug, Default)]
+pub(in crate::format) struct Context {
     /// Fields that cannot be read become NULL.
-    pub(super) tolerant: bool,
-    /// `json.fail-on-missing-field` as the user writes it, if it is on.
-    pub(super) missing_fails: Option<String>,
+    pub(in crate::format) tolerant: bool,
+    /// `fail-on-missing-field` as the user writes it, if it is on.
+    pub(in crate::format) missing_fails: Option<String>,
     /// How timestamps are written.
-    pub(super) standard: Standard,
-    /// The option that says so, as the user writes it.
-    pub(super) standard_option: String,
+    pub(in crate::format) standard: Standard,
+    /// The option that says so, as the user writes it, if the format has one.
+    pub(in crate::format) standard_option: Option<String>,
     /// For strings with escapes.
-    pub(super) scratch: Vec<u8>,
+    pub(in crate::format) scratch: Vec<u8>,
     /// Fields that became NULL because they could not be read.
-    pub(super) field_errors: u64,
+    pub(in crate::format) field_errors: u64,
 }
 
 /// A column, or a field of a row, or the elements of a list.
 #[derive(Debug)]
-pub(super) struct Column {
+pub(in crate::format) struct Column {
     name: String,
     nullable: bool,
     validity: Validity,
-    values: Values,
+    pub(in crate::format) values: Values,
 }
 
 impl Column {
-    pub(super) fn new(field: &Field) -> Self {
+    pub(in crate::format) fn new(field: &Field) -> Self {
         let values = Values::new(field.data_type());
         Self { name: field.name().clone(), nullable: field.is_nullable(), validity: Validity::default(), values }
     }
 
-    /// Whether its type, or one in it, is one that no JSON value can fill.
-    pub(super) fn is_unreadable(&self) -> bool {
+    /// Whether its type, or one in it, is one that no format can fill.
+    pub(in crate::format) fn is_unreadable(&self) -> bool {
         self.values.is_unreadable()
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(in crate::format) fn name(&self) -> &str {
         &self.name
     }
 
     /// Slots filled.
     #[inline]
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::format) fn len(&self) -> usize {
         self.validity.len
     }
 
-    /// Reads the value at the cursor into the next slot. On a fault the column is left dirty: truncate it.
-    #[inline]
-    pub(super) fn read(&mut self, cursor: &mut Cursor<'_>, context: &mut Context) -> Result<(), Fault> {
-        if cursor.peek() == b'n' {
-            cursor.literal("null")?;
-            return self.null();
-        }
-        let start = cursor.pos();
-        match self.values.read(cursor, context) {
-            Ok(()) => {
-                self.validity.valid();
-                Ok(())
-            }
-            Err(fault) => self.tolerate(fault, start, cursor, context),
-        }
-    }
-
-    /// Reads a value that is given as text (the key of a map) into the next slot.
-    pub(super) fn read_text(&mut self, text: &[u8], context: &mut Context) -> Result<(), Fault> {
+    /// Reads a value that is given as text into the next slot. On a fault the column is left dirty: truncate it.
+    pub(in crate::format) fn read_text(&mut self, text: &[u8], context: &mut Context) -> Result<(), Fault> {
         self.values.read_text(text, context)?;
-        self.validity.valid();
+        self.filled();
         Ok(())
     }
 
-    /// Takes a field fault as NULL where options and column allow it; else passes it on.
+    /// Whether options and column allow that the value with `fault` becomes NULL.
     #[cold]
-    fn tolerate(&mut self, fault: Fault, start: usize, cursor: &mut Cursor<'_>, context: &mut Context) -> Result<(), Fault> {
-        if !context.tolerant || !self.nullable || fault.reach() != Reach::Field {
-            return Err(fault);
-        }
-        cursor.rewind(start);
-        cursor.skip_value()?;
+    pub(in crate::format) fn tolerates(&self, fault: &Fault, context: &Context) -> bool {
+        context.tolerant && self.nullable && fault.reach() == Reach::Field
+    }
+
+    /// Fills the next slot with NULL in place of a value that could not be read.
+    #[cold]
+    pub(in crate::format) fn forgive(&mut self, context: &mut Context) -> Result<(), Fault> {
         self.values.truncate(self.validity.len);
         context.field_errors += 1;
         self.null()
     }
 
     /// Fills the next slot with NULL, if the column may hold it.
-    pub(super) fn null(&mut self) -> Result<(), Fault> {
+    pub(in crate::format) fn null(&mut self) -> Result<(), Fault> {
         if !self.nullable {
             return Err(Fault::field("the column is NOT NULL and has no value here"));
         }
@@ -106,29 +89,35 @@ impl Column {
     }
 
     /// Fills the next slot with NULL, even in a column that is NOT NULL: it stands below a NULL row.
-    pub(super) fn blank(&mut self) {
+    pub(in crate::format) fn blank(&mut self) {
         self.values.blank();
         self.validity.null();
     }
 
     /// Empties all slots from `len` on.
-    pub(super) fn truncate(&mut self, len: usize) {
+    pub(in crate::format) fn truncate(&mut self, len: usize) {
         self.values.truncate(len);
         self.validity.truncate(len);
     }
 
+    /// Says that `values` has got the value of the next slot.
+    #[inline]
+    pub(in crate::format) fn filled(&mut self) {
+        self.validity.valid();
+    }
+
     /// Bytes held, about.
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::format) fn bytes(&self) -> usize {
         self.values.bytes() + self.validity.len / 8
     }
 
     /// What makes the value of a slot equal to another's, for map keys.
-    pub(super) fn identity(&self, slot: usize) -> Vec<u8> {
+    pub(in crate::format) fn identity(&self, slot: usize) -> Vec<u8> {
         self.values.identity(slot)
     }
 
     /// The array of all slots; the column is empty again, with room for as many.
-    pub(super) fn take(&mut self, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
+    pub(in crate::format) fn take(&mut self, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
         let len = self.len();
         let nulls = std::mem::take(&mut self.validity).build();
         self.values.take(data_type, len, nulls)

@@ -1,0 +1,193 @@
+//! Megabytes per CPU second of each decoder and of a baseline on the same messages, in turn, with all of 40 columns and with 3 of them.
+//!
+//! A baseline takes every message apart into values with the usual library for its format: `serde_json`, `csv` (with the fields parsed into
+//! Arrow's builders), `apache-avro`. It knows no projection. `cargo bench --bench formats` builds with optimisation everywhere.
+#![expect(clippy::print_stdout, clippy::expect_used, reason = "a benchmark prints its table and stops at the first surprise")]
+
+mod support;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apache_avro::types::Value as AvroValue;
+use apache_avro::{Schema as AvroSchema, from_avro_datum, to_avro_datum};
+use arrow_array::builder::{Float64Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use chrono::NaiveDateTime;
+use serde_json::Value;
+use support::cpu;
+use support::datasets::Dataset;
+use weir_base::options::OptionBag;
+use weir_connectors::format::{Decoded, Format, FormatFactory, SQL_TYPE, avro::AvroFactory, csv::CsvFactory, json::JsonFactory};
+
+const MESSAGES: u64 = 40_000;
+const BATCH: usize = 8_192;
+const PAIRS: usize = 7;
+const TIME: &str = "%Y-%m-%d %H:%M:%S%.f";
+
+/// A format, its messages, and what others do with them.
+struct Case {
+    name: &'static str,
+    baseline: &'static str,
+    format: Box<dyn Format>,
+    messages: Vec<Vec<u8>>,
+    theirs: fn(&SchemaRef, &[Vec<u8>]),
+}
+
+fn main() {
+    let schema = Dataset::Wide.schema();
+    let declared = Arc::new(Schema::new(schema.fields().iter().map(|field| typed(field)).collect::<Vec<_>>()));
+    let few = Arc::new(schema.project(&[0, 10, 39]).expect("columns"));
+    let json = Dataset::Wide.messages(MESSAGES);
+    let open = |factory: &dyn FormatFactory| factory.open("f.", &mut OptionBag::new("Table 'bench'"), &declared).expect("format");
+    let cases = [
+        Case { name: "json", baseline: "serde_json", format: open(&JsonFactory), theirs: with_serde_json, messages: json.clone() },
+        Case { name: "csv", baseline: "csv", format: open(&CsvFactory), theirs: with_csv, messages: lines(&schema, &json) },
+        Case { name: "avro", baseline: "apache-avro", format: open(&AvroFactory), theirs: with_apache_avro, messages: records(&schema, &json) },
+    ];
+    println!(
+        "{:<6}{:>10}{:>12}{:>14}{:>13}{:>16}{:>10}{:>10}",
+        "format", "bytes/row", "all MB/s", "3 of 40 MB/s", "baseline", "baseline MB/s", "all", "3 of 40"
+    );
+    for case in &cases {
+        let bytes: usize = case.messages.iter().map(Vec::len).sum();
+        let rate = |spent: Duration| bytes as f64 / 1e6 / spent.max(Duration::from_millis(1)).as_secs_f64();
+        let mut rounds: Vec<[f64; 3]> = (0..PAIRS)
+            .map(|_| {
+                [rate(cpu_of(|| ours(case, &schema))), rate(cpu_of(|| ours(case, &few))), rate(cpu_of(|| (case.theirs)(&schema, &case.messages)))]
+            })
+            .collect();
+        rounds.sort_by(|a, b| (a[0] / a[2]).total_cmp(&(b[0] / b[2])));
+        let [all, some, theirs] = rounds[PAIRS / 2];
+        println!(
+            "{:<6}{:>10}{all:>12.0}{some:>14.0}{:>13}{theirs:>16.0}{:>10.1}{:>10.1}",
+            case.name,
+            bytes / case.messages.len(),
+            case.baseline,
+            all / theirs,
+            some / theirs
+        );
+    }
+}
+
+/// With the declared type of a timestamp, which Avro needs to know.
+fn typed(field: &Field) -> Field {
+    field.clone().with_metadata(HashMap::from([(SQL_TYPE.to_owned(), "TIMESTAMP(3)".to_owned())]))
+}
+
+fn cpu_of(work: impl FnOnce()) -> Duration {
+    let before = cpu::of_thread();
+    work();
+    cpu::of_thread().saturating_sub(before)
+}
+
+fn ours(case: &Case, wanted: &SchemaRef) {
+    let mut decoder = case.format.decoder(wanted);
+    for batch in case.messages.chunks(BATCH) {
+        for message in batch {
+            assert!(decoder.push(message) == Decoded::Row);
+        }
+        assert_eq!(decoder.take().expect("batch").num_rows(), batch.len());
+    }
+}
+
+fn with_serde_json(_: &SchemaRef, messages: &[Vec<u8>]) {
+    for message in messages {
+        let value: Value = serde_json::from_slice(message).expect("JSON");
+        assert!(value.is_object());
+    }
+}
+
+fn with_apache_avro(schema: &SchemaRef, messages: &[Vec<u8>]) {
+    let schema = avro_schema(schema);
+    for mut message in messages.iter().map(Vec::as_slice) {
+        let value = from_avro_datum(&schema, &mut message, None).expect("record");
+        assert!(matches!(value, AvroValue::Record(_)));
+    }
+}
+
+enum Builder {
+    Long(Int64Builder),
+    Double(Float64Builder),
+    Text(StringBuilder),
+    Time(TimestampMicrosecondBuilder),
+}
+
+fn with_csv(schema: &SchemaRef, messages: &[Vec<u8>]) {
+    let mut builders: Vec<Builder> = schema
+        .fields()
+        .iter()
+        .map(|field| match field.data_type() {
+            DataType::Int64 => Builder::Long(Int64Builder::new()),
+            DataType::Float64 => Builder::Double(Float64Builder::new()),
+            DataType::Utf8 => Builder::Text(StringBuilder::new()),
+            _ => Builder::Time(TimestampMicrosecondBuilder::new()),
+        })
+        .collect();
+    let text = messages.join(&b'\n');
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_slice());
+    let mut record = csv::StringRecord::new();
+    let mut rows = 0;
+    while reader.read_record(&mut record).expect("line") {
+        rows += 1;
+        for (builder, field) in builders.iter_mut().zip(&record) {
+            match builder {
+                Builder::Long(longs) => longs.append_value(field.parse().expect("number")),
+                Builder::Double(doubles) => doubles.append_value(field.parse().expect("number")),
+                Builder::Text(texts) => texts.append_value(field),
+                Builder::Time(times) => times.append_value(NaiveDateTime::parse_from_str(field, TIME).expect("time").and_utc().timestamp_micros()),
+            }
+        }
+    }
+    assert_eq!(rows, messages.len());
+}
+
+/// The fields of each message in the order of the columns.
+fn fields<'a>(schema: &'a SchemaRef, json: &'a [Vec<u8>]) -> impl Iterator<Item = Vec<Value>> + 'a {
+    json.iter().map(|message| {
+        let mut object: serde_json::Map<String, Value> = serde_json::from_slice(message).expect("JSON");
+        schema.fields().iter().map(|field| object.remove(field.name()).expect("field")).collect()
+    })
+}
+
+fn lines(schema: &SchemaRef, json: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    fields(schema, json).map(|values| values.iter().map(text).collect::<Vec<_>>().join(",").into_bytes()).collect()
+}
+
+fn records(schema: &SchemaRef, json: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let written = avro_schema(schema);
+    let value = |(field, value): (&Arc<Field>, Value)| {
+        let value = match field.data_type() {
+            DataType::Int64 => AvroValue::Long(value.as_i64().expect("number")),
+            DataType::Float64 => AvroValue::Double(value.as_f64().expect("number")),
+            DataType::Utf8 => AvroValue::String(value.as_str().expect("text").to_owned()),
+            _ => {
+                let time = NaiveDateTime::parse_from_str(value.as_str().expect("text"), TIME).expect("time");
+                AvroValue::TimestampMillis(time.and_utc().timestamp_millis())
+            }
+        };
+        (field.name().clone(), AvroValue::Union(1, Box::new(value)))
+    };
+    let record = |values: Vec<Value>| AvroValue::Record(schema.fields().iter().zip(values).map(value).collect());
+    fields(schema, json).map(|values| to_avro_datum(&written, record(values)).expect("datum")).collect()
+}
+
+/// The schema that Flink derives from the columns.
+fn avro_schema(schema: &SchemaRef) -> AvroSchema {
+    let fields: Vec<String> = schema
+        .fields()
+        .iter()
+        .map(|field| {
+            let written = match field.data_type() {
+                DataType::Int64 => r#""long""#,
+                DataType::Float64 => r#""double""#,
+                DataType::Utf8 => r#""string""#,
+                _ => r#"{"type":"long","logicalType":"timestamp-millis"}"#,
+            };
+            format!(r#"{{"name":"{}","type":["null",{written}]}}"#, field.name())
+        })
+        .collect();
+    AvroSchema::parse_str(&format!(r#"{{"type":"record","name":"record","fields":[{}]}}"#, fields.join(","))).expect("schema")
+}

@@ -1,0 +1,15 @@
+//! The `avro` format: a message is one record in Avro's binary encoding, without a header, of the schema that the table's columns make.
+//!
+//! `schema` is what a schema says, `plan` decides once how each of its values gets into which column, `input` and `read` do it for each
+//! message. Values that no column wants are passed over without being looked at.
+
+mod input;
+mod options;
+mod plan;
+mod read;
+mod schema;
+
+#[cfg(test)]
+mod tests;
+
+pub use options::{AvroFactory, AvroFormat};

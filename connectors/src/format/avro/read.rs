@@ -1,0 +1,233 @@
+//! How columns are filled from a message, as a plan says.
+
+use super::input::Input;
+use super::plan::{Read, Record, Skip, Step};
+use crate::format::columns::{Column, Context, Fault, List, Map, Rows, Values};
+use crate::format::decoder::ReadRow;
+
+/// Reads messages that are records of one schema.
+#[derive(Debug)]
+pub(super) struct ReadAvro(pub(super) Record);
+
+impl ReadRow for ReadAvro {
+    fn read(&mut self, message: &[u8], rows: &mut Rows, context: &mut Context) -> Result<bool, Fault> {
+        let mut input = Input::new(message);
+        rows.read_record(&self.0, &mut input, context)?;
+        match input.left() {
+            0 => Ok(true),
+            left => Err(Fault::syntax(format!("{left} bytes follow the record: it was written with another schema"))),
+        }
+    }
+}
+
+impl Rows {
+    fn read_record(&mut self, plan: &Record, input: &mut Input<'_>, context: &mut Context) -> Result<(), Fault> {
+        for step in &plan.0 {
+            match step {
+                Step::Skip(skip) => skip.pass(input)?,
+                Step::Column(place, read) => {
+                    if let Some(column) = self.columns.get_mut(*place)
+                        && let Err(fault) = column.read_avro(read, input, context)
+                    {
+                        return Err(fault.within(column.name()));
+                    }
+                }
+            }
+        }
+        self.len += 1;
+        Ok(())
+    }
+}
+
+impl Column {
+    #[inline]
+    fn read_avro(&mut self, read: &Read, input: &mut Input<'_>, context: &mut Context) -> Result<(), Fault> {
+        let read = match read {
+            Read::Union(branches) => {
+                let branch = input.whole()?;
+                let Some(read) = usize::try_from(branch).ok().and_then(|branch| branches.get(branch)) else {
+                    return Err(Fault::syntax(format!("branch {branch} of a union of {}", branches.len())));
+                };
+                read
+            }
+            read => read,
+        };
+        if matches!(read, Read::Null) {
+            return self.null();
+        }
+        self.values.read_avro(read, input, context)?;
+        self.filled();
+        Ok(())
+    }
+}
+
+impl Values {
+    fn read_avro(&mut self, read: &Read, input: &mut Input<'_>, context: &mut Context) -> Result<(), Fault> {
+        match (read, self) {
+            (Read::Whole, Self::Int64(values) | Self::Time(values) | Self::Timestamp { values, .. }) => values.push(input.whole()?),
+            (Read::Whole, Self::Int32(values) | Self::Date(values)) => values.push(narrow(input.whole()?)?),
+            (Read::Text, Self::Utf8(bytes)) => {
+                let text = input.sized()?;
+                if !text.is_ascii() && simdutf8::basic::from_utf8(text).is_err() {
+                    return Err(Fault::field("the text is not UTF-8"));
+                }
+                bytes.values.extend_from_slice(text);
+                bytes.end()?;
+            }
+            (Read::Double, Self::Float64(values)) => values.push(f64::from_le_bytes(input.array()?)),
+            (Read::Ticks(factor, divisor), Self::Time(values) | Self::Timestamp { values, .. }) => {
+                let ticks = input.whole()?;
+                let Some(scaled) = ticks.checked_mul(*factor) else { return Err(Fault::field(format!("{ticks} is out of range for the time"))) };
+                values.push(scaled.div_euclid(*divisor));
+            }
+            (Read::Decimal(digits), Self::Decimal { values, precision, .. }) => values.push(decimal(input.sized()?, *digits, *precision)?),
+            (Read::Boolean, Self::Boolean(values)) => match input.byte()? {
+                0 => values.append(false),
+                1 => values.append(true),
+                other => return Err(Fault::syntax(format!("{other} is not a Boolean"))),
+            },
+            (Read::Float, Self::Float32(values)) => values.push(f32::from_le_bytes(input.array()?)),
+            (Read::Float, Self::Float64(values)) => values.push(f64::from(f32::from_le_bytes(input.array()?))),
+            (Read::Whole, Self::Int8(values)) => values.push(narrow(input.whole()?)?),
+            (Read::Whole, Self::Int16(values)) => values.push(narrow(input.whole()?)?),
+            (Read::Whole, Self::Float32(values)) => values.push(input.whole()? as f32),
+            (Read::Whole, Self::Float64(values)) => values.push(input.whole()? as f64),
+            (Read::Bytes, Self::Binary(bytes)) => {
+                bytes.values.extend_from_slice(input.sized()?);
+                bytes.end()?;
+            }
+            (Read::Bytes, Self::FixedBinary { values, size }) => {
+                let found = input.sized()?;
+                if found.len() != *size {
+                    return Err(Fault::field(format!("expected {size} bytes, found {}", found.len())));
+                }
+                values.extend_from_slice(found);
+            }
+            (Read::List(element), Self::List(list)) => list.read_avro(element, input, context)?,
+            (Read::Map(value), Self::Map(map)) => map.read_avro(value, input, context)?,
+            (Read::Row(record), Self::Row(rows)) => rows.read_record(record, input, context)?,
+            (Read::Mismatch(why), _) => return Err(Fault::field(why.clone())),
+            _ => return Err(Fault::field("the column was not made for the schema")),
+        }
+        Ok(())
+    }
+}
+
+fn narrow<T: TryFrom<i64>>(value: i64) -> Result<T, Fault> {
+    T::try_from(value).map_err(|_range| Fault::field(format!("'{value}' is out of range for a whole number of {} bits", size_of::<T>() * 8)))
+}
+
+/// A number in two's complement, the highest byte first, with `digits` zeros behind it.
+fn decimal(bytes: &[u8], digits: u32, precision: u8) -> Result<i128, Fault> {
+    let negative = bytes.first().is_some_and(|byte| *byte >= 0x80);
+    let fill = if negative { 0xff } else { 0 };
+    let padding = bytes.len().saturating_sub(16);
+    let (padding, significant) = bytes.split_at_checked(padding).unwrap_or_default();
+    let value = significant.iter().fold(if negative { -1 } else { 0 }, |value: i128, byte| value << 8 | i128::from(*byte));
+    let scaled = (padding.iter().all(|byte| *byte == fill) && (value < 0) == negative)
+        .then(|| value.checked_mul(10_i128.checked_pow(digits)?))
+        .flatten()
+        .filter(|value| 10_i128.checked_pow(precision.into()).is_none_or(|bound| value.unsigned_abs() < bound.unsigned_abs()));
+    scaled.ok_or_else(|| Fault::field(format!("a decimal of {} bytes does not fit into {precision} digits", bytes.len())))
+}
+
+impl List {
+    fn read_avro(&mut self, element: &Read, input: &mut Input<'_>, context: &mut Context) -> Result<(), Fault> {
+        let first = self.ends.last();
+        loop {
+            let (count, _bytes) = input.block()?;
+            for _ in 0..count {
+                let index = self.elements.len() - first;
+                self.elements.read_avro(element, input, context).map_err(|fault| fault.within(format!("[{index}]")))?;
+            }
+            if count == 0 {
+                return self.ends.push(self.elements.len());
+            }
+        }
+    }
+}
+
+impl Map {
+    fn read_avro(&mut self, value: &Read, input: &mut Input<'_>, context: &mut Context) -> Result<(), Fault> {
+        let (first, start) = (self.ends.last(), *input);
+        self.read_entries_avro(value, input, context, &[])?;
+        let superseded = self.superseded();
+        if superseded.contains(&true) {
+            // Rare: read again, without the entries whose key comes once more.
+            *input = start;
+            self.keys.truncate(first);
+            self.values.truncate(first);
+            self.read_entries_avro(value, input, context, &superseded)?;
+        }
+        self.ends.push(self.keys.len())
+    }
+
+    /// Appends the entries, except those marked in `left_out`.
+    fn read_entries_avro(&mut self, value: &Read, input: &mut Input<'_>, context: &mut Context, left_out: &[bool]) -> Result<(), Fault> {
+        let mut index = 0;
+        loop {
+            let (count, _bytes) = input.block()?;
+            for _ in 0..count {
+                let key = input.sized()?;
+                if simdutf8::basic::from_utf8(key).is_err() {
+                    return Err(Fault::field("a key is not UTF-8"));
+                }
+                let slot = self.keys.len();
+                let entry = self.keys.read_text(key, context).and_then(|()| self.values.read_avro(value, input, context));
+                entry.map_err(|fault| fault.within(format!("[{}]", crate::format::columns::quoted(key))))?;
+                if left_out.get(index).copied().unwrap_or(false) {
+                    self.keys.truncate(slot);
+                    self.values.truncate(slot);
+                }
+                index += 1;
+            }
+            if count == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Skip {
+    fn pass(&self, input: &mut Input<'_>) -> Result<(), Fault> {
+        match self {
+            Self::Nothing => {}
+            Self::Bytes(count) => {
+                input.take(*count)?;
+            }
+            Self::Whole => {
+                input.whole()?;
+            }
+            Self::Sized => {
+                input.sized()?;
+            }
+            Self::All(parts) => return parts.iter().try_for_each(|part| part.pass(input)),
+            Self::Union(branches) => {
+                let branch = input.whole()?;
+                match usize::try_from(branch).ok().and_then(|branch| branches.get(branch)) {
+                    Some(branch) => branch.pass(input)?,
+                    None => return Err(Fault::syntax(format!("branch {branch} of a union of {}", branches.len()))),
+                }
+            }
+            Self::Blocks(element) => blocks(input, |input| element.pass(input))?,
+            Self::Entries(value) => blocks(input, |input| {
+                input.sized()?;
+                value.pass(input)
+            })?,
+        }
+        Ok(())
+    }
+}
+
+/// Passes blocks of elements: as a whole where their bytes are told, else one by one.
+fn blocks(input: &mut Input<'_>, mut pass: impl FnMut(&mut Input<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
+    loop {
+        match input.block()? {
+            (0, _) => return Ok(()),
+            (_, Some(bytes)) => {
+                input.take(bytes)?;
+            }
+            (count, None) => (0..count).try_for_each(|_| pass(input))?,
+        }
+    }
+}

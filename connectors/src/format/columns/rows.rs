@@ -1,0 +1,148 @@
+//! Rows, and the names of their fields.
+//!
+//! Messages of a stream nearly always have the same fields in the same order. So each known field name keeps which one followed it last time,
+//! and the text `"name":` is compared at the cursor before anything is parsed; only where that fails the name is read and looked up.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, StructArray};
+use arrow_buffer::NullBuffer;
+use arrow_schema::{ArrowError, DataType, Fields};
+
+use super::column::Column;
+
+/// The rows of a column, or of the whole table.
+#[derive(Debug)]
+pub(in crate::format) struct Rows {
+    pub(in crate::format) columns: Vec<Column>,
+    pub(in crate::format) names: Names,
+    pub(in crate::format) len: usize,
+}
+
+impl Rows {
+    pub(in crate::format) fn new(fields: &Fields) -> Self {
+        let columns: Vec<Column> = fields.iter().map(|field| Column::new(field)).collect();
+        let names = Names::new(columns.iter().map(Column::name));
+        Self { columns, names, len: 0 }
+    }
+
+    pub(in crate::format) fn columns(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter()
+    }
+
+    pub(in crate::format) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(in crate::format) fn blank(&mut self) {
+        self.columns.iter_mut().for_each(Column::blank);
+        self.len += 1;
+    }
+
+    pub(in crate::format) fn truncate(&mut self, len: usize) {
+        self.columns.iter_mut().for_each(|column| column.truncate(len));
+        self.len = self.len.min(len);
+    }
+
+    pub(in crate::format) fn bytes(&self) -> usize {
+        self.columns.iter().map(Column::bytes).sum()
+    }
+
+    /// The arrays of the columns; the rows are gone.
+    pub(in crate::format) fn take_columns(&mut self, fields: &Fields) -> Result<Vec<ArrayRef>, ArrowError> {
+        self.len = 0;
+        self.columns.iter_mut().zip(fields).map(|(column, field)| column.take(field.data_type())).collect()
+    }
+
+    pub(in crate::format) fn take(&mut self, data_type: &DataType, nulls: Option<NullBuffer>) -> Result<ArrayRef, ArrowError> {
+        let DataType::Struct(fields) = data_type else {
+            return Err(ArrowError::SchemaError(format!("columns were not made for {data_type}")));
+        };
+        let len = self.len;
+        let columns = self.take_columns(fields)?;
+        Ok(Arc::new(StructArray::try_new_with_length(fields.clone(), columns, nulls, len)?))
+    }
+}
+
+/// The names of an object's fields, with or without a column, and which follows which.
+#[derive(Debug)]
+pub(in crate::format) struct Names {
+    pub(in crate::format) known: Vec<Name>,
+    pub(in crate::format) by_text: HashMap<Box<[u8]>, usize>,
+    pub(in crate::format) strangers: usize,
+    pub(in crate::format) first: usize,
+}
+
+#[derive(Debug)]
+pub(in crate::format) struct Name {
+    pub(in crate::format) pattern: Pattern,
+    pub(in crate::format) column: Option<usize>,
+    pub(in crate::format) next: usize,
+}
+
+impl Names {
+    /// The place before the first field.
+    pub(in crate::format) const BEFORE_FIRST: usize = usize::MAX;
+    /// A name that is not remembered.
+    pub(in crate::format) const STRANGER: usize = usize::MAX - 1;
+
+    fn new<'a>(columns: impl Iterator<Item = &'a str>) -> Self {
+        let mut names = Self { known: Vec::new(), by_text: HashMap::new(), strangers: 0, first: 0 };
+        for (index, name) in columns.enumerate() {
+            names.remember(name.as_bytes(), Some(index));
+        }
+        names
+    }
+
+    pub(in crate::format) fn remember(&mut self, name: &[u8], column: Option<usize>) -> usize {
+        let place = self.known.len();
+        self.known.push(Name { pattern: Pattern::new(name), column, next: place + 1 });
+        self.by_text.insert(name.into(), place);
+        place
+    }
+
+    pub(in crate::format) fn column(&self, place: usize) -> Option<usize> {
+        self.known.get(place).and_then(|name| name.column)
+    }
+}
+
+/// The text `"name":`, its first 16 bytes as a word to compare at once.
+#[derive(Debug)]
+pub(in crate::format) struct Pattern {
+    text: Vec<u8>,
+    word: u128,
+    mask: u128,
+}
+
+impl Pattern {
+    fn new(name: &[u8]) -> Self {
+        // A name that needs escapes is never found by comparison.
+        if name.iter().any(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)) {
+            return Self { text: Vec::new(), word: 1, mask: 0 };
+        }
+        let text = [b"\"", name, b"\":"].concat();
+        let mut word = [0; 16];
+        let mut mask = [0; 16];
+        for ((word, mask), byte) in word.iter_mut().zip(&mut mask).zip(&text) {
+            *word = *byte;
+            *mask = 0xff;
+        }
+        Self { text, word: u128::from_le_bytes(word), mask: u128::from_le_bytes(mask) }
+    }
+
+    pub(in crate::format) fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    #[inline]
+    pub(in crate::format) fn matches(&self, rest: &[u8]) -> bool {
+        match rest.first_chunk::<16>() {
+            Some(chunk) => {
+                u128::from_le_bytes(*chunk) & self.mask == self.word
+                    && (self.text.len() <= 16 || rest.get(16..self.text.len()) == self.text.get(16..))
+            }
+            None => !self.text.is_empty() && rest.starts_with(&self.text),
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! How columns are filled from JSON: objects fill rows, their fields columns, and so on downwards.
+
+use std::mem;
+
+use super::cursor::Cursor;
+use super::scalar;
+use crate::format::columns::scalar::timestamp;
+use crate::format::columns::{Column, Context, Fault, List, Map, Names, Rows, Values, quoted};
+use crate::format::decoder::ReadRow;
+
+/// Names without a column that are remembered, so that they too are found by comparison.
+const REMEMBERED_STRANGERS: usize = 256;
+
+/// Reads messages that are objects; an empty message and `null` give no row, as in Flink.
+#[derive(Debug)]
+pub(super) struct ReadJson;
+
+impl ReadRow for ReadJson {
+    fn read(&mut self, message: &[u8], rows: &mut Rows, context: &mut Context) -> Result<bool, Fault> {
+        let mut cursor = Cursor::new(message);
+        cursor.blanks();
+        if cursor.at_end() {
+            return Ok(false);
+        }
+        let is_row = cursor.peek() != b'n';
+        if is_row {
+            rows.read(&mut cursor, context)?;
+        } else {
+            cursor.literal("null")?;
+        }
+        cursor.blanks();
+        if !cursor.at_end() {
+            return Err(cursor.unexpected("the end of the message"));
+        }
+        if cursor.saw_non_ascii() && simdutf8::basic::from_utf8(message).is_err() {
+            return Err(Fault::syntax("the message is not UTF-8"));
+        }
+        Ok(is_row)
+    }
+}
+
+impl Column {
+    /// Reads the value at the cursor into the next slot. On a fault the column is left dirty: truncate it.
+    #[inline]
+    pub(super) fn read(&mut self, cursor: &mut Cursor<'_>, context: &mut Context) -> Result<(), Fault> {
+        if cursor.peek() == b'n' {
+            cursor.literal("null")?;
+            return self.null();
+        }
+        let start = cursor.pos();
+        match self.values.read(cursor, context) {
+            Ok(()) => {
+                self.filled();
+                Ok(())
+            }
+            Err(fault) if self.tolerates(&fault, context) => {
+                cursor.rewind(start);
+                cursor.skip_value()?;
+                self.forgive(context)
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+}
+
+impl Values {
+    /// Appends the value at the cursor, which is not `null`.
+    #[inline]
+    pub(super) fn read(&mut self, cursor: &mut Cursor<'_>, context: &mut Context) -> Result<(), Fault> {
+        match self {
+            Self::Int64(values) => values.push(scalar::integer(cursor, context)?),
+            Self::Utf8(bytes) => {
+                cursor.copy_text(&mut bytes.values)?;
+                bytes.end()?;
+            }
+            Self::Timestamp { values, nanos, zoned, dates } => {
+                let text = scalar::text(cursor, &mut context.scratch, "a timestamp")?;
+                values.push(timestamp(text, (*nanos, *zoned), dates, context.standard, context.standard_option.as_deref())?);
+            }
+            Self::Decimal { values, precision, scale } => values.push(scalar::decimal(cursor, context, *precision, *scale)?),
+            Self::Row(object) => object.read(cursor, context)?,
+            Self::Int32(values) => values.push(scalar::integer(cursor, context)?),
+            Self::Float64(values) => values.push(scalar::double(cursor, context)?),
+            Self::Boolean(values) => values.append(scalar::boolean(cursor, context)?),
+            Self::List(list) => list.read(cursor, context)?,
+            Self::Map(map) => map.read(cursor, context)?,
+            Self::Int8(values) => values.push(scalar::integer(cursor, context)?),
+            Self::Int16(values) => values.push(scalar::integer(cursor, context)?),
+            Self::Float32(values) => values.push(scalar::float(cursor, context)?),
+            Self::Binary(_) | Self::FixedBinary { .. } | Self::Date(_) | Self::Time(_) | Self::Unreadable => {
+                let mut scratch = mem::take(&mut context.scratch);
+                let read = scalar::text(cursor, &mut scratch, "a string").and_then(|text| self.read_text(text, context));
+                context.scratch = scratch;
+                read?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl List {
+    pub(super) fn read(&mut self, cursor: &mut Cursor<'_>, context: &mut Context) -> Result<(), Fault> {
+        if !cursor.eat(b'[') {
+            return Err(cursor.mismatch("an array"));
+        }
+        cursor.blanks();
+        if cursor.eat(b']') {
+            return self.ends.push(self.elements.len());
+        }
+        let first = self.ends.last();
+        loop {
+            let index = self.elements.len() - first;
+            self.elements.read(cursor, context).map_err(|fault| fault.within(format!("[{index}]")))?;
+            cursor.blanks();
+            if cursor.eat(b']') {
+                return self.ends.push(self.elements.len());
+            }
+            if !cursor.eat(b',') {
+                return Err(cursor.unexpected("',' or ']'"));
+            }
+            cursor.blanks();
+        }
+    }
+}
+
+impl Map {
+    pub(super) fn read(&mut self, cursor: &mut Cursor<'_>, context: &mut Context) -> Result<(), Fault> {
+        if cursor.peek() != b'{' {
+            return Err(cursor.mismatch("an object"));
+        }
+        let (start, errors) = (cursor.pos(), context.field_errors);
+        self.read_entries(cursor, context, &[])?;
+        let superseded = self.superseded();
+        if superseded.contains(&true) {
+            // Rare: read again, without the entries whose key comes once more.
+            cursor.rewind(start);
+            context.field_errors = errors;
+            let first = self.ends.last();
+            self.keys.truncate(first);
+            self.values.truncate(first);
+            self.read_entries(cursor, context, &superseded)?;
+        }
+        self.ends.push(self.keys.len())
+    }
+
+    /// Appends the entries of the object at the cursor, except those marked in `left_out`.
+    fn read_entries(&mut self, cursor: &mut Cursor<'_>, context: &mut Context, left_out: &[bool]) -> Result<(), Fault> {
+        cursor.advance(1);
+        cursor.blanks();
+        if cursor.eat(b'}') {
+            return Ok(());
+        }
+        for index in 0.. {
+            if !cursor.eat(b'"') {
+                return Err(cursor.unexpected("a key"));
+            }
+            let key = cursor.string(&mut self.scratch)?;
+            cursor.colon()?;
+            if left_out.get(index).copied().unwrap_or(false) {
+                cursor.skip_value()?;
+            } else {
+                let entry = self.keys.read_text(key, context).and_then(|()| self.values.read(cursor, context));
+                entry.map_err(|fault| fault.within(format!("[{}]", quoted(key))))?;
+            }
+            cursor.blanks();
+            if cursor.eat(b'}') {
+                break;
+            }
+            if !cursor.eat(b',') {
+                return Err(cursor.unexpected("',' or '}'"));
+            }
+            cursor.blanks();
+        }
+        Ok(())
+    }
+}
+
+impl Rows {
+    /// Reads the object at the cursor as the next row.
+    pub(super) fn read(&mut self, cursor: &mut Cursor<'_>, context: &mut Context) -> Result<(), Fault> {
+        if !cursor.eat(b'{') {
+            return Err(cursor.mismatch("an object"));
+        }
+        let row = self.len;
+        let mut filled = 0;
+        cursor.blanks();
+        if !cursor.eat(b'}') {
+            let mut place = Names::BEFORE_FIRST;
+            loop {
+                place = self.names.read(place, cursor, context)?;
+                match self.names.column(place).and_then(|index| self.columns.get_mut(index)) {
+                    None => cursor.skip_value()?,
+                    Some(column) => {
+                        // A name that comes again replaces what it gave before.
+                        if column.len() > row {
+                            column.truncate(row);
+                            filled -= 1;
+                        }
+                        if let Err(fault) = column.read(cursor, context) {
+                            return Err(fault.within(column.name()));
+                        }
+                        filled += 1;
+                    }
+                }
+                cursor.blanks();
+                if cursor.eat(b',') {
+                    cursor.blanks();
+                } else if cursor.eat(b'}') {
+                    break;
+                } else {
+                    return Err(cursor.unexpected("',' or '}'"));
+                }
+            }
+        }
+        if filled < self.columns.len() {
+            self.fill_missing(row, context)?;
+        }
+        self.len = row + 1;
+        Ok(())
+    }
+
+    fn fill_missing(&mut self, row: usize, context: &Context) -> Result<(), Fault> {
+        for column in self.columns.iter_mut().filter(|column| column.len() == row) {
+            let filled = match &context.missing_fails {
+                Some(option) => Err(Fault::missing(option)),
+                None => column.null(),
+            };
+            filled.map_err(|fault| fault.within(column.name()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Names {
+    /// Passes the field name at the cursor, which follows the one at `before`, and its colon; says which it is.
+    #[inline]
+    fn read(&mut self, before: usize, cursor: &mut Cursor<'_>, context: &mut Context) -> Result<usize, Fault> {
+        let expected = self.known.get(before).map_or(self.first, |name| name.next);
+        if let Some(name) = self.known.get(expected)
+            && name.pattern.matches(cursor.rest())
+        {
+            cursor.advance(name.pattern.len());
+            cursor.blanks();
+            return Ok(expected);
+        }
+        let found = self.look_up(cursor, context)?;
+        match self.known.get_mut(before) {
+            Some(name) => name.next = found,
+            None if before == Self::BEFORE_FIRST => self.first = found,
+            None => {}
+        }
+        Ok(found)
+    }
+
+    #[cold]
+    fn look_up(&mut self, cursor: &mut Cursor<'_>, context: &mut Context) -> Result<usize, Fault> {
+        if !cursor.eat(b'"') {
+            return Err(cursor.unexpected("a field name"));
+        }
+        let text = cursor.string(&mut context.scratch)?;
+        let found = match self.by_text.get(text) {
+            Some(place) => *place,
+            // What is remembered is compared without a check of its UTF-8 later on.
+            None if self.strangers < REMEMBERED_STRANGERS && text.len() < 256 && std::str::from_utf8(text).is_ok() => {
+                self.strangers += 1;
+                self.remember(text, None)
+            }
+            None => Self::STRANGER,
+        };
+        cursor.colon()?;
+        Ok(found)
+    }
+}

@@ -1,0 +1,10 @@
+//! The `raw` format: the whole message is the value of one column.
+
+mod charset;
+mod options;
+mod read;
+
+#[cfg(test)]
+mod tests;
+
+pub use options::{RawFactory, RawFormat};

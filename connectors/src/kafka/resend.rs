@@ -1,0 +1,199 @@
+//! Sends dead letters back to their topic, or to another one: each once, however often it is tried.
+//!
+//! A transaction holds messages and, as offsets of a consumer group, how far the letters of each partition have been sent: they become
+//! visible together. The next run goes on from there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::{Int32Type, Int64Type};
+use arrow_array::{Array as _, ArrayRef, RecordBatch, new_null_array};
+use arrow_cast::cast;
+use arrow_schema::{ArrowError, DataType};
+use async_trait::async_trait;
+use rdkafka::Offset;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use weir_base::task::blocking;
+
+use super::ffi::Fault;
+use super::options::Settings;
+use super::trouble::{kind_of, remedy};
+use crate::error::ConnectorError;
+use crate::letters::{ResendTo, Resender, Resent};
+
+/// How long the brokers may take for one step.
+const STEP: Duration = Duration::from_secs(60);
+/// The header that says where a message was when it was bad: `topic/partition/offset`.
+const ORIGIN: &str = "weir-resent-from";
+
+type Producer = ThreadedProducer<DefaultProducerContext>;
+
+/// The clients of one run.
+pub(super) struct KafkaResender {
+    object: String,
+    to: Option<String>,
+    clients: Arc<(Producer, BaseConsumer)>,
+}
+
+impl std::fmt::Debug for KafkaResender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaResender").field("object", &self.object).field("to", &self.to).finish_non_exhaustive()
+    }
+}
+
+impl KafkaResender {
+    /// Connects; whoever else sends the same letters is fenced off.
+    pub(super) async fn connect(settings: &Settings, to: &ResendTo) -> Result<Self, ConnectorError> {
+        let (config, id, object) = (settings.client.to_config(), to.id.clone(), settings.object.clone());
+        let clients = run(object.clone(), move || clients(config, &id)).await?;
+        Ok(Self { object, to: to.topic.clone(), clients: Arc::new(clients) })
+    }
+}
+
+#[async_trait]
+impl Resender for KafkaResender {
+    async fn send(&mut self, letters: RecordBatch) -> Result<Resent, ConnectorError> {
+        let (clients, to) = (Arc::clone(&self.clients), self.to.clone());
+        let letters = Columns::of(&letters).map_err(|error| {
+            ConnectorError::user(format!("{}: the dead letters lack what it takes to send them: {error}.", self.object)).with_source(error)
+        })?;
+        run(self.object.clone(), move || send(&clients.0, &clients.1, &letters, to.as_deref())).await
+    }
+}
+
+async fn run<T: Send + 'static>(object: String, work: impl FnOnce() -> Result<T, KafkaError> + Send + 'static) -> Result<T, ConnectorError> {
+    let done = blocking("kafka resend", work).await;
+    let done = done.map_err(|error| ConnectorError::internal("sending of dead letters stopped").with_source(error))?;
+    done.map_err(|error| {
+        let fault = Fault::of_binding(&error);
+        let remedy = remedy(&fault).map(|remedy| format!(" {remedy}")).unwrap_or_default();
+        ConnectorError::new(kind_of(&fault), format!("{object}: dead letters cannot be sent: {}.{remedy}", fault.text)).with_source(error)
+    })
+}
+
+fn clients(config: ClientConfig, id: &str) -> Result<(Producer, BaseConsumer), KafkaError> {
+    let mut producer = config.clone();
+    // The partitioner of the Java client, so that a key goes where its other messages are.
+    producer.set("transactional.id", id).set("partitioner", "murmur2_random");
+    let producer: Producer = producer.create()?;
+    producer.init_transactions(STEP)?;
+    let mut consumer = config;
+    consumer.set("group.id", id).set("enable.auto.commit", "false");
+    Ok((producer, consumer.create()?))
+}
+
+/// The columns of dead letters that messages are made of.
+struct Columns {
+    topics: ArrayRef,
+    partitions: ArrayRef,
+    offsets: ArrayRef,
+    keys: ArrayRef,
+    payloads: ArrayRef,
+    headers: Option<ArrayRef>,
+}
+
+impl Columns {
+    fn of(letters: &RecordBatch) -> Result<Self, ArrowError> {
+        let column = |name: &str, data_type: &DataType| {
+            let found = letters.column_by_name(name);
+            let found = found.ok_or_else(|| ArrowError::SchemaError(format!("there is no column '{name}'")))?;
+            cast(found, data_type)
+        };
+        let key = |_missing| new_null_array(&DataType::Binary, letters.num_rows());
+        Ok(Self {
+            topics: column("topic", &DataType::Utf8)?,
+            partitions: column("partition", &DataType::Int32)?,
+            offsets: column("offset", &DataType::Int64)?,
+            keys: column("key", &DataType::Binary).unwrap_or_else(key),
+            payloads: column("raw", &DataType::Binary)?,
+            headers: letters.column_by_name("headers").filter(|column| column.as_map_opt().is_some()).cloned(),
+        })
+    }
+
+    fn place(&self, row: usize) -> (&str, i32) {
+        let topic = self.topics.as_string_opt::<i32>().map_or("", |topics| topics.value(row));
+        (topic, self.partitions.as_primitive_opt::<Int32Type>().map_or(-1, |partitions| partitions.value(row)))
+    }
+
+    fn offset(&self, row: usize) -> i64 {
+        self.offsets.as_primitive_opt::<Int64Type>().map_or(0, |offsets| offsets.value(row))
+    }
+
+    fn headers(&self, row: usize) -> OwnedHeaders {
+        let mut headers = OwnedHeaders::new();
+        if let Some(maps) = self.headers.as_ref().and_then(|column| column.as_map_opt()).filter(|maps| maps.is_valid(row)) {
+            let entries = maps.value(row);
+            if let (Some(names), Some(values)) = (entries.column(0).as_string_opt::<i32>(), entries.column(1).as_binary_opt::<i32>()) {
+                for (name, value) in names.iter().zip(values) {
+                    headers = headers.insert(Header { key: name.unwrap_or_default(), value });
+                }
+            }
+        }
+        headers
+    }
+}
+
+fn value(column: &ArrayRef, row: usize) -> Option<&[u8]> {
+    let column = column.as_binary_opt::<i32>()?;
+    column.is_valid(row).then(|| column.value(row))
+}
+
+/// Sends the letters that have not been sent, in one transaction.
+fn send(producer: &Producer, consumer: &BaseConsumer, letters: &Columns, to: Option<&str>) -> Result<Resent, KafkaError> {
+    let due = due(consumer, letters)?;
+    let resent = Resent { sent: due.len() as u64, before: (letters.topics.len() - due.len()) as u64 };
+    if due.is_empty() {
+        return Ok(resent);
+    }
+    producer.begin_transaction()?;
+    let Err(error) = send_and_commit(producer, consumer, letters, &due, to) else { return Ok(resent) };
+    if let Err(error) = producer.abort_transaction(STEP) {
+        tracing::debug!(%error, "transaction of dead letters not aborted"); // the brokers do it in time
+    }
+    Err(error)
+}
+
+/// The rows that lie behind what has been sent of their partitions.
+fn due(consumer: &BaseConsumer, letters: &Columns) -> Result<Vec<usize>, KafkaError> {
+    let mut asked = TopicPartitionList::new();
+    let places: BTreeSet<(&str, i32)> = (0..letters.topics.len()).map(|row| letters.place(row)).collect();
+    for (topic, partition) in places {
+        asked.add_partition(topic, partition);
+    }
+    let sent = consumer.committed_offsets(asked, STEP)?;
+    let sent = sent.elements();
+    let sent: BTreeMap<(&str, i32), i64> =
+        sent.iter().filter_map(|found| Some(((found.topic(), found.partition()), found.offset().to_raw()?))).collect();
+    let is_due = |row: &usize| sent.get(&letters.place(*row)).is_none_or(|next| letters.offset(*row) >= *next);
+    Ok((0..letters.topics.len()).filter(is_due).collect())
+}
+
+fn send_and_commit(producer: &Producer, consumer: &BaseConsumer, letters: &Columns, due: &[usize], to: Option<&str>) -> Result<(), KafkaError> {
+    let mut next: BTreeMap<(&str, i32), i64> = BTreeMap::new();
+    for row in due.iter().copied() {
+        let ((topic, partition), offset) = (letters.place(row), letters.offset(row));
+        let reached = next.entry((topic, partition)).or_default();
+        *reached = (*reached).max(offset + 1);
+        let origin = format!("{topic}/{partition}/{offset}");
+        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(to.unwrap_or(topic));
+        record.headers = Some(letters.headers(row).insert(Header { key: ORIGIN, value: Some(origin.as_bytes()) }));
+        record.partition = to.is_none().then_some(partition);
+        record.key = value(&letters.keys, row);
+        record.payload = value(&letters.payloads, row);
+        producer.send(record).map_err(|(error, _record)| error)?;
+    }
+    let mut reached = TopicPartitionList::new();
+    for ((topic, partition), offset) in next {
+        reached.add_partition_offset(topic, partition, Offset::Offset(offset))?;
+    }
+    let group = consumer.group_metadata().ok_or(KafkaError::Global(RDKafkaErrorCode::InvalidGroupId))?;
+    producer.send_offsets_to_transaction(&reached, &group, STEP)?;
+    producer.commit_transaction(STEP)
+}

@@ -1,0 +1,85 @@
+//! The jobs of the book's pages about formats, as they stand there, on messages that the pages show.
+
+use std::path::PathBuf;
+
+use crate::orders::{LIMIT, answer, run};
+use crate::support::{Row, Servers, Topic, Workdir};
+
+/// The first SQL of a page of the book.
+fn job_of(page: &str) -> String {
+    let path = format!("{}/docs/src/{page}.md", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap();
+    text.split_once("```sql\n").unwrap().1.split_once("```").unwrap().0.to_owned()
+}
+
+/// Runs the job of a page on `messages`, in a folder and on a topic of its own.
+async fn run_page(page: &str, topic: &str, messages: &[&[u8]]) -> (Workdir, PathBuf) {
+    let (folder, brokers) = (Workdir::new(), Servers::shared().kafka());
+    let topic_now = Topic::create(&brokers, topic, 1, &[]).await;
+    topic_now.produce(messages.iter().map(|message| Row::new(0, *message))).await;
+    let root = folder.path("page.sql").parent().unwrap().display().to_string();
+    let text = job_of(page)
+        .replace(&format!("'topic' = '{topic}'"), &format!("'topic' = '{}'", topic_now.name()))
+        .replace("localhost:9092", &brokers)
+        .replace("file:///data/", &format!("file://{root}/"))
+        .replace("sqlite:/data/", &format!("sqlite:{root}/"));
+    let file = folder.write("page.sql", &text);
+    folder.weir(run(&file)).output(LIMIT).await.succeeded();
+    (folder, file)
+}
+
+#[tokio::test]
+async fn the_job_of_the_page_on_json_runs() {
+    let messages: [&[u8]; 2] = [
+        br#"{"id":1,"at":"2026-01-31T12:00:00.5Z","tags":{"room":"a"},"place":{"site":"x","floor":2}}"#,
+        br#"{"place":{"floor":"3"},"id":2,"more":[1,2]}"#,
+    ];
+    let (folder, job) = run_page("format-json", "readings", &messages).await;
+    let found = answer(&folder, &job, "SELECT * FROM lake.db.readings ORDER BY id").await;
+    assert_eq!(found, "1,2026-01-31 12:00:00.500Z,a,x,2\n2,NULL,NULL,NULL,3");
+}
+
+#[tokio::test]
+async fn the_job_of_the_page_on_csv_runs() {
+    let messages: [&[u8]; 2] = [br#"1;"lamp; ""old""";12.5;2026-01-31 12:00:00;38 40"#, b"2;n/a;n/a;n/a;n/a\r\n"];
+    let (folder, job) = run_page("format-csv", "sales", &messages).await;
+    let found = answer(&folder, &job, "SELECT * FROM lake.db.sales ORDER BY id").await;
+    assert_eq!(found, "1,\"lamp; \"\"old\"\"\",12.50,2026-01-31 12:00:00,40\n2,NULL,NULL,NULL,NULL");
+}
+
+#[tokio::test]
+async fn the_job_of_the_page_on_raw_messages_runs() {
+    let (folder, job) = run_page("format-raw", "lines", &[b"gr\xfc\xdf", b"", b"b"]).await;
+    assert_eq!(answer(&folder, &job, "SELECT * FROM lake.db.lines ORDER BY at").await, "0,grüß\n2,b");
+}
+
+#[tokio::test]
+async fn the_job_of_the_page_on_avro_runs() {
+    use apache_avro::types::Value;
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/src/format-avro.md")).unwrap();
+    let schema = apache_avro::Schema::parse_str(page.split_once("```json\n").unwrap().1.split_once("```").unwrap().0).unwrap();
+    let some = |value| Value::Union(1, Box::new(value));
+    let record = |id, rest: [Value; 3]| {
+        let fields = ["started_at", "fare", "stops"].into_iter().zip(rest).map(|(name, value)| (name.to_owned(), value));
+        let fields = std::iter::once(("id".to_owned(), Value::Long(id))).chain(fields);
+        apache_avro::to_avro_datum(&schema, Value::Record(fields.collect())).unwrap()
+    };
+    let null = || Value::Union(0, Box::new(Value::Null));
+    let full = [
+        some(Value::TimestampMillis(1_769_860_800_123)),
+        some(Value::Decimal(1_250_i64.to_be_bytes().to_vec().into())),
+        some(Value::Array(vec![some(Value::String("Ufer".to_owned())), null()])),
+    ];
+    let messages = [record(1, full), record(2, [null(), null(), null()])];
+    let (folder, job) = run_page("format-avro", "trips", &messages.each_ref().map(Vec::as_slice)).await;
+    let found = answer(&folder, &job, "SELECT * FROM lake.db.trips ORDER BY id").await;
+    assert_eq!(found, "1,2026-01-31 12:00:00.123,12.50,Ufer\n2,NULL,NULL,NULL");
+}
+
+#[tokio::test]
+async fn the_job_of_the_page_on_dead_letters_runs() {
+    let (folder, job) = run_page("dead-letters", "orders", &[br#"{"id":1,"amount":2.5}"#, br#"{"id":"x"}"#]).await;
+    assert_eq!(answer(&folder, &job, "SELECT * FROM lake.db.orders").await, "1,2.50");
+    let letters = "SELECT `partition`, `offset`, `column`, error FROM lake.db.errors";
+    assert_eq!(answer(&folder, &job, letters).await, "0,1,id,'x' is not a number");
+}

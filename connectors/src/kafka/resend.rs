@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Int32Type, Int64Type};
@@ -21,6 +21,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use weir_base::task::blocking;
+use weir_base::{Classified as _, ErrorKind};
 
 use super::ffi::Fault;
 use super::options::Settings;
@@ -30,6 +31,9 @@ use crate::letters::{ResendTo, Resender, Resent};
 
 /// How long the brokers may take for one step.
 const STEP: Duration = Duration::from_secs(60);
+/// How long trouble that may pass is waited out, and the wait between two tries.
+const PATIENCE: Duration = Duration::from_secs(120);
+const PAUSE: Duration = Duration::from_millis(500);
 /// The header that says where a message was when it was bad: `topic/partition/offset`.
 const ORIGIN: &str = "weir-resent-from";
 
@@ -60,11 +64,21 @@ impl KafkaResender {
 #[async_trait]
 impl Resender for KafkaResender {
     async fn send(&mut self, letters: RecordBatch) -> Result<Resent, ConnectorError> {
-        let (clients, to) = (Arc::clone(&self.clients), self.to.clone());
         let letters = Columns::of(&letters).map_err(|error| {
             ConnectorError::user(format!("{}: the dead letters lack what it takes to send them: {error}.", self.object)).with_source(error)
         })?;
-        run(self.object.clone(), move || send(&clients.0, &clients.1, &letters, to.as_deref())).await
+        let (letters, begun) = (Arc::new(letters), Instant::now());
+        loop {
+            let (clients, to, letters) = (Arc::clone(&self.clients), self.to.clone(), Arc::clone(&letters));
+            match run(self.object.clone(), move || send(&clients.0, &clients.1, &letters, to.as_deref())).await {
+                // A coordinator that is being found, or loads what it must know. What was sent all the same is found by the next try.
+                Err(error) if error.kind() == ErrorKind::Transient && begun.elapsed() < PATIENCE => {
+                    tracing::debug!(%error, "dead letters not sent; trying again");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                done => return done,
+            }
+        }
     }
 }
 

@@ -53,7 +53,7 @@ async fn run(commits: u64, retain: usize) -> Outcome<()> {
         TableSpec { schema: lake_schema(&Schema::new(fields), &[])?, partitioned_by: Vec::new(), properties: Default::default(), location: None };
     let table = catalog.create(&id, &spec).await?;
     let committer = TableCommitter::of(&catalog, &id);
-    let journal = Journal::new(&catalog, &table, Keeper::Job { job: "bench".to_owned(), sink: "out".to_owned(), fence: 1 });
+    let journal = Journal::new(&catalog, &table, Keeper::Job { job: "bench".to_owned(), sink: "out".to_owned(), branch: None, fence: 1 });
     let at_most = Some(AtMost { snapshots: retain, min_age: Duration::ZERO });
     let rules = ExpireRules { only_job: Some("bench".to_owned()), at_most, ..ExpireRules::default() };
 

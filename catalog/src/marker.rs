@@ -117,6 +117,12 @@ pub(crate) mod stored {
         format!("{PREFIX}{}.{}{UPKEEP}", escape(job), escape(sink))
     }
 
+    /// The sink in whose fence property `job` stands; `None` for any other key.
+    pub(crate) fn sink_kept_up(key: &str, job: &str) -> Option<String> {
+        let (of, sink) = key.strip_prefix(PREFIX)?.strip_suffix(UPKEEP)?.split_once('.')?;
+        (!sink.contains('.') && unescape(of) == job).then(|| unescape(sink))
+    }
+
     /// The job and sink of an epoch property; `None` for any other key.
     pub(crate) fn job_and_sink(key: &str) -> Option<(String, String)> {
         let (job, sink) = key.strip_prefix(PREFIX)?.strip_suffix(EPOCH)?.split_once('.')?;

@@ -52,6 +52,8 @@ pub struct Request {
 
 /// The job that has made a snapshot by rewriting files, in the snapshot's summary.
 pub(crate) const SUMMARY_COMPACTED_BY: &str = "weir.compaction.job";
+/// The sequence number of the snapshot that it has read: what came later is not covered by it.
+pub(crate) const SUMMARY_COVERED: &str = "weir.compaction.covered";
 
 impl Default for Request {
     fn default() -> Self {
@@ -313,7 +315,8 @@ impl Commits<'_> {
         ]);
         // Commits are counted from the last copy on: a file that is decoded says nothing of those that are not.
         let by = self.request.job.iter().filter(|_| count(Way::Copy) > 0);
-        notes.extend(by.map(|job| (SUMMARY_COMPACTED_BY.to_owned(), job.clone())));
+        let covered = snapshot.sequence_number().to_string();
+        notes.extend(by.into_iter().flat_map(|job| [(SUMMARY_COMPACTED_BY.to_owned(), job.clone()), (SUMMARY_COVERED.to_owned(), covered.clone())]));
         let without_metrics = inputs().map(LiveFile::without_metrics).collect::<Result<Vec<_>, _>>().map_err(catalog_error)?;
         let files: Vec<LiveFile> = without_metrics.into_iter().chain(idle.iter().cloned()).collect();
         let replacement = Replacement {

@@ -182,6 +182,13 @@ pub trait SinkCommitter: fmt::Debug + Send + Sync {
     /// As [`Self::state`].
     async fn other_markers(&self, job: &str) -> Result<Vec<(String, Marker)>, ConnectorError>;
 
+    /// The highest epoch that an attempt of `job` has claimed, as far as what looks after the target tells, beside markers. Asked when the job's
+    /// checkpoints are lost; it may cost a listing.
+    ///
+    /// # Errors
+    /// As [`Self::state`].
+    async fn claimed(&self, job: &str) -> Result<Option<u64>, ConnectorError>;
+
     /// An id for a commit to come, unique in the target.
     fn next_commit_id(&self) -> i64;
 

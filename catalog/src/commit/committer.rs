@@ -199,7 +199,7 @@ impl TableCommitter {
     ///
     /// # Errors
     /// The rules name a snapshot that must stay, or the table's `gc.enabled` is off (user); a later attempt has taken over (fenced); the catalog's and
-    /// the stores'. A conflict means that others have changed what was decided on; the next call decides anew.
+    /// the stores'. A conflict means that others have changed what was decided on again and again; the next call decides anew.
     pub async fn expire(&self, rules: &ExpireRules, journal: &Arc<Journal>) -> Result<Expired, CatalogError> {
         Box::pin(expire::expire(self, rules, journal)).await
     }
@@ -215,7 +215,13 @@ impl TableCommitter {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
 
-    pub(crate) fn catalog(&self) -> &Arc<dyn LakeCatalog> {
+    pub(super) fn id(&self) -> &TableId {
+        &self.id
+    }
+
+    /// The table's catalog.
+    #[must_use]
+    pub fn catalog(&self) -> &Arc<dyn LakeCatalog> {
         &self.catalog
     }
 

@@ -9,6 +9,7 @@ use iceberg::spec::{MAIN_BRANCH, Operation, SnapshotReference, SnapshotRetention
 use proptest::prelude::*;
 use weir_fs::FileSystems;
 
+use super::faults::{Fault, Lying};
 use super::support::{Kind, create, epoch_of, killed_at, memory, sqlite, table_id};
 use super::upkeep::{keeper, nothing_is_left, now, recover, rewrite};
 use crate::commit::{Appends, AtMost, ExpireRules, Expired, GoneKind, Replaced, Replacement, TableCommitter, new_snapshot_id};
@@ -381,4 +382,74 @@ async fn a_table_whose_files_are_not_its_own_is_left_alone() {
     assert!(error.contains("gc.enabled"), "{error}");
     let own = ExpireRules { only_job: Some("job".to_owned()), ..all_but(1) };
     assert_eq!(expire(&catalog, &own, 1).await.expect("nothing").snapshots.len(), 0);
+}
+
+/// What job `job` may expire, so that the newest `snapshots` of the branch stay.
+fn own(job: &str, snapshots: usize) -> ExpireRules {
+    let at_most = Some(AtMost { snapshots, min_age: std::time::Duration::ZERO });
+    ExpireRules { only_job: Some(job.to_owned()), at_most, ..ExpireRules::default() }
+}
+
+/// Two jobs append to a table in turn.
+async fn of_two_jobs(catalog: &Arc<dyn LakeCatalog>, properties: &[(&str, &str)], commits: u64) -> Arc<TableCommitter> {
+    let table = create(catalog, properties).await;
+    let committer = TableCommitter::of(catalog, &table_id());
+    for epoch in 1..=commits {
+        for job in ["one", "two"] {
+            committer.append(&epoch_of(&table, job, epoch.checked_sub(1).filter(|before| *before > 0), epoch).await).await.expect("appended");
+        }
+    }
+    // Times in milliseconds must differ from now.
+    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    committer
+}
+
+#[tokio::test]
+async fn the_bound_holds_where_two_jobs_write_to_a_table_and_each_expires_its_own() {
+    let catalog = memory();
+    let committer = of_two_jobs(&catalog, &[], 8).await;
+    assert_eq!(expire(&catalog, &own("one", 2), 1).await.expect("expired").snapshots.len(), 7);
+    assert_eq!(expire(&catalog, &own("two", 2), 1).await.expect("expired").snapshots.len(), 7, "although most of its own are behind holes");
+    assert_eq!(committer.refresh().await.expect("loaded").metadata.snapshots().count(), 2);
+}
+
+#[tokio::test]
+async fn what_a_rollback_has_left_beside_the_line_is_not_surplus_until_the_line_has_lost_what_it_stands_on() {
+    let mut history = History::new(memory()).await;
+    let mut ids = Vec::new();
+    for _ in 0..6 {
+        ids.push(history.append(None).await);
+    }
+    history.point(MAIN_BRANCH, ids[3], branch(None)).await;
+    let next = history.append(None).await;
+    for _ in 0..2 {
+        history.append(None).await;
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    let expired = expire(&history.catalog, &own("job", 2), 1).await.expect("expired").snapshots;
+    assert_eq!(expired, [&ids[..4], &[next]].concat(), "all of the line but two");
+    let expired = expire(&history.catalog, &own("job", 2), 1).await.expect("expired").snapshots;
+    assert_eq!(expired, ids[4..], "the snapshot that they stand on is gone");
+}
+
+#[tokio::test]
+async fn two_jobs_that_expire_at_the_same_time_leave_no_file_that_only_both_needed() {
+    // Where the swap fails because the table has moved on, and where, as a server of REST catalogs has it, only what it requires counts.
+    for meanwhile in [Fault::Meanwhile, Fault::MeanwhileUnseen] {
+        let folder = tempfile::tempdir().expect("folder");
+        let catalog = sqlite(folder.path());
+        let committer = of_two_jobs(&catalog, &[("write.metadata.previous-versions-max", "2")], 3).await;
+        // A file that all snapshots have but the last.
+        let table = committer.refresh().await.expect("loaded");
+        let history = History { catalog: Arc::clone(&catalog), committer: Arc::clone(&committer), table, epoch: 0 };
+        history.delete(5).await;
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        let other = sqlite(folder.path());
+        let lying = Lying::beside(Arc::clone(&catalog), meanwhile, async move { drop(expire(&other, &own("two", 1), 1).await.expect("expired")) });
+        let mut expired = expire(&lying, &own("one", 1), 1).await.expect("expired");
+        assert_eq!(expired.snapshots.len(), 3);
+        expired.files.retain(|file| file.kind == GoneKind::Data);
+        assert_eq!(expired.files.len(), 1, "{:?}", expired.files);
+        nothing_is_left(&committer.refresh().await.expect("loaded"), folder.path(), &format!("{meanwhile:?}")).await;
+    }
 }

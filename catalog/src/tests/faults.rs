@@ -1,9 +1,11 @@
 //! A catalog that lies: lost answers, conflicts, refusals. Whatever it does, each append is in the table once.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use iceberg::{TableRequirement, TableUpdate};
 use weir_base::{Classified, ErrorKind};
 use weir_fs::FileSystems;
@@ -15,7 +17,7 @@ use crate::lake::{LakeCatalog, LakeTable, TableId, TableSpec};
 
 /// What happens to one swap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
+pub(super) enum Fault {
     /// It happens and its answer is lost.
     LostAfter,
     /// It does not happen and its answer is lost.
@@ -26,17 +28,39 @@ enum Fault {
     Refused,
     /// It is refused for good.
     Denied,
+    /// Somebody else does something first.
+    Meanwhile,
+    /// The same, and only what the swap requires is looked at, not the base.
+    MeanwhileUnseen,
 }
 
-#[derive(Debug)]
-struct Lying {
+pub(super) struct Lying {
     real: Arc<dyn LakeCatalog>,
     faults: Mutex<VecDeque<Fault>>,
+    meanwhile: Mutex<Option<BoxFuture<'static, ()>>>,
+}
+
+impl fmt::Debug for Lying {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lying")
+    }
 }
 
 impl Lying {
     fn over(real: Arc<dyn LakeCatalog>, faults: &[Fault]) -> Arc<dyn LakeCatalog> {
-        Arc::new(Self { real, faults: Mutex::new(faults.iter().copied().collect()) })
+        Arc::new(Self { real, faults: Mutex::new(faults.iter().copied().collect()), meanwhile: Mutex::default() })
+    }
+
+    /// With something that somebody else does.
+    pub(super) fn beside(real: Arc<dyn LakeCatalog>, fault: Fault, meanwhile: impl Future<Output = ()> + Send + 'static) -> Arc<dyn LakeCatalog> {
+        Arc::new(Self { real, faults: Mutex::new([fault].into()), meanwhile: Mutex::new(Some(Box::pin(meanwhile))) })
+    }
+
+    async fn let_others(&self) {
+        let meanwhile = self.meanwhile.lock().expect("not poisoned").take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile.await;
+        }
     }
 }
 
@@ -81,6 +105,14 @@ impl LakeCatalog for Lying {
             Some(Fault::LostBefore) => Err(lost()),
             Some(Fault::Refused) => Err(CatalogError::other(ErrorKind::Transient, "429")),
             Some(Fault::Denied) => Err(CatalogError::user("403")),
+            Some(Fault::Meanwhile) => {
+                self.let_others().await;
+                self.real.commit(base, requirements, updates).await
+            }
+            Some(Fault::MeanwhileUnseen) => {
+                self.let_others().await;
+                self.real.commit(&self.real.load(&base.id).await?, requirements, updates).await
+            }
             Some(Fault::Conflict) => {
                 let property = TableUpdate::SetProperties { updates: [("x.foreign".to_owned(), base.metadata_location.clone())].into() };
                 self.real.commit(base, Vec::new(), vec![property]).await?;

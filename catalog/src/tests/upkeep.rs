@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Operation, Struct};
+use iceberg::TableUpdate;
+use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Operation, SnapshotReference, SnapshotRetention, Struct};
 use uuid::Uuid;
 use weir_base::{Classified, ErrorKind};
 use weir_fs::FileSystems;
@@ -16,14 +17,14 @@ use crate::error::CatalogError;
 use crate::lake::{LakeCatalog, LakeTable};
 use crate::metadata_file::{file_name, uuid_for};
 use crate::read::data_files;
-use crate::upkeep::{Journal, Keeper, Recovered};
+use crate::upkeep::{Journal, Keeper, Recovered, highest_fence};
 
 pub(super) fn now() -> Duration {
     std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970")
 }
 
 pub(super) fn keeper(fence: u64) -> Keeper {
-    Keeper::Job { job: "a.b".to_owned(), sink: "out".to_owned(), fence }
+    Keeper::Job { job: "a.b".to_owned(), sink: "out".to_owned(), branch: None, fence }
 }
 
 fn described(path: &str) -> DataFile {
@@ -199,7 +200,7 @@ async fn an_attempt_that_was_replaced_commits_nothing_any_more_and_says_why() {
     let now = committer.refresh().await.expect("loaded");
     assert_eq!(marked_jobs(&now).into_keys().collect::<Vec<_>>(), ["j"]);
     assert_eq!(now.metadata.properties().get("weir.a%2Eb.out.upkeep").map(String::as_str), Some("9"));
-    let other = Journal::new(&catalog, &now, Keeper::Job { job: "a.b".to_owned(), sink: "other".to_owned(), fence: 1 });
+    let other = Journal::new(&catalog, &now, Keeper::Job { job: "a.b".to_owned(), sink: "other".to_owned(), branch: None, fence: 1 });
     assert_eq!(other.recover(super::upkeep::now()).await.expect("recovered"), Recovered::default());
 }
 
@@ -230,10 +231,34 @@ async fn a_file_that_the_table_needs_is_not_deleted_whatever_a_journal_says() {
     committer.append(&epoch_of(&table, "j", Some(1), 2).await).await.expect("appended");
     // Somebody has expired the snapshot; its manifest and its file live on in the next one.
     let now = committer.refresh().await.expect("loaded");
-    let expire = iceberg::TableUpdate::RemoveSnapshots { snapshot_ids: vec![append.snapshot_id] };
+    let expire = TableUpdate::RemoveSnapshots { snapshot_ids: vec![append.snapshot_id] };
     let list = now.metadata.snapshot_by_id(append.snapshot_id).expect("there").manifest_list().to_owned();
     catalog.commit(&now, Vec::new(), vec![expire]).await.expect("expired");
     let recovered = recover(&catalog, 2).await.expect("recovered");
     assert_eq!(recovered, Recovered { entries: 1 + 1, data_files: 0, metadata_files: 1 }, "only {list}, which nobody needs");
     nothing_is_left(&committer.refresh().await.expect("loaded"), folder.path(), "after recovery").await;
+}
+
+#[tokio::test]
+async fn the_fence_of_a_branch_is_on_the_branch_and_the_main_one_is_left_alone() {
+    let folder = tempfile::tempdir().expect("folder");
+    let catalog = sqlite(folder.path());
+    let table = create(&catalog, &[]).await;
+    let committer = TableCommitter::of(&catalog, &table_id());
+    let first = epoch_of(&table, "j", None, 1).await;
+    committer.append(&first).await.expect("appended");
+    let reference = SnapshotReference::new(first.snapshot_id, SnapshotRetention::branch(None, None, None));
+    let update = TableUpdate::SetSnapshotRef { ref_name: "audit".to_owned(), reference };
+    catalog.commit(&committer.refresh().await.expect("loaded"), Vec::new(), vec![update]).await.expect("branched");
+    let keeper = |fence| Keeper::Job { job: "j".to_owned(), sink: "table@audit".to_owned(), branch: Some("audit".to_owned()), fence };
+    let now = committer.refresh().await.expect("loaded");
+    Journal::new(&catalog, &now, keeper(1)).begin(&now).commit(77).await.expect("noted");
+    assert_eq!(highest_fence(&catalog, &now, "j").await.expect("read"), Some(1), "an entry tells of it");
+    assert_eq!(Journal::new(&catalog, &now, keeper(4)).recover(super::upkeep::now()).await.expect("recovered").entries, 1);
+    let after = committer.refresh().await.expect("loaded");
+    let head = |branch: &str| after.metadata.snapshot_for_ref(branch).expect("a head");
+    assert_eq!(head("main").snapshot_id(), first.snapshot_id);
+    assert_eq!(head("audit").summary().additional_properties.get("weir.operation").map(String::as_str), Some("fence"));
+    assert_eq!(highest_fence(&catalog, &after, "j").await.expect("read"), Some(4), "the property tells of it");
+    assert_eq!(highest_fence(&catalog, &after, "other").await.expect("read"), None);
 }

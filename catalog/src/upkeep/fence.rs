@@ -16,8 +16,10 @@ pub enum Keeper {
     Job {
         /// Job name.
         job: String,
-        /// Sink id.
+        /// Sink id: another one for each branch, because a fence moves one branch alone.
         sink: String,
+        /// The branch that is kept up; `None` is main.
+        branch: Option<String>,
         /// Strictly larger than that of every earlier attempt: the epoch that this one has claimed.
         fence: u64,
     },
@@ -30,7 +32,14 @@ impl Keeper {
     #[must_use]
     pub fn fence(&self) -> Option<Fence> {
         match self {
-            Self::Job { job, sink, fence } => Some(Fence { job: job.clone(), sink: sink.clone(), number: *fence }),
+            Self::Job { job, sink, fence, .. } => Some(Fence { job: job.clone(), sink: sink.clone(), number: *fence }),
+            Self::Command => None,
+        }
+    }
+
+    pub(super) fn branch(&self) -> Option<&str> {
+        match self {
+            Self::Job { branch, .. } => branch.as_deref(),
             Self::Command => None,
         }
     }
@@ -61,6 +70,18 @@ pub(super) fn standing(table: &LakeTable, fence: &Fence) -> Result<Option<u64>, 
     let Some(text) = table.metadata.properties().get(&key) else { return Ok(None) };
     let unreadable = || CatalogError::other(ErrorKind::Corrupt, format!("property `{key}` of table `{}` is no number: `{text}`", table.id));
     text.parse().map(Some).map_err(|_not_a_number| unreadable())
+}
+
+/// The highest number that the table has of any sink of a job.
+///
+/// # Errors
+/// One that cannot be read (corrupt).
+pub(super) fn highest(table: &LakeTable, job: &str) -> Result<Option<u64>, CatalogError> {
+    let mut highest = None;
+    for sink in table.metadata.properties().keys().filter_map(|key| stored::sink_kept_up(key, job)) {
+        highest = highest.max(standing(table, &Fence { job: job.to_owned(), sink, number: 0 })?);
+    }
+    Ok(highest)
 }
 
 /// Whether the attempt may still change the table.

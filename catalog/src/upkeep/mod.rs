@@ -21,7 +21,7 @@ mod swap;
 pub use cherry_pick::{Picked, cherry_pick};
 pub use fence::{Fence, Keeper};
 pub use journal::{Journal, Work};
-pub use recover::Recovered;
+pub use recover::{Recovered, highest_fence};
 pub use removal::remove_files;
 pub use rollback::{BackTo, LostCommits, Rollback, RolledBack, Unreachable, plan_rollback, roll_back};
 

@@ -25,9 +25,22 @@ pub(super) enum Owner {
 impl Owner {
     pub(super) fn of(keeper: &Keeper) -> Self {
         match keeper {
-            Keeper::Job { job, sink, fence } => Self::Job { job: escape_within(job, LONGEST), sink: escape_within(sink, LONGEST), fence: *fence },
+            Keeper::Job { job, sink, fence, .. } => Self::Job { job: escape_within(job, LONGEST), sink: escape_within(sink, LONGEST), fence: *fence },
             Keeper::Command => Self::Command,
         }
+    }
+
+    /// The number of the attempt.
+    pub(super) fn fence(&self) -> Option<u64> {
+        match self {
+            Self::Job { fence, .. } => Some(*fence),
+            Self::Command => None,
+        }
+    }
+
+    /// Whether the entry is of some sink of a job.
+    pub(super) fn is_of(&self, of: &str) -> bool {
+        matches!(self, Self::Job { job, .. } if *job == escape_within(of, LONGEST))
     }
 
     /// A name that no other entry has.
@@ -58,7 +71,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_name_tells_whose_it_is_and_fits_every_file_system(job in ".{0,200}", sink in ".{0,200}", fence in any::<u64>()) {
-            let owner = Owner::of(&Keeper::Job { job, sink, fence });
+            let owner = Owner::of(&Keeper::Job { job, sink, branch: None, fence });
             let name = owner.next_name();
             prop_assert_eq!(Owner::parse(&name), Some(owner));
             prop_assert!(name.len() < 250 && !name.contains('/'), "{}", name);

@@ -8,17 +8,17 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use iceberg::spec::Operation;
+use iceberg::spec::{MAIN_BRANCH, Operation};
 
 use super::entry::{Entry, What};
-use super::fence::{Fence, shut_out, standing};
+use super::fence::{Fence, Keeper, highest, shut_out, standing};
 use super::journal::{Journal, Left};
 use super::names::Owner;
 use super::reached::Reached;
 use super::removal::remove_files;
 use crate::commit::{Appends, Known, Replaced, Replacement, TableCommitter, new_snapshot_id, unused_metadata};
 use crate::error::CatalogError;
-use crate::lake::LakeTable;
+use crate::lake::{LakeCatalog, LakeTable};
 use crate::metadata_file::file_name;
 
 /// A command that wrote so long ago is not running any more.
@@ -33,6 +33,16 @@ pub struct Recovered {
     pub data_files: usize,
     /// Manifests, manifest lists and metadata files that were not in use.
     pub metadata_files: usize,
+}
+
+/// The highest number that an attempt of the job has put into the table's upkeep: as its fence, or as the owner of an entry. One listing.
+///
+/// # Errors
+/// A fence that cannot be read (corrupt); the store's.
+pub async fn highest_fence(catalog: &Arc<dyn LakeCatalog>, table: &LakeTable, job: &str) -> Result<Option<u64>, CatalogError> {
+    let entries = Journal::new(catalog, table, Keeper::Command).entries().await?;
+    let written = entries.into_iter().filter(|left| left.owner.is_of(job)).filter_map(|left| left.owner.fence()).max();
+    Ok(written.max(highest(table, job)?))
 }
 
 impl Journal {
@@ -83,7 +93,7 @@ impl Journal {
         Ok((jobs, commands))
     }
 
-    /// Commits the fence, unless the table has it.
+    /// Commits the fence to the branch, unless the table has it.
     async fn raise(self: &Arc<Self>, committer: &TableCommitter, fence: &Fence) -> Result<(), CatalogError> {
         let base = committer.refresh().await?;
         if standing(&base, fence)? == Some(fence.number) {
@@ -94,14 +104,14 @@ impl Journal {
         work.commit(snapshot_id).await?;
         let replacement = Replacement {
             table_uuid: base.metadata.uuid().to_string(),
-            branch: None,
+            branch: self.keeper.branch().map(str::to_owned),
             snapshot_id,
             added: Vec::new(),
             sequence_number: None,
             fence: Some(fence.clone()),
             replaced: Replaced {
                 operation: Operation::Replace,
-                read: base.metadata.current_snapshot_id(),
+                read: base.metadata.snapshot_for_ref(self.keeper.branch().unwrap_or(MAIN_BRANCH)).map(|head| head.snapshot_id()),
                 files: Vec::new(),
                 appends: Appends::Welcome,
                 notes: BTreeMap::from([("weir.operation".to_owned(), "fence".to_owned())]),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use iceberg::spec::MAIN_BRANCH;
-use tokio::sync::broadcast::error::TryRecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use weir_base::cpu::CpuMeter;
@@ -21,11 +21,11 @@ use weir_connectors::iceberg::{ExpireOptions, LakeTarget, catalog_error};
 
 use super::settings::Settings;
 use super::status::{Activity, Status};
-use super::trigger::Trigger;
+use super::trigger::{Pending, Trigger};
 use crate::pace::Pace;
 use crate::policy::{Group, Options, Way};
 use crate::progress::Quiet;
-use crate::run::{Compactor, Plan, Report, Request, SUMMARY_COMPACTED_BY};
+use crate::run::{Compactor, Plan, Report, Request, SUMMARY_COMPACTED_BY, SUMMARY_COVERED};
 use crate::sort::SortBy;
 use crate::table::{LiveTable, PartitionKey};
 
@@ -139,6 +139,12 @@ struct Desk {
     live: Option<LiveTable>,
     /// The table cannot be compacted.
     off: bool,
+    /// What earlier attempts have left is deleted.
+    recovered: bool,
+    /// Commits up to this sequence number are counted.
+    counted: i64,
+    /// Commits went by unheard while files were copied: what the copy has covered is known when it has ended.
+    missed: bool,
     trigger: Trigger,
     pace: Pace,
     /// Not before this is anything begun.
@@ -162,11 +168,14 @@ impl Desk {
         let wanted = parts.target.upkeep.compact.then(|| SortBy::of(parts.target.upkeep.sort_order.as_deref(), &table.metadata));
         let sort = wanted.transpose().map_err(refused)?.flatten();
         settings.policy.sort_order = sort.as_ref().map(|by| by.number_in(&table.metadata));
-        let trigger = Trigger::new(commits_since(table, &parts), now());
+        let trigger = Trigger::new(uncovered(table, &parts), now());
+        let counted = table.metadata.last_sequence_number();
         let charged = parts.budget.reservation(Use::Metadata);
         let expiry = parts.target.upkeep.expire.clone().map(Expiry::new);
         let (committer, board, meter) = (Arc::clone(&of.committer), of.board.clone(), of.meter.clone());
-        let keeper = Keeper::Job { job: parts.job.clone(), sink: KEEPER.to_owned(), fence: parts.fence };
+        let branch = parts.target.branch.clone();
+        let sink = branch.as_ref().map_or_else(|| KEEPER.to_owned(), |branch| format!("{KEEPER}@{branch}"));
+        let keeper = Keeper::Job { job: parts.job.clone(), sink, branch, fence: parts.fence };
         let journal = Journal::new(&parts.target.catalog, table, keeper);
         let (pace, ready, stop) = (Pace::default(), Instant::now(), stop.child_token());
         Ok(Self {
@@ -180,6 +189,9 @@ impl Desk {
             stop,
             live: None,
             off: false,
+            recovered: false,
+            counted,
+            missed: false,
             trigger,
             pace,
             ready,
@@ -199,7 +211,7 @@ impl Desk {
         let mut tick = Instant::now() + self.settings.rules.interval;
         loop {
             self.tell();
-            let wait = if self.is_due() { self.ready } else { tick };
+            let wait = if self.is_due() || !self.recovered { self.ready } else { tick };
             self.begin_expiry();
             let expiring = self.expiry.as_ref().is_some_and(|expiry| expiry.task.is_some());
             let is_done = self.copying.is_none() && self.decoding.is_none() && !self.is_due() && !expiring;
@@ -207,8 +219,8 @@ impl Desk {
                 biased;
                 heard = news.recv() => match heard {
                     Ok(heard) => self.hear(&heard).await?,
-                    // It has missed some.
-                    Err(_) => self.catch_up().await?,
+                    Err(RecvError::Lagged(missed)) => self.miss(missed).await?,
+                    Err(RecvError::Closed) => return Ok(()),
                 },
                 done = ended(&mut self.copying) => {
                     self.drain(news).await?;
@@ -222,6 +234,9 @@ impl Desk {
                 done = expired(&mut self.expiry) => self.end_expiry(done)?,
                 () = finish.cancelled(), if is_done => return Ok(()),
                 () = tokio::time::sleep_until(wait.into()) => {
+                    if !self.recovered {
+                        self.recover().await?;
+                    }
                     // Others may have committed; the job's own commits are known.
                     if self.compacts() && (self.live.is_none() || self.trigger.pending().commits == 0) {
                         self.catch_up().await?;
@@ -242,17 +257,21 @@ impl Desk {
         self.compacts() && self.copying.is_none() && self.trigger.is_due(&self.settings.rules, now())
     }
 
-    /// Deletes what earlier attempts have left.
+    /// Deletes what earlier attempts have left. What fails is tried again when there is time, unless that is of no use.
     async fn recover(&mut self) -> Result<(), ConnectorError> {
-        match self.journal.recover(now()).await {
-            Ok(recovered) if recovered == Recovered::default() => Ok(()),
-            Ok(Recovered { data_files, metadata_files, .. }) => {
-                let table = &self.parts.target.id;
-                tracing::info!(job = self.parts.job, %table, data_files, metadata_files, "files of upkeep that was cut off deleted");
-                Ok(())
+        let recovered = match self.journal.recover(now()).await {
+            Ok(recovered) => recovered,
+            Err(error) => {
+                self.recovered = error.kind() == ErrorKind::User;
+                return self.failed(catalog_error(error));
             }
-            Err(error) => self.failed(catalog_error(error)),
+        };
+        self.recovered = true;
+        if recovered != Recovered::default() {
+            let (Recovered { data_files, metadata_files, .. }, table) = (recovered, &self.parts.target.id);
+            tracing::info!(job = self.parts.job, %table, data_files, metadata_files, "files of upkeep that was cut off deleted");
         }
+        Ok(())
     }
 
     /// A commit of this process.
@@ -261,7 +280,9 @@ impl Desk {
         if let (true, Some(expiry)) = (ours, &mut self.expiry) {
             expiry.commits += 1;
         }
-        if ours && !news.added.is_empty() {
+        // What was counted from the table's history is not counted again.
+        let is_new = news.table.metadata.snapshot_by_id(news.snapshot_id).is_none_or(|snapshot| snapshot.sequence_number() > self.counted);
+        if ours && is_new && !news.added.is_empty() {
             self.trigger.committed(news.added.len() as u64, news.added.iter().map(|live| live.file.file_size_in_bytes()).sum());
         }
         let Some(live) = self.live.take() else { return Ok(()) };
@@ -273,10 +294,30 @@ impl Desk {
         loop {
             match news.try_recv() {
                 Ok(heard) => self.hear(&heard).await?,
-                Err(TryRecvError::Lagged(_)) => self.catch_up().await?,
+                Err(TryRecvError::Lagged(missed)) => self.miss(missed).await?,
                 Err(TryRecvError::Empty | TryRecvError::Closed) => return Ok(()),
             }
         }
+    }
+
+    /// So many commits of this process went by unheard: the table tells of them.
+    async fn miss(&mut self, missed: u64) -> Result<(), ConnectorError> {
+        if let Some(expiry) = &mut self.expiry {
+            expiry.commits += missed;
+        }
+        if !self.compacts() {
+            return Ok(());
+        }
+        self.missed = true;
+        self.catch_up().await
+    }
+
+    /// Counts from the table's history what news were missed of.
+    fn recount(&mut self) {
+        let Some(live) = self.live.as_ref().filter(|_| self.missed) else { return };
+        self.trigger.recount(uncovered(&live.table, &self.parts));
+        self.counted = live.table.metadata.last_sequence_number();
+        self.missed = self.copying.is_some();
     }
 
     /// Looks at what others have committed.
@@ -311,6 +352,7 @@ impl Desk {
                 self.settings.policy.sort_order = self.sort.as_ref().map(|by| by.number_in(&live.table.metadata));
                 self.charged.resize(live.files.len() as u64 * FILE);
                 self.live = Some(live);
+                self.recount();
                 Ok(())
             }
             Err(error) => self.failed(error),
@@ -396,6 +438,7 @@ impl Desk {
         }
         if way == Way::Copy {
             self.trigger.finished();
+            self.recount();
         }
         self.pace.succeeded();
         self.board.send_modify(|status| status.last_error = None);
@@ -545,18 +588,27 @@ async fn expired(expiry: &mut Option<Expiry>) -> Result<Expired, CatalogError> {
     done.unwrap_or_else(|error| Err(CatalogError::other(ErrorKind::Internal, error.to_string())))
 }
 
-/// Commits of the job since its last rewrite, as far as the table's history tells.
-fn commits_since(table: &LakeTable, parts: &Parts) -> u64 {
+/// What the job has committed and no copy has covered yet, as far as the table's history tells.
+fn uncovered(table: &LakeTable, parts: &Parts) -> Pending {
     let branch = parts.target.branch.as_deref().unwrap_or(MAIN_BRANCH);
-    let (mut next, mut commits) = (table.metadata.snapshot_for_ref(branch), 0);
+    let (mut next, mut pending, mut covered) = (table.metadata.snapshot_for_ref(branch), Pending::default(), None);
     while let Some(snapshot) = next {
-        if snapshot.summary().additional_properties.get(SUMMARY_COMPACTED_BY).is_some_and(|job| *job == parts.job) {
+        let entry = |key: &str| snapshot.summary().additional_properties.get(key);
+        let count = |key: &str| entry(key).and_then(|text| text.parse().ok()).unwrap_or(0);
+        if covered.is_none() && entry(SUMMARY_COMPACTED_BY).is_some_and(|job| *job == parts.job) {
+            // What came between the snapshot that the copy has read and its own is not in it.
+            covered = Some(entry(SUMMARY_COVERED).and_then(|number| number.parse().ok()).unwrap_or_else(|| snapshot.sequence_number()));
+        }
+        if covered.is_some_and(|covered| snapshot.sequence_number() <= covered) {
             break;
         }
-        commits += u64::from(appended_by(snapshot).is_some_and(|(job, sink)| job == parts.job && parts.sinks.contains(sink)));
+        let files = count("added-data-files");
+        if files > 0 && appended_by(snapshot).is_some_and(|(job, sink)| job == parts.job && parts.sinks.contains(sink)) {
+            pending = pending.plus(Pending { commits: 1, files, bytes: count("added-files-size") });
+        }
         next = snapshot.parent_snapshot_id().and_then(|id| table.metadata.snapshot_by_id(id));
     }
-    commits
+    pending
 }
 
 /// The time since 1970.

@@ -37,15 +37,21 @@ pub struct Trigger {
 }
 
 impl Trigger {
-    /// With commits that came before the job was started, at the time `now`.
+    /// With what came before the job was started, at the time `now`.
     #[must_use]
-    pub fn new(commits: u64, now: Duration) -> Self {
-        Self { pending: Pending { commits, ..Pending::default() }, covered: None, looked: now }
+    pub fn new(pending: Pending, now: Duration) -> Self {
+        Self { pending, covered: None, looked: now }
     }
 
     /// Notes a commit of the job with data.
     pub fn committed(&mut self, files: u64, bytes: u64) {
         self.pending = self.pending.plus(Pending { commits: 1, files, bytes });
+    }
+
+    /// What has come, as it was counted anew. While a rewrite runs it may be too little, by what that has covered already, so that it does not take
+    /// anything away.
+    pub fn recount(&mut self, known: Pending) {
+        self.pending = if self.covered.is_none() { known } else { self.pending.most(known) };
     }
 
     /// What has come since the last rewrite that is finished.
@@ -88,12 +94,16 @@ impl Trigger {
 }
 
 impl Pending {
-    fn plus(self, other: Self) -> Self {
+    pub(super) fn plus(self, other: Self) -> Self {
         Self {
             commits: self.commits.saturating_add(other.commits),
             files: self.files.saturating_add(other.files),
             bytes: self.bytes.saturating_add(other.bytes),
         }
+    }
+
+    fn most(self, other: Self) -> Self {
+        Self { commits: self.commits.max(other.commits), files: self.files.max(other.files), bytes: self.bytes.max(other.bytes) }
     }
 
     fn minus(self, other: Self) -> Self {
@@ -117,13 +127,14 @@ mod tests {
     #[test]
     fn enough_of_anything_is_enough() {
         let after = |commits: &[(u64, u64)], later: u64| {
-            let mut trigger = Trigger::new(0, NOW);
+            let mut trigger = Trigger::new(Pending::default(), NOW);
             commits.iter().for_each(|(files, bytes)| trigger.committed(*files, *bytes));
             trigger.is_due(&RULES, NOW + Duration::from_secs(later))
         };
         assert!(!after(&[(1, 1), (1, 1)], 59));
         assert!(after(&[(1, 1); 3], 0) && after(&[(100, 1)], 0) && after(&[(1, 1_000)], 0) && after(&[], 60));
-        assert!(Trigger::new(3, NOW).is_due(&RULES, NOW), "commits of an earlier process count");
+        let earlier = Pending { commits: 3, ..Pending::default() };
+        assert!(Trigger::new(earlier, NOW).is_due(&RULES, NOW), "commits of an earlier process count");
     }
 
     #[derive(Debug, Clone, Copy)]
@@ -141,7 +152,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_commit_is_covered_by_exactly_one_finished_rewrite_that_began_after_it(steps in proptest::collection::vec(step(), 0..60)) {
-            let mut trigger = Trigger::new(0, NOW);
+            let mut trigger = Trigger::new(Pending::default(), NOW);
             // Commits that are open, and how many of them the running rewrite covers.
             let (mut open, mut running) = (0_u64, None);
             for step in steps {

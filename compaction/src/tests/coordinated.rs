@@ -1,6 +1,7 @@
 //! A coordinator beside a writer.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -9,16 +10,33 @@ use weir_base::memory::MemoryBudget;
 use weir_base::options::OptionBag;
 use weir_base::task::{Task, spawn};
 use weir_catalog::commit::TableCommitter;
+use weir_catalog::lake::{LakeCatalog, LakeTable};
+use weir_catalog::upkeep::{Journal, Keeper};
 use weir_connectors::ConnectorError;
 use weir_connectors::iceberg::IcebergSink;
 use weir_connectors::sink::StreamSink;
 
-use super::support::{Lake, now, request, rows};
+use super::support::{Lake, local, now, request, rows};
 use crate::job::{Activity, Coordinator, Parts, Status};
 use crate::{LiveTable, PartitionKey, Quiet, Request};
 
 /// Longer than anything takes.
 const LIMIT: Duration = Duration::from_secs(120);
+
+/// A coordinator's table, with hints.
+fn parts(catalog: &Arc<dyn LakeCatalog>, table: &LakeTable, options: &[(&str, &str)]) -> Parts {
+    let mut hints = OptionBag::new("Table 'lake.shop.orders'");
+    options.iter().chain(&[("auto-compact", "true")]).for_each(|(key, value)| hints.insert(*key, *value, None));
+    let sink = IcebergSink::open(catalog, table, &hints).expect("sink").value;
+    Parts {
+        target: sink.lake().expect("a lake").clone(),
+        job: "job".to_owned(),
+        sinks: BTreeSet::from(["s".to_owned()]),
+        fence: 1,
+        parallelism: 2,
+        budget: MemoryBudget::new(256 << 20),
+    }
+}
 
 struct Running {
     task: Task<Result<(), ConnectorError>>,
@@ -29,18 +47,7 @@ struct Running {
 
 impl Running {
     async fn start(lake: &Lake, options: &[(&str, &str)]) -> Self {
-        let mut hints = OptionBag::new("Table 'lake.shop.orders'");
-        options.iter().chain(&[("auto-compact", "true")]).for_each(|(key, value)| hints.insert(*key, *value, None));
-        let sink = IcebergSink::open(&lake.catalog, &lake.table().await, &hints).expect("sink").value;
-        let parts = Parts {
-            target: sink.lake().expect("a lake").clone(),
-            job: "job".to_owned(),
-            sinks: BTreeSet::from(["s".to_owned()]),
-            fence: 1,
-            parallelism: 2,
-            budget: MemoryBudget::new(256 << 20),
-        };
-        let (coordinator, told) = Coordinator::new(parts);
+        let (coordinator, told) = Coordinator::new(parts(&lake.catalog, &lake.table().await, options));
         let (stop, finish) = (CancellationToken::new(), CancellationToken::new());
         let task = spawn("coordinator", coordinator.run(stop.clone(), finish.clone()));
         Self { task, told, stop, finish }
@@ -180,4 +187,78 @@ async fn following_commits_gives_what_reading_the_table_gives() {
         assert_eq!(known(&followed), known(&read), "after commit {part}");
         assert_eq!(followed.deletes.told(), read.deletes.told(), "after commit {part}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_that_came_while_files_were_copied_are_counted_after_a_restart() {
+    let mut lake = Lake::new(&[], &[]).await;
+    for part in 0..5 {
+        lake.append(&rows(part * 10..part * 10 + 10)).await;
+    }
+    let compactor = lake.compactor().await;
+    let wanted = Request { job: Some("job".to_owned()), ..request(false) };
+    let plan = compactor.plan(&wanted, now()).await.expect("plans");
+    for part in 5..8 {
+        lake.append(&rows(part * 10..part * 10 + 10)).await;
+    }
+    assert_eq!(compactor.run(&wanted, plan, &Quiet).await.expect("runs").files_before, 5);
+    lake.append(&rows(80..90)).await;
+    let mut running = Running::start(&lake, &[("compact.delta.commits", "100")]).await;
+    let pending = running.until(|status| status.activity == Activity::Waiting).await.pending;
+    let (files, _) = lake.live().await;
+    assert_eq!((pending.commits, pending.files, files.len()), (4, 4, 5));
+    let copy = files.iter().map(|live| live.file.file_size_in_bytes()).max().expect("some");
+    assert_eq!(pending.bytes, files.iter().map(|live| live.file.file_size_in_bytes()).sum::<u64>() - copy);
+    running.end(|running| running.stop.cancel()).await.expect("ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_that_went_by_unheard_are_counted_once() {
+    let mut lake = Lake::new(&[], &[]).await;
+    let (coordinator, mut told) = Coordinator::new(parts(&lake.catalog, &lake.table().await, &[("compact.delta.commits", "1000")]));
+    // It is told of this one, and finds it in the table too.
+    lake.append(&rows(0..10)).await;
+    let (stop, finish) = (CancellationToken::new(), CancellationToken::new());
+    let mut work = Box::pin(coordinator.run(stop.clone(), finish));
+    let mut until = async |commits: u64| {
+        let counted = told.wait_for(|status| status.activity == Activity::Waiting && status.pending.commits >= commits);
+        tokio::select! {
+            ended = &mut work => panic!("it ended: {ended:?}"),
+            status = tokio::time::timeout(LIMIT, counted) => status.expect("in time").expect("it goes on").pending,
+        }
+    };
+    until(1).await;
+    // While nobody lets it work, more commits come than it can be told of afterwards.
+    for part in 1..80 {
+        lake.append(&rows(part * 10..part * 10 + 10)).await;
+    }
+    let pending = until(80).await;
+    assert_eq!((pending.commits, pending.files), (80, 80));
+    stop.cancel();
+    work.await.expect("ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recovery_that_fails_in_passing_is_tried_again() {
+    let mut lake = Lake::in_folders().await;
+    lake.append(&rows(0..10)).await;
+    let (table, left) = (lake.table().await, local(&format!("{}/data/left.parquet", lake.table().await.metadata.location())));
+    let earlier = Keeper::Job { job: "job".to_owned(), sink: "table".to_owned(), branch: None, fence: 0 };
+    Journal::new(&lake.catalog, &table, earlier).begin(&table).files(&[format!("file://{left}")]).await.expect("noted");
+    std::fs::write(&left, "x").expect("written");
+    let (catalog, plan) = lake.beside("list:*_weir-upkeep*@1=fail");
+    let (coordinator, mut told) = Coordinator::new(parts(&catalog, &table, &[]));
+    let (stop, finish) = (CancellationToken::new(), CancellationToken::new());
+    let task = spawn("coordinator", coordinator.run(stop.clone(), finish));
+    let waited = tokio::time::timeout(LIMIT, told.wait_for(|status| status.failures_in_a_row > 0)).await;
+    drop(waited.expect("in time").expect("it goes on"));
+    assert_eq!(plan.idle(), Vec::<&str>::new());
+    let gone = async {
+        while std::fs::exists(&left).expect("looked") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, gone).await.expect("what was left is deleted");
+    stop.cancel();
+    task.await.expect("no panic").expect("ends");
 }

@@ -104,10 +104,15 @@ impl Lake {
         Self::of("hadoop", &[], &[]).await
     }
 
+    /// The same table in a catalog of another process whose stores fail as `faults` says.
+    pub(super) fn beside(&self, faults: &str) -> (Arc<dyn LakeCatalog>, FaultPlan) {
+        let plan = FaultPlan::parse(faults).expect("a plan");
+        (open("hadoop", self.folder.path(), &FileSystems::new(BTreeMap::new()).with_faults(plan.clone())), plan)
+    }
+
     /// Lets `work` run in a process that is killed before its request number `nth` to a store; false if it had ended by then.
     pub(super) async fn killed_at(&self, nth: u32, work: impl AsyncFnOnce(Arc<dyn LakeCatalog>)) -> bool {
-        let plan = FaultPlan::parse(&format!("*@{nth}=delay:86400000")).expect("a plan");
-        let catalog = open("hadoop", self.folder.path(), &FileSystems::new(BTreeMap::new()).with_faults(plan.clone()));
+        let (catalog, plan) = self.beside(&format!("*@{nth}=delay:86400000"));
         let hangs = async {
             while !plan.idle().is_empty() {
                 tokio::time::sleep(Duration::from_millis(1)).await;

@@ -10,7 +10,7 @@ use weir_catalog::commit::{Append, Replaced, TableCommitter, marked_jobs, marker
 use weir_catalog::lake::{LakeCatalog, LakeTable, TableId};
 use weir_catalog::marker::Marker;
 use weir_catalog::read::data_files;
-use weir_catalog::upkeep::remove_files;
+use weir_catalog::upkeep::{highest_fence, remove_files};
 use weir_fs::FileSystems;
 
 use super::replacing::{Mark, Replacing, mark_of};
@@ -116,6 +116,11 @@ impl SinkCommitter for IcebergCommitter {
             }
         }
         Ok(markers)
+    }
+
+    async fn claimed(&self, job: &str) -> Result<Option<u64>, ConnectorError> {
+        let table = self.table.refresh().await.map_err(catalog_error)?;
+        highest_fence(self.table.catalog(), &table, job).await.map_err(catalog_error)
     }
 
     fn next_commit_id(&self) -> i64 {

@@ -221,7 +221,7 @@ pub(crate) fn at_most(cut: &Cut, limit: &Cut) -> Cut {
     result
 }
 
-/// The epoch to claim: above everything that has a name in the directory or a marker in a target.
+/// The epoch to claim: above everything that has a name in the directory or, if that is lost, in the upkeep of a target; or a marker in one.
 pub(crate) fn epoch_to_claim(named: Option<u64>, highest_marker: Option<u64>) -> u64 {
     named.max(highest_marker).map_or(1, |highest| highest + 1)
 }

@@ -107,13 +107,24 @@ impl Recovery<'_> {
                 decision => decision?,
             };
             let named = listing.entries.last().max(listing.marks.last()).copied();
-            let epoch = epoch_to_claim(named, decision.highest_marker);
+            let known = if named.is_some() { None } else { self.claimed_before().await? };
+            let epoch = epoch_to_claim(named.max(known), decision.highest_marker);
             if self.store.claim(epoch, self.attempt).await? == Claim::Won {
                 listing.entries.insert(epoch);
                 return Ok((listing, chain, decision, epoch));
             }
             tracing::info!(job = self.job, epoch, "lost the race for a claim, reading again");
         }
+    }
+
+    /// The highest epoch that earlier attempts have claimed, as far as what looks after the targets tells, now that the directory does not: with a lower
+    /// one they would be taken for newer than this attempt.
+    async fn claimed_before(&self) -> Result<Option<u64>, RuntimeError> {
+        let mut highest = None;
+        for committer in self.sinks.values().filter_map(|sink| sink.committer.as_ref()) {
+            highest = highest.max(self.timed("reading what earlier attempts have claimed", committer.claimed(self.job)).await?);
+        }
+        Ok(highest)
     }
 
     /// The newest committed checkpoint and all later ones. What lies under it are claims, and checkpoints that are done with.

@@ -36,6 +36,10 @@ impl SinkCommitter for Slow {
         self.real.other_markers(job).await
     }
 
+    async fn claimed(&self, job: &str) -> Result<Option<u64>, ConnectorError> {
+        self.real.claimed(job).await
+    }
+
     fn next_commit_id(&self) -> i64 {
         self.real.next_commit_id()
     }
@@ -106,4 +110,15 @@ async fn a_sink_that_was_taken_out_and_put_back_gets_what_comes_from_then_on_and
     let gap = Gap { source: "src".to_owned(), split: SplitId("0".to_owned()), from: 300, to: 400, why: GapReason::NotInJob };
     assert_eq!(gaps, [vec![gap]]);
     assert!(rig.table("t0").commits().iter().all(|commit| commit.gaps.is_empty()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_checkpoints_an_epoch_is_claimed_above_those_that_upkeep_tells_of() {
+    let mut rig = Rig::new(FakeLog::new(&[300], 0), &["SELECT s, o FROM src"]);
+    rig.run().await.expect("first run");
+    // Attempts that claimed and committed nothing.
+    rig.table("t0").fence(40);
+    assert!(recover(&rig, committer(&rig)).await.expect("goes on") < 40, "while the directory tells, it is believed");
+    rig.objects = Arc::default();
+    assert_eq!(recover(&rig, committer(&rig)).await.expect("goes on"), 42);
 }

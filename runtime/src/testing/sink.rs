@@ -53,6 +53,8 @@ struct Content {
     markers: BTreeMap<(String, String), Marker>,
     snapshots: BTreeSet<i64>,
     commits: Vec<SinkCommit>,
+    /// The epoch that upkeep has been fenced with.
+    fence: Option<u64>,
     /// Ids of commits, once for each try that was cut off or lost its answer.
     cut_off: Vec<i64>,
 }
@@ -92,6 +94,11 @@ impl FakeTable {
     /// Tries of commits that have left something behind.
     pub(crate) fn cut_off(&self) -> Vec<i64> {
         self.with(|content| content.cut_off.clone())
+    }
+
+    /// An attempt of the job that has claimed `epoch` has looked after the table.
+    pub(crate) fn fence(&self, epoch: u64) {
+        self.with(|content| content.fence = Some(epoch));
     }
 
     /// Drops the table and creates it again.
@@ -212,6 +219,10 @@ impl SinkCommitter for FakeSink {
             let others = content.markers.iter().filter(|((other, _), _)| other != job);
             others.map(|((other, _), marker)| (other.clone(), marker.clone())).collect()
         }))
+    }
+
+    async fn claimed(&self, _: &str) -> Result<Option<u64>, ConnectorError> {
+        Ok(self.table.with(|content| content.fence))
     }
 
     fn next_commit_id(&self) -> i64 {

@@ -7,7 +7,7 @@ use chrono::Utc;
 use clap::Args;
 use weir_catalog::commit::{ExpireRules, Expired, GoneKind, TableCommitter};
 use weir_catalog::upkeep::{Journal, Keeper};
-use weir_catalog::{CatalogError, LakeCatalog, LakeTable, TableId};
+use weir_catalog::{LakeCatalog, LakeTable, TableId};
 
 use super::{Named, age, now};
 use crate::cli::Global;
@@ -25,9 +25,6 @@ Examples:
   weir table expire --init job.sql lake.db.t --dry-run
   weir table expire --init job.sql lake.db.t --older-than 12h --retain-last 10
   weir table expire --init job.sql lake.db.t --snapshot 8270633197658268308";
-
-/// Tries while others change what was decided on.
-const TRIES: u32 = 10;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -70,24 +67,13 @@ fn before(age: Duration) -> i64 {
     Utc::now().timestamp_millis().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// Expires, after what was cut off before is finished; decides anew if others have changed the table meanwhile.
+/// Expires, after what was cut off before is finished.
 pub(crate) async fn carry_out(catalog: &Arc<dyn LakeCatalog>, id: &TableId, table: &LakeTable, rules: &ExpireRules) -> Result<Expired, Failure> {
     let journal = Journal::new(catalog, table, Keeper::Command);
     if !rules.dry_run {
         journal.recover(now()).await.map_err(|error| Failure::of(&error))?;
     }
-    let committer = TableCommitter::of(catalog, id);
-    for _ in 1..TRIES {
-        match committer.expire(rules, &journal).await {
-            Err(CatalogError::Overtaken(why)) => tracing::info!(table = %id, why, "the expiry is decided anew"),
-            done => return told(done),
-        }
-    }
-    told(committer.expire(rules, &journal).await)
-}
-
-fn told(done: Result<Expired, CatalogError>) -> Result<Expired, Failure> {
-    let done = done.map_err(|error| Failure::of(&error))?;
+    let done = TableCommitter::of(catalog, id).expire(rules, &journal).await.map_err(|error| Failure::of(&error))?;
     for reader in &done.stale_readers {
         tracing::warn!("reader '{reader}' has not moved for a week and does not count any more");
     }

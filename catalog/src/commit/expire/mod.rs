@@ -27,6 +27,9 @@ pub(crate) use rules::Needs;
 /// Snapshots that go in one swap: it bounds what is held of them.
 const AT_ONCE: usize = 5_000;
 
+/// Times that an expiry is decided anew because others have changed what it was decided on.
+const TRIES: u32 = 10;
+
 /// What an expiry did, or would do.
 #[derive(Debug, Clone, Default)]
 pub struct Expired {
@@ -49,7 +52,7 @@ impl Expired {
 
 /// Expires what the rules allow. The committer's turn is taken for the swap alone.
 pub(super) async fn expire(committer: &TableCommitter, rules: &ExpireRules, journal: &Arc<Journal>) -> Result<Expired, CatalogError> {
-    let mut all = Expired::default();
+    let (mut all, mut tries) = (Expired::default(), 0);
     loop {
         let base = committer.refresh().await?;
         if !value_or(base.metadata.properties(), "gc.enabled", true) {
@@ -69,9 +72,17 @@ pub(super) async fn expire(committer: &TableCommitter, rules: &ExpireRules, jour
         if going.is_empty() {
             return Ok(all);
         }
-        let files = gone::gone_with(&base, &heads(&base.metadata)?, &going).await?;
+        let mut files = gone::gone_with(&base, &heads(&base.metadata)?, &going).await?;
         if !rules.dry_run {
-            carry_out(committer, journal, &Round { base, rules, needs, now_ms, going: &going }, &files).await?;
+            match carry_out(committer, journal, &Round { base, rules, needs, now_ms, going: &going }, files).await {
+                Ok(went) => files = went,
+                Err(CatalogError::Overtaken(why)) if tries < TRIES => {
+                    tries += 1;
+                    tracing::debug!(table = %committer.id(), why, "an expiry is decided anew");
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
         }
         all.snapshots.extend(going);
         all.files.extend(files);
@@ -94,44 +105,76 @@ struct Round<'a> {
     going: &'a [i64],
 }
 
-async fn carry_out(committer: &TableCommitter, journal: &Arc<Journal>, round: &Round<'_>, files: &[GoneFile]) -> Result<(), CatalogError> {
+/// The files that went: those in `files`, and what nobody needs any more because others have expired snapshots at the same time.
+async fn carry_out(
+    committer: &TableCommitter,
+    journal: &Arc<Journal>,
+    round: &Round<'_>,
+    mut files: Vec<GoneFile>,
+) -> Result<Vec<GoneFile>, CatalogError> {
     let file_systems = committer.catalog().file_systems();
-    let paths = files.iter().map(|file| file_systems.for_checkpoint(&file.path)).collect::<Result<Vec<_>, _>>().map_err(file_system_error)?;
+    let named = |files: &[GoneFile]| {
+        files.iter().map(|file| file_systems.for_checkpoint(&file.path)).collect::<Result<Vec<_>, _>>().map_err(file_system_error)
+    };
     let work = journal.begin(&round.base);
-    work.expiry(round.going, &paths).await?;
+    work.expiry(round.going, &named(&files)?).await?;
     if failpoint::fails("expire-before-swap").await {
         return Err(CatalogError::other(ErrorKind::Transient, "fail point `expire-before-swap`"));
     }
     let mut in_doubt = false;
-    if let Err(error) = swap(committer, journal, round, &mut in_doubt).await {
-        if !in_doubt {
-            work.end().await?;
+    let after = match swap(committer, journal, round, &mut in_doubt).await {
+        Ok(after) => after,
+        Err(error) => {
+            if !in_doubt {
+                work.end().await?;
+            }
+            return Err(error);
         }
-        return Err(error);
+    };
+    let theirs = expired_by_others(round, &after);
+    if !theirs.is_empty() {
+        // What was kept for the sake of those is kept by nobody now.
+        let base = without(&round.base, &theirs)?;
+        files = gone::gone_with(&base, &heads(&base.metadata)?, round.going).await?;
+        work.expiry(round.going, &named(&files)?).await?;
     }
     if failpoint::fails("expire-after-swap").await {
         return Err(CatalogError::other(ErrorKind::Transient, "fail point `expire-after-swap`"));
     }
-    remove_files(file_systems, &paths).await?;
-    work.end().await
+    remove_files(file_systems, &named(&files)?).await?;
+    work.end().await?;
+    Ok(files)
+}
+
+/// Snapshots that were there when the expiry was decided, and are not in `table`, although they were to stay.
+fn expired_by_others(round: &Round<'_>, table: &LakeTable) -> Vec<i64> {
+    let ids = round.base.metadata.snapshots().map(|snapshot| snapshot.snapshot_id());
+    ids.filter(|id| table.metadata.snapshot_by_id(*id).is_none() && !round.going.contains(id)).collect()
+}
+
+/// The table as if these snapshots had never been in it.
+fn without(table: &LakeTable, snapshots: &[i64]) -> Result<LakeTable, CatalogError> {
+    let rest = TableMetadata::clone(&table.metadata).into_builder(None).remove_snapshots(snapshots).build();
+    let rest = rest.map_err(|error| CatalogError::iceberg("expire snapshots", error))?;
+    Ok(LakeTable { metadata: Arc::new(rest.metadata), ..table.clone() })
 }
 
 /// Takes the snapshots out of the table, on whatever base it has by then, as long as what was computed holds there. After an error, `in_doubt` says
-/// that they may be gone all the same.
-async fn swap(committer: &TableCommitter, journal: &Journal, round: &Round<'_>, in_doubt: &mut bool) -> Result<(), CatalogError> {
+/// that they may be gone all the same. The table after it.
+async fn swap(committer: &TableCommitter, journal: &Journal, round: &Round<'_>, in_doubt: &mut bool) -> Result<LakeTable, CatalogError> {
     let _turn = committer.turn().await;
     let mut pace = Pace::of(&round.base);
     loop {
         let now = committer.refresh().await?;
         if *in_doubt && round.going.iter().all(|id| now.metadata.snapshot_by_id(*id).is_none()) {
-            return Ok(());
+            return Ok(now);
         }
         if let Some(fence) = journal.fence() {
             check_fence(&now, &fence)?;
         }
         still_holds(round, &now)?;
         let error = match committer.catalog().commit(&now, requirements(&now)?, updates(&now, round.going)).await {
-            Ok(_) => return Ok(()),
+            Ok(after) => return Ok(after),
             Err(error) => error,
         };
         *in_doubt |= matches!(error, CatalogError::OutcomeUnknown { .. });
@@ -157,6 +200,9 @@ fn still_holds(round: &Round<'_>, now: &LakeTable) -> Result<(), CatalogError> {
     let allowed: HashSet<i64> = choose(&now.metadata, round.rules, &round.needs, round.now_ms)?.into_iter().collect();
     if !going.is_subset(&allowed) {
         return overtaken("some of them must stay now, or are gone");
+    }
+    if !expired_by_others(round, now).is_empty() {
+        return overtaken("others have expired snapshots of it");
     }
     let is_new = |id: i64| round.base.metadata.snapshot_by_id(id).is_none();
     let picked = |id: &i64| going.contains(id);

@@ -97,8 +97,8 @@ pub(super) fn choose(metadata: &TableMetadata, heads: &[Head], rules: &ExpireRul
     let by_id = !rules.ids.is_empty();
     let mut stays: HashMap<i64, Stays<'_>> = HashMap::new();
     let mut of_branches: HashSet<i64> = HashSet::new();
-    for head in heads.iter().filter(|head| head.is_branch) {
-        for (index, snapshot) in ancestors(metadata, head.snapshot_id).enumerate() {
+    for (head, line) in lines(metadata, heads, rules.at_most.is_some()) {
+        for (index, snapshot) in line.into_iter().enumerate() {
             let (id, time) = (snapshot.snapshot_id(), snapshot.timestamp_ms());
             of_branches.insert(id);
             let own = head.min_to_keep.is_some_and(|count| index < count) || head.max_age_ms.is_some_and(|age| time >= now_ms.saturating_sub(age));
@@ -136,6 +136,29 @@ pub(super) fn choose(metadata: &TableMetadata, heads: &[Head], rules: &ExpireRul
     Ok(oldest_first(metadata.snapshots().filter(may_go).collect()))
 }
 
+/// The snapshots of each branch, newest first. With `behind_holes` also what is behind the oldest that the branch leads to, if others have expired the
+/// next one: where several jobs write to a table, each takes its own out of the line, and what the others have made there counts all the same.
+fn lines<'a>(metadata: &'a TableMetadata, heads: &'a [Head], behind_holes: bool) -> Vec<(&'a Head, Vec<&'a SnapshotRef>)> {
+    let branches = heads.iter().filter(|head| head.is_branch);
+    let mut lines: Vec<(&Head, Vec<&SnapshotRef>)> = branches.map(|head| (head, ancestors(metadata, head.snapshot_id).collect())).collect();
+    if behind_holes {
+        let led_to: HashSet<i64> = lines.iter().flat_map(|(_, line)| line).map(|snapshot| snapshot.snapshot_id()).collect();
+        let mut others: Vec<&SnapshotRef> = metadata.snapshots().filter(|snapshot| !led_to.contains(&snapshot.snapshot_id())).collect();
+        others.sort_by_key(|snapshot| std::cmp::Reverse(age(snapshot)));
+        for (_, line) in &mut lines {
+            // What a rollback has left beside the line is younger than where it left it.
+            if let Some(oldest) = line.last().copied().filter(|oldest| oldest.parent_snapshot_id().is_some()) {
+                line.extend(others.iter().filter(|other| age(other) < age(oldest)));
+            }
+        }
+    }
+    lines
+}
+
+fn age(snapshot: &SnapshotRef) -> (i64, i64) {
+    (snapshot.sequence_number(), snapshot.timestamp_ms())
+}
+
 fn by_ids(metadata: &TableMetadata, rules: &ExpireRules, stays: &HashMap<i64, Stays<'_>>) -> Result<Vec<i64>, CatalogError> {
     let mut going = Vec::new();
     for id in rules.ids.iter().collect::<BTreeSet<_>>() {
@@ -149,7 +172,7 @@ fn by_ids(metadata: &TableMetadata, rules: &ExpireRules, stays: &HashMap<i64, St
 }
 
 fn oldest_first(mut going: Vec<&SnapshotRef>) -> Vec<i64> {
-    going.sort_by_key(|snapshot| (snapshot.sequence_number(), snapshot.timestamp_ms()));
+    going.sort_by_key(|snapshot| age(snapshot));
     going.into_iter().map(|snapshot| snapshot.snapshot_id()).collect()
 }
 

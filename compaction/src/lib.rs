@@ -21,6 +21,6 @@ mod table;
 mod tests;
 
 pub use progress::{Progress, Quiet};
-pub use run::{Compactor, Plan, Report, Request};
-pub use sort::SortBy;
+pub use run::{Compactor, Failed, Plan, Report, Request};
 pub use table::{LiveTable, PartitionKey};
+pub use weir_connectors::iceberg::SortBy;

@@ -10,14 +10,14 @@ use weir_base::memory::MemoryBudget;
 use weir_catalog::properties::declared::CODEC;
 use weir_catalog::read::LiveFile;
 use weir_connectors::ConnectorError;
-use weir_connectors::iceberg::{PartitionPlace, Rewriter, SnapshotRows, file_system_error};
+use weir_connectors::iceberg::{PartitionPlace, Rewriter, SnapshotRows, SortBy, file_system_error};
 use weir_connectors::sink::{IntentLog, WriterContext};
 use weir_fs::FileSystems;
 
 use crate::copy::{Codec, Copied, Copy, leaf_columns, parts};
 use crate::names::{Begun, copy_name, folder_of};
 use crate::policy::{Group, Options, Way};
-use crate::sort::{SortBy, Sorter, failed};
+use crate::sort::{Sorter, failed};
 use crate::table::{LiveTable, PartitionKey};
 
 /// What the groups of a run share.

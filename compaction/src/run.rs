@@ -17,13 +17,12 @@ use weir_catalog::lake::{LakeCatalog, TableId};
 use weir_catalog::read::LiveFile;
 use weir_catalog::upkeep::Journal;
 use weir_connectors::ConnectorError;
-use weir_connectors::iceberg::{catalog_error, file_system_error};
+use weir_connectors::iceberg::{SortBy, catalog_error, file_system_error};
 
 use crate::names::Begun;
 use crate::policy::{Group, Options, Way};
 use crate::progress::Progress;
 use crate::rewrite::{Made, Shared};
-use crate::sort::SortBy;
 use crate::table::{LiveTable, PartitionKey};
 
 /// What is asked for.
@@ -103,6 +102,21 @@ pub struct Report {
     pub commits: usize,
 }
 
+/// A run that failed, and what it had committed before.
+#[derive(Debug)]
+pub struct Failed {
+    /// What stays.
+    pub report: Box<Report>,
+    /// Why it ended.
+    pub error: ConnectorError,
+}
+
+impl From<ConnectorError> for Failed {
+    fn from(error: ConnectorError) -> Self {
+        Self { report: Box::default(), error }
+    }
+}
+
 impl Report {
     /// The sum of two.
     #[must_use]
@@ -160,6 +174,7 @@ impl Compactor {
     pub async fn plan(&self, request: &Request, now: Duration) -> Result<Plan, ConnectorError> {
         let table = self.committer.refresh().await.map_err(catalog_error)?;
         let mut live = LiveTable::load(table, request.branch.as_deref()).await?;
+        request.partition.iter().try_for_each(|wanted| live.check_partition(wanted))?;
         if let Some(these) = &request.among {
             live.inventory.hold_all_but(these);
         }
@@ -175,7 +190,7 @@ impl Compactor {
     ///
     /// # Errors
     /// As [`Self::plan`] and [`Self::run`].
-    pub async fn compact_once(&self, request: &Request, now: Duration, progress: &dyn Progress) -> Result<Report, ConnectorError> {
+    pub async fn compact_once(&self, request: &Request, now: Duration, progress: &dyn Progress) -> Result<Report, Failed> {
         let plan = self.plan(request, now).await?;
         self.run(request, plan, progress).await
     }
@@ -184,9 +199,9 @@ impl Compactor {
     /// new files are deleted, and it is counted.
     ///
     /// # Errors
-    /// The stores' and the catalog's; data that cannot be read; a later attempt has taken over (fenced). Files that are in no table are deleted
+    /// The stores' and the catalog's; data that cannot be read; a later attempt has taken over (fenced): with what was committed before. Files that are in no table are deleted
     /// then, those apart of a commit whose outcome is not known: they stay in the journal.
-    pub async fn run(&self, request: &Request, mut plan: Plan, progress: &dyn Progress) -> Result<Report, ConnectorError> {
+    pub async fn run(&self, request: &Request, mut plan: Plan, progress: &dyn Progress) -> Result<Report, Failed> {
         let _held = plan.live.snapshot.as_ref().map(|snapshot| self.committer.hold(snapshot.snapshot_id()));
         let begun = Arc::new(Begun::new(self.journal.begin(&plan.live.table)));
         let done = self.carry_out(request, &mut plan, &begun, progress).await;
@@ -196,7 +211,7 @@ impl Compactor {
         done
     }
 
-    async fn carry_out(&self, request: &Request, plan: &mut Plan, begun: &Arc<Begun>, progress: &dyn Progress) -> Result<Report, ConnectorError> {
+    async fn carry_out(&self, request: &Request, plan: &mut Plan, begun: &Arc<Begun>, progress: &dyn Progress) -> Result<Report, Failed> {
         let groups = std::mem::take(&mut plan.groups);
         let each = groups.len().div_ceil(request.commits.max(1)).max(1);
         let sort = match request.sort.as_ref().filter(|_| !groups.is_empty()) {
@@ -243,14 +258,17 @@ impl Compactor {
                     break;
                 }
             }
-            if waiting.len() >= each {
-                commits.commit(&plan.live, std::mem::take(&mut waiting)).await?;
+            if waiting.len() >= each
+                && let Err(error) = commits.commit(&plan.live, std::mem::take(&mut waiting)).await
+            {
+                failed = Some(error);
+                break;
             }
         }
         drop(making);
-        commits.commit(&plan.live, waiting).await?;
-        match failed {
-            Some(error) => Err(error),
+        let last = commits.commit(&plan.live, waiting).await;
+        match failed.or(last.err()) {
+            Some(error) => Err(Failed { report: Box::new(commits.report), error }),
             None => Ok(commits.report),
         }
     }
@@ -334,9 +352,6 @@ impl Commits<'_> {
         }
         match self.compactor.committer.replace(&replacement).await {
             Ok(appended) => {
-                if failpoint::fails("rewrite-committed").await {
-                    return Err(ConnectorError::transient("fail point `rewrite-committed`"));
-                }
                 self.begun.forget(&self.names_of(&replacement)?);
                 let report = &mut self.report;
                 report.copied += count(Way::Copy);
@@ -349,6 +364,9 @@ impl Commits<'_> {
                 report.commits += 1;
                 self.progress.committed(appended.snapshot_id, inputs().count(), replacement.added.len());
                 self.gone.extend(replacement.replaced.files.iter().map(|live| live.file.file_path().to_owned()));
+                if failpoint::fails("rewrite-committed").await {
+                    return Err(ConnectorError::transient("fail point `rewrite-committed`"));
+                }
                 Ok(None)
             }
             Err(CatalogError::Overtaken(why)) => Ok(Some(why)),

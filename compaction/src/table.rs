@@ -1,6 +1,6 @@
 //! A snapshot of a table as the policy sees it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use iceberg::spec::{
     DataContentType, DataFile, DataFileFormat, FormatVersion, MAIN_BRANCH, ManifestContentType, ManifestStatus, Snapshot, SnapshotRef, TableMetadata,
     Type,
 };
-use weir_base::options::parse_memory_size;
+use weir_base::options::{closest, parse_memory_size};
 use weir_catalog::commit::News;
 use weir_catalog::lake::LakeTable;
 use weir_catalog::properties::declared::TARGET_SIZE;
@@ -30,6 +30,9 @@ impl Options {
         Self { target_bytes: target.unwrap_or(default.target_bytes), ..default }
     }
 }
+
+/// Partitions that a message names.
+const NAMED: usize = 10;
 
 /// A partition of one of a table's specs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,6 +76,14 @@ impl LiveTable {
                 table.id
             )));
         }
+        Self::read(table, branch).await
+    }
+
+    /// The same for looking alone: of a table of any format version.
+    ///
+    /// # Errors
+    /// A branch that the table does not have (user); metadata that cannot be read.
+    pub async fn read(table: LakeTable, branch: Option<&str>) -> Result<Self, ConnectorError> {
         let snapshot = table.metadata.snapshot_for_ref(branch.unwrap_or(MAIN_BRANCH)).cloned();
         if let (None, Some(branch)) = (&snapshot, branch) {
             return Err(ConnectorError::user(format!("table {} has no branch '{branch}'", table.id)));
@@ -82,6 +93,26 @@ impl LiveTable {
             None => Vec::new(),
         };
         Ok(Self::new(table, snapshot, live))
+    }
+
+    /// That some partition's name begins with `wanted`, if there are partitions.
+    ///
+    /// # Errors
+    /// None does: with the names that there are, the nearest first (user).
+    pub fn check_partition(&self, wanted: &str) -> Result<(), ConnectorError> {
+        let names: BTreeSet<&str> = self.inventory.partitions().map(|(partition, _)| partition.name.as_str()).collect();
+        if names.is_empty() || names.iter().any(|name| name.starts_with(wanted)) {
+            return Ok(());
+        }
+        let table = &self.table.id;
+        if names.iter().all(|name| name.is_empty()) {
+            return Err(ConnectorError::user(format!("table {table} has no partitions: none begins with '{wanted}'")));
+        }
+        let near = closest(wanted, names.iter().copied()).first().map(|near| format!(" Did you mean '{near}'?")).unwrap_or_default();
+        let shown: Vec<String> = names.iter().take(NAMED).map(|name| format!("'{name}'")).collect();
+        let more = if names.len() > NAMED { format!(", and {} more", names.len() - NAMED) } else { String::new() };
+        let what = format!("table {table} has no partition whose name begins with '{wanted}'.{near} Its partitions are {}{more}", shown.join(", "));
+        Err(ConnectorError::user(what))
     }
 
     /// The table as it is in `table`, a later state of the same branch. Only the manifests of the snapshots since are read; all of them, if

@@ -14,6 +14,27 @@ use crate::error::RuntimeError;
 use crate::metrics::Metrics;
 use crate::status::{JobState, JobStatus, StatusBoard};
 
+/// An address that is ours, before there is a job to tell of: connections wait.
+#[derive(Debug)]
+pub struct BoundAddress {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl BoundAddress {
+    /// Takes `address`; without one, a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    /// The address is taken or not ours.
+    pub async fn bind(address: Option<SocketAddr>) -> Result<Self, RuntimeError> {
+        let asked = address.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let listen = |source| RuntimeError::Listen { address: asked, source };
+        let listener = TcpListener::bind(asked).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        Ok(Self { listener, address })
+    }
+}
+
 /// A listening endpoint; dropping it closes it.
 #[derive(Debug)]
 pub struct HttpEndpoint {
@@ -22,22 +43,16 @@ pub struct HttpEndpoint {
 }
 
 impl HttpEndpoint {
-    /// Listens on `address`; without one, on a free port of 127.0.0.1.
-    ///
-    /// # Errors
-    /// The address is taken or not ours.
-    pub async fn open(address: Option<SocketAddr>, board: StatusBoard) -> Result<Self, RuntimeError> {
-        let asked = address.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-        let listen = |source| RuntimeError::Listen { address: asked, source };
-        let listener = TcpListener::bind(asked).await.map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
+    /// Answers on the address, with what `board` tells.
+    #[must_use]
+    pub fn open(BoundAddress { listener, address }: BoundAddress, board: StatusBoard) -> Self {
         let router = Router::new().route("/metrics", get(metrics)).route("/status", get(status)).route("/healthz", get(health)).with_state(board);
         let task = spawn("http endpoint", async move {
             if let Err(error) = axum::serve(listener, router).await {
                 tracing::error!(%error, "http endpoint ended");
             }
         });
-        Ok(Self { address, _task: task })
+        Self { address, _task: task }
     }
 
     /// Where it listens.

@@ -21,7 +21,7 @@ mod status;
 mod upkeep;
 
 pub use error::RuntimeError;
-pub use http::HttpEndpoint;
+pub use http::{BoundAddress, HttpEndpoint};
 pub use job::{Job, JobEnvironment, JobOptions, JobReport};
 pub use name_nodes::{EpochCalls, NameNodeStatus};
 pub use query::run_query;

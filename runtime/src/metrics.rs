@@ -30,6 +30,12 @@ pub(crate) struct Metrics {
     compacted_bytes: Option<IntGaugeVec>,
     compaction_conflicts: Option<IntGaugeVec>,
     compaction_millis: Option<IntGaugeVec>,
+    live_files: Option<IntGaugeVec>,
+    ideal_files: Option<IntGaugeVec>,
+    compaction_failures: Option<IntGaugeVec>,
+    slowdown: Option<IntGaugeVec>,
+    expired_snapshots: Option<IntGaugeVec>,
+    expired_files: Option<IntGaugeVec>,
     memory: Option<IntGaugeVec>,
     memory_limit: Option<IntGaugeVec>,
 }
@@ -64,6 +70,16 @@ impl Metrics {
             compacted_bytes: gauges("weir_compaction_bytes", "Bytes that rewrites took (in) and made (out)", &["job", "sink", "side"]),
             compaction_conflicts: gauges("weir_compaction_conflicts", "Groups of files that gave way to other writers", &["job", "sink"]),
             compaction_millis: gauges("weir_compaction_cpu_milliseconds", "CPU time of compaction", &["job", "sink"]),
+            live_files: gauges("weir_compaction_live_files", "Live data files of the table", &["job", "sink"]),
+            ideal_files: gauges("weir_compaction_ideal_files", "Files that would do", &["job", "sink"]),
+            compaction_failures: gauges("weir_compaction_failures", "Rewrites that failed", &["job", "sink"]),
+            slowdown: gauges(
+                "weir_upkeep_slowdown_percent",
+                "Length of epochs in percent of the usual one: more than 100 if there are too many files",
+                &["job", "sink"],
+            ),
+            expired_snapshots: gauges("weir_upkeep_expired_snapshots", "Snapshots of the job that were expired", &["job", "sink"]),
+            expired_files: gauges("weir_upkeep_expired_files", "Files that went with expired snapshots", &["job", "sink"]),
             memory: gauges("weir_runtime_memory_bytes", "Memory charged to the budget, by use", &["use"]),
             memory_limit: gauges("weir_runtime_memory_limit_bytes", "The memory budget", &[]),
         }
@@ -123,6 +139,12 @@ impl Metrics {
         set(&self.compacted_bytes, &[job, sink, "out"], upkeep.bytes_after);
         set(&self.compaction_conflicts, &[job, sink], upkeep.gave_way);
         set(&self.compaction_millis, &[job, sink], (upkeep.cpu_seconds * 1_000.0) as u64);
+        set(&self.live_files, &[job, sink], upkeep.live_files);
+        set(&self.ideal_files, &[job, sink], upkeep.ideal_files);
+        set(&self.compaction_failures, &[job, sink], upkeep.failures);
+        set(&self.slowdown, &[job, sink], (upkeep.slowdown * 100.0).round() as u64);
+        set(&self.expired_snapshots, &[job, sink], upkeep.expired_snapshots);
+        set(&self.expired_files, &[job, sink], upkeep.expired_files);
     }
 }
 
@@ -135,5 +157,36 @@ fn count(family: &Option<IntCounterVec>, labels: &[&str], by: u64) {
 fn set(family: &Option<IntGaugeVec>, labels: &[&str], value: impl TryInto<i64>) {
     if let Some(family) = family {
         family.with_label_values(labels).set(value.try_into().unwrap_or(i64::MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_upkeep_does_and_fails_at_is_among_the_metrics() {
+        let upkeep = UpkeepStatus {
+            live_files: 41,
+            ideal_files: 3,
+            failures: 2,
+            slowdown: 1.25,
+            expired_snapshots: 60,
+            expired_files: 181,
+            ..UpkeepStatus::default()
+        };
+        Metrics::shared().show_upkeep("metrics-of-upkeep", "s", &upkeep);
+        let shown = weir_base::metrics::exposition();
+        let of = "{job=\"metrics-of-upkeep\",sink=\"s\"}";
+        for line in [
+            "weir_compaction_live_files{of} 41",
+            "weir_compaction_ideal_files{of} 3",
+            "weir_compaction_failures{of} 2",
+            "weir_upkeep_slowdown_percent{of} 125",
+            "weir_upkeep_expired_snapshots{of} 60",
+            "weir_upkeep_expired_files{of} 181",
+        ] {
+            assert!(shown.contains(&line.replace("{of}", of)), "{line} in {shown}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use weir_base::{Classified, ErrorKind};
 use weir_fs::FileSystems;
 
 use crate::error::RuntimeError;
-use crate::http::HttpEndpoint;
+use crate::http::{BoundAddress, HttpEndpoint};
 use crate::job::{Job, JobEnvironment, JobOptions};
 use crate::query::run_query;
 use crate::recovery::{check_target, recorded_targets};
@@ -86,7 +86,8 @@ async fn the_endpoint_tells_rows_positions_commits_and_memory() {
     let mut rig = Rig::new(FakeLog::new(&[100, 7], 0), &["SELECT s, o FROM src"]);
     rig.name = "endpoint".to_owned();
     let job = rig.job().await;
-    let endpoint = HttpEndpoint::open(None, job.status()).await.expect("listens");
+    let address = BoundAddress::bind(None).await.expect("a free port");
+    let endpoint = HttpEndpoint::open(address, job.status());
     assert!(endpoint.address().ip().is_loopback());
     assert!(get(&endpoint, "/healthz").await.starts_with("HTTP/1.1 200"), "up before recovery");
     assert!(get(&endpoint, "/status").await.contains("\"state\":\"recovering\""));

@@ -6,6 +6,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use weir_base::options::{Position, Problem};
 use weir_base::secret::shown;
+use weir_connectors::iceberg::ExpireOptions;
 use weir_connectors::sink::Distribution;
 
 use crate::error::{SqlError, plan_error};
@@ -78,9 +79,24 @@ pub(crate) fn job<'a>(
                 format_args!("  after commits: coordinator (every {commits} commits) -> rewrite (copy x {copies}, decode x 1) -> committer"),
             );
         }
+        if let Some(expire) = insert.sink.lake().and_then(|lake| lake.upkeep.expire.as_ref()) {
+            let (commits, interval) = (expire.commits, expire.interval);
+            line(
+                &mut text,
+                format_args!("  after commits: own snapshots are expired (every {commits} commits, or after {interval:?}), {}", which(expire)),
+            );
+        }
     }
     push_warnings(&mut text, &planning.warnings);
     text
+}
+
+/// Which snapshots go.
+fn which(expire: &ExpireOptions) -> String {
+    let age = expire.max_age.map(|age| format!("from an age of {age:?}"));
+    let kept = expire.retain_last.map(|count| format!("but the newest {count}"));
+    let said: Vec<String> = age.into_iter().chain(kept).collect();
+    if said.is_empty() { "those that the table's 'weir.expire-snapshots.*' and 'history.expire.*' name".to_owned() } else { said.join(", ") }
 }
 
 fn push_sources(text: &mut String, planning: &Planning<'_>) {

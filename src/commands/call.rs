@@ -6,13 +6,14 @@ use std::time::Duration;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use chrono::{DateTime, TimeDelta, Utc};
 use weir_base::memory::MemoryBudget;
+use weir_catalog::LakeTable;
 use weir_catalog::commit::{ExpireRules, GoneKind};
 use weir_catalog::upkeep::orphans::{Equal, OrphanRules, PrefixMismatch};
-use weir_catalog::upkeep::{BackTo, Rollback, cherry_pick, plan_rollback, roll_back};
-use weir_catalog::{LakeTable, TableId};
+use weir_catalog::upkeep::{BackTo, Rollback, cherry_pick, plan_cherry_pick, plan_rollback, roll_back};
 use weir_sql::procedures::{Procedure, ProcedureCall, RemoveOrphanFiles, RewriteDataFiles, SnapshotName};
 
-use super::table::{compact, expire, orphans, rollback};
+use super::table::orphans::{self, By};
+use super::table::{compact, expire, rollback};
 use crate::failure::Failure;
 use crate::status_line;
 
@@ -39,9 +40,12 @@ async fn carry_out(call: &ProcedureCall, table: &LakeTable, budget: &MemoryBudge
     match &call.procedure {
         Procedure::RollbackToSnapshot(id) => move_to(call, table, BackTo::Snapshot(*id)).await,
         Procedure::RollbackToTimestamp(millis) => move_to(call, table, BackTo::Before(*millis)).await,
-        Procedure::SetCurrentSnapshot(name) => move_to(call, table, BackTo::Any(snapshot(&call.table, table, name)?)).await,
+        Procedure::SetCurrentSnapshot(name) => move_to(call, table, BackTo::Any(snapshot(call, table, name)?)).await,
         Procedure::CherrypickSnapshot(id) => {
-            only_run(call)?;
+            if call.only_shown {
+                let planned = plan_cherry_pick(table, None, *id).await.map_err(|error| Failure::of(&error))?;
+                return row(&[("source_snapshot_id", *id), ("appended_files_count", count(planned.files.unwrap_or(0)))]);
+            }
             let picked = cherry_pick(&call.catalog, &call.table, None, *id).await.map_err(|error| Failure::of(&error))?;
             row(&[("source_snapshot_id", picked.source), ("current_snapshot_id", picked.head)])
         }
@@ -61,17 +65,12 @@ async fn carry_out(call: &ProcedureCall, table: &LakeTable, budget: &MemoryBudge
     }
 }
 
-/// That EXPLAIN has nothing to show.
-fn only_run(call: &ProcedureCall) -> Result<(), Failure> {
-    if call.only_shown { Err(Failure::usage(format!("EXPLAIN cannot tell what '{}' would do without doing it.", call.name))) } else { Ok(()) }
-}
-
-fn snapshot(id: &TableId, table: &LakeTable, name: &SnapshotName) -> Result<i64, Failure> {
+fn snapshot(call: &ProcedureCall, table: &LakeTable, name: &SnapshotName) -> Result<i64, Failure> {
     match name {
         SnapshotName::Id(id) => Ok(*id),
         SnapshotName::Reference(name) => match table.metadata.snapshot_for_ref(name) {
             Some(found) => Ok(found.snapshot_id()),
-            None => Err(Failure::user(format!("Table '{id}' has no branch or tag '{name}'."))),
+            None => Err(Failure::user(format!("Table '{}.{}' has no branch or tag '{name}'.", call.catalog.name(), call.table))),
         },
     }
 }
@@ -81,7 +80,7 @@ async fn move_to(call: &ProcedureCall, table: &LakeTable, to: BackTo) -> Result<
     let done = if call.only_shown { plan_rollback(table, &request) } else { roll_back(&call.catalog, &call.table, &request).await };
     let done = done.map_err(|error| Failure::of(&error))?;
     for job in &done.jobs {
-        tracing::warn!("{}", rollback::what_it_means(job));
+        tracing::warn!("{}", rollback::what_it_means(job, call.only_shown));
     }
     row(&[("previous_snapshot_id", done.from), ("current_snapshot_id", done.to)])
 }
@@ -91,8 +90,8 @@ async fn remove_orphans(call: &ProcedureCall, table: &LakeTable, wanted: &Remove
         None => orphans::AGE,
         Some(millis) => age_of(millis)?,
     };
-    let older_than = orphans::cut_off(age, false)?;
-    let jobs = orphans::Jobs { settings: &call.settings, checkpoints: &[], gone: &[] };
+    let older_than = orphans::cut_off(age, false, By::Call)?;
+    let jobs = orphans::Jobs { settings: &call.settings, checkpoints: &[], gone: &[], by: By::Call };
     let name = format!("{}.{}", call.catalog.name(), call.table);
     let needed = jobs.files(&name, table, &call.file_systems).await?;
     let mut equal = Equal::default();

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use weir_base::memory::MemoryBudget;
 use weir_base::task::spawn;
 use weir_fs::FileSystems;
-use weir_runtime::{HttpEndpoint, Job, JobEnvironment, JobOptions, JobState, JobStatus, StatusBoard};
+use weir_runtime::{BoundAddress, HttpEndpoint, Job, JobEnvironment, JobOptions, JobState, JobStatus, StatusBoard};
 use weir_sql::plan::{CreatedTable, JobPlan};
 
 use crate::failure::Failure;
@@ -22,7 +22,12 @@ pub(super) struct Running {
     pub(super) file_systems: FileSystems,
     pub(super) budget: MemoryBudget,
     pub(super) options: JobOptions,
-    pub(super) http: Option<SocketAddr>,
+    pub(super) http: BoundAddress,
+}
+
+/// Takes the address of the endpoint.
+pub(super) async fn bind(address: Option<SocketAddr>) -> Result<BoundAddress, Failure> {
+    BoundAddress::bind(address).await.map_err(|error| Failure::of(&error))
 }
 
 /// Does what comes after the planning of a job, its run included; if that fails, the table that was made for its rows goes.
@@ -42,7 +47,7 @@ pub(super) async fn run(plan: JobPlan, running: Running) -> Result<(), Failure> 
     let name = plan.settings.name.clone();
     let job = Job::new(plan, environment).map_err(|error| Failure::of(&error))?;
     let board = job.status();
-    let endpoint = HttpEndpoint::open(running.http, board.clone()).await.map_err(|error| Failure::of(&error))?;
+    let endpoint = HttpEndpoint::open(running.http, board.clone());
     tracing::info!(job = name, status = format!("http://{}/status", endpoint.address()), "job starts");
     let stop = CancellationToken::new();
     let first = || tracing::info!("stopping: the epoch is finished and committed; a second signal stops at once");

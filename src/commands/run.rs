@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use weir_base::memory::MemoryBudget;
 use weir_fs::FileSystems;
 use weir_runtime::JobOptions;
 use weir_sql::plan::JobPlan;
-use weir_sql::{Mode, Session, StatementResult};
+use weir_sql::{Mode, StatementResult};
 
 use super::job::{self, Running};
 use super::targets::TargetCheck;
@@ -16,6 +15,8 @@ use crate::failure::Failure;
 /// Runs a job file.
 pub(crate) async fn run(global: &Global, arguments: &Run) -> Result<(), Failure> {
     let text = super::read(&arguments.file)?;
+    // Before anything is made: if the port is taken, nothing is left behind.
+    let http = job::bind(arguments.http).await?;
     let file_systems = FileSystems::default();
     let check = Arc::new(TargetCheck { file_systems: file_systems.clone() });
     let budget = super::budget(global);
@@ -31,13 +32,15 @@ pub(crate) async fn run(global: &Global, arguments: &Run) -> Result<(), Failure>
         return Ok(());
     };
     let created = plan.created.clone();
-    job::or_take_back(created, Box::pin(job_of_file(plan, outcome.results, &session, arguments, budget))).await
+    let options = JobOptions { allow_shared_source: arguments.confirm_shared_source, ..JobOptions::default() };
+    let running = Running { file_systems: session.file_systems().clone(), budget, options, http };
+    job::or_take_back(created, Box::pin(job_of_file(plan, outcome.results, running))).await
 }
 
 /// Runs the job of a file, after what its other statements have to tell.
-async fn job_of_file(plan: JobPlan, results: Vec<StatementResult>, session: &Session, arguments: &Run, budget: MemoryBudget) -> Result<(), Failure> {
-    session.file_systems().check_aliases().map_err(|problems| Failure::usage(problems.to_string()))?;
-    super::sql::show(results, ResultFormat::Table, &budget).await?;
+async fn job_of_file(plan: JobPlan, results: Vec<StatementResult>, running: Running) -> Result<(), Failure> {
+    running.file_systems.check_aliases().map_err(|problems| Failure::usage(problems.to_string()))?;
+    super::sql::show(results, ResultFormat::Table, &running.budget).await?;
     let settings = &plan.settings;
     if settings.name_defaulted {
         tracing::warn!(name = settings.name, "the job's name is taken from its file; SET 'pipeline.name' so that it survives a renamed file");
@@ -45,6 +48,5 @@ async fn job_of_file(plan: JobPlan, results: Vec<StatementResult>, session: &Ses
     if settings.checkpoint_dir_defaulted {
         tracing::warn!(dir = settings.checkpoint_dir, "checkpoints go beside the job file; a deployment should SET 'execution.checkpointing.dir'");
     }
-    let options = JobOptions { allow_shared_source: arguments.confirm_shared_source, ..JobOptions::default() };
-    job::run(plan, Running { file_systems: session.file_systems().clone(), budget, options, http: arguments.http }).await
+    job::run(plan, running).await
 }

@@ -79,7 +79,7 @@ async fn run_one(mut plan: JobPlan, session: &Session, budget: &MemoryBudget) ->
     plan.settings.checkpoint_dir = format!("memory://{STATEMENT_JOB}-{}/", STATEMENTS.fetch_add(1, Ordering::Relaxed));
     let options = JobOptions { one_off: true, ..JobOptions::default() };
     let (file_systems, budget) = (session.file_systems().clone(), budget.clone());
-    job::run(plan, Running { file_systems, budget, options, http: None }).await
+    job::run(plan, Running { file_systems, budget, options, http: job::bind(None).await? }).await
 }
 
 /// Prints results in order, running the queries among them.

@@ -322,20 +322,41 @@ async fn a_table_made_for_rows_goes_with_a_script_that_fails_before_its_job() {
 }
 
 #[tokio::test]
+async fn where_the_port_is_taken_nothing_is_made() {
+    let lake = three_files().await;
+    let folder = Workdir::new();
+    let path = lake.folder.path().display();
+    let job = format!(
+        "CREATE CATALOG lake WITH ('type' = 'iceberg', 'catalog-type' = 'sql', 'uri' = 'sqlite:{path}/catalog.db', 'warehouse' = 'file://{path}/warehouse');
+CREATE DATABASE lake.more;
+CREATE TABLE lake.d.n (id BIGINT);
+INSERT INTO lake.d.n SELECT id FROM lake.d.t;"
+    );
+    let file = folder.write("job.sql", &job);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = folder.weir(["run", "--http", &address, file.to_str().unwrap()]).output(LIMIT).await;
+    assert!(!output.status.success() && output.stderr.contains(&address), "{}", output.stderr);
+    let (catalog, id) = lake.session.lake_table("t").unwrap();
+    assert_eq!(catalog.tables(&id.database).await.unwrap(), ["t"]);
+    assert!(!catalog.database_exists("more").await.unwrap());
+}
+
+#[tokio::test]
 async fn a_table_made_for_rows_goes_when_its_job_cannot_begin() {
     let mut lake = three_files().await;
     let folder = Workdir::new();
     let path = lake.folder.path().display();
     let job = format!(
         "CREATE CATALOG lake WITH ('type' = 'iceberg', 'catalog-type' = 'sql', 'uri' = 'sqlite:{path}/catalog.db', 'warehouse' = 'file://{path}/warehouse');
+SET 'fs.alias.b.scheme' = 'hdfs';
+SET 'fs.alias.b.conf-dir' = '/nowhere';
 CREATE TABLE lake.d.n AS SELECT id FROM lake.d.t;"
     );
     let file = folder.write("job.sql", &job);
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
     // Also if its log does not tell.
     for (level, tells) in [("info", true), ("error", false)] {
-        let output = folder.weir(["run", "--http", &address, file.to_str().unwrap()]).env("WEIR_LOG", level).output(LIMIT).await;
+        let output = folder.weir(["run", file.to_str().unwrap()]).env("WEIR_LOG", level).output(LIMIT).await;
         assert!(!output.status.success() && output.stderr.contains("dropped again") == tells, "{}", output.stderr);
         let told = lake.refused("SELECT * FROM n").await;
         assert!(told.contains("does not exist"), "{told}");

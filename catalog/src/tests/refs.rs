@@ -13,7 +13,7 @@ use crate::error::CatalogError;
 use crate::lake::{LakeCatalog, LakeTable};
 use crate::read::{data_files, totals};
 use crate::references::references;
-use crate::upkeep::{BackTo, Rollback, RolledBack, cherry_pick, roll_back};
+use crate::upkeep::{BackTo, Rollback, RolledBack, cherry_pick, plan_cherry_pick, roll_back};
 use crate::verify::{Depth, Quiet, verify};
 
 async fn now(catalog: &Arc<dyn LakeCatalog>) -> LakeTable {
@@ -47,7 +47,8 @@ async fn a_branch_goes_back_and_tells_what_that_means() {
     let all = ids(&table);
     let told = back(&catalog, BackTo::Snapshot(all[1]), false).await.expect("an ancestor");
     assert_eq!((told.from, told.to, rows(&catalog).await), (all[3], all[1], 14));
-    assert_eq!(told.unreachable.iter().map(|one| (one.snapshot_id, one.added_rows)).collect::<Vec<_>>(), [(all[3], Some(7)), (all[2], Some(7))]);
+    let lost = told.unreachable.iter().map(|one| (one.snapshot_id, one.operation.as_str(), one.added_rows));
+    assert_eq!(lost.collect::<Vec<_>>(), [(all[3], "append", Some(7)), (all[2], "append", Some(7))]);
     let job = &told.jobs[0];
     assert_eq!((job.job.as_str(), job.sink.as_str(), job.at, job.lost, job.marker_set_back), ("job", "out", Some(2), 4, false));
     // The marker stayed: the job goes on behind what was taken away, and verification sees the hole.
@@ -158,12 +159,15 @@ async fn an_append_is_picked_once_and_by_going_there_if_nothing_else_has_happene
     append(&catalog, &table, 1..=1).await;
     branch(&catalog, "audit").await;
     let (first, second) = (append_to(&catalog, Some("audit"), "other", 1).await, append_to(&catalog, Some("audit"), "other", 2).await);
+    let plan = async |source: i64| plan_cherry_pick(&now(&catalog).await, None, source).await.expect("can be picked").files;
+    assert_eq!((plan(first).await, rows(&catalog).await), (None, 7), "it would go there, and has not");
     let picked = cherry_pick(&catalog, &table_id(), None, first).await.expect("right on top");
     assert!(picked.fast_forward && picked.head == first && rows(&catalog).await == 14);
     let refused = |result: Result<_, CatalogError>| result.expect_err("refused").to_string();
     assert!(refused(cherry_pick(&catalog, &table_id(), None, first).await).contains("is on branch 'main' already"));
 
     append_to(&catalog, None, "job", 2).await;
+    assert_eq!((plan(second).await, rows(&catalog).await), (Some(1), 21), "it would be appended, and is not");
     let picked = cherry_pick(&catalog, &table_id(), None, second).await.expect("an append");
     assert!(!picked.fast_forward && picked.head != second && rows(&catalog).await == 28);
     let head = now(&catalog).await;
@@ -188,23 +192,27 @@ async fn more_than_an_append_is_not_picked_and_a_staged_one_is_published_once() 
     let committer = TableCommitter::of(&catalog, &table_id());
     let staged = async |operation: Operation, name: Option<&str>| {
         let table = now(&catalog).await;
-        let files = if operation == Operation::Append { Vec::new() } else { data_files(&table, None).await.expect("read")[..1].to_vec() };
+        let head = table.metadata.snapshot_for_ref("audit").map(|head| head.snapshot_id());
+        let files = if operation == Operation::Append { Vec::new() } else { data_files(&table, head).await.expect("read")[..1].to_vec() };
         let mut change = replacement(&table, files, vec![data_file(&table, 5).await]);
         change.branch = Some("audit".to_owned());
         change.sequence_number = None;
         change.replaced.operation = operation;
-        change.replaced.read = table.metadata.snapshot_for_ref("audit").map(|head| head.snapshot_id());
+        change.replaced.read = head;
         change.replaced.notes = name.map(|name| BTreeMap::from([("wap.id".to_owned(), name.to_owned())])).unwrap_or_default();
         committer.replace(&change).await.expect("staged").snapshot_id
     };
     let (first, second) = (staged(Operation::Append, Some("w1")).await, staged(Operation::Append, Some("w1")).await);
     let overwrite = staged(Operation::Overwrite, None).await;
+    let replace = staged(Operation::Replace, None).await;
     append_to(&catalog, None, "job", 2).await;
     let refused = async |source: i64, part: &str| {
         let error = cherry_pick(&catalog, &table_id(), None, source).await.expect_err(part).to_string();
         assert!(error.contains(part), "{error}");
     };
     refused(overwrite, "is an overwrite, and was made on another snapshot than the head").await;
+    refused(replace, "is a replace, and was made").await;
+    plan_cherry_pick(&now(&catalog).await, None, replace).await.expect_err("a plan refuses it too");
     refused(4711, "has no snapshot 4711").await;
     cherry_pick(&catalog, &table_id(), None, first).await.expect("published");
     let table = now(&catalog).await;

@@ -11,10 +11,12 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use super::replace::{append, delete, replacement};
 use super::support::{create, create_of, data_file, epoch_of, memory, sqlite, table_id};
+use super::upkeep::{keeper, recover};
 use crate::commit::{Replacement, TableCommitter, read_manifest_list};
 use crate::lake::{LakeCatalog, LakeTable};
 use crate::marker::{Gap, GapReason, SplitId};
 use crate::read::{data_files, totals};
+use crate::upkeep::Journal;
 use crate::verify::{Depth, Quiet, VerifyReport};
 
 async fn verified(catalog: &Arc<dyn LakeCatalog>, depth: Depth) -> VerifyReport {
@@ -291,4 +293,19 @@ async fn a_file_that_is_no_parquet_is_found_by_a_deep_look() {
     append(&catalog, &table, 1..=1).await;
     let text = verified(&catalog, Depth::Content).await.to_string();
     assert!(text.contains("its footer cannot be read"), "{text}");
+}
+
+#[tokio::test]
+async fn a_fence_is_no_rewrite() {
+    let catalog = memory();
+    let table = create(&catalog, &[]).await;
+    TableCommitter::of(&catalog, &table_id()).append(&epoch_of(&table, "job", None, 1).await).await.expect("appended");
+    let loaded = catalog.load(&table_id()).await.expect("loaded");
+    Journal::new(&catalog, &loaded, keeper(1)).begin(&loaded).commit(77).await.expect("noted");
+    assert_eq!(recover(&catalog, 2).await.expect("recovered").entries, 1);
+    let fenced = catalog.load(&table_id()).await.expect("loaded");
+    assert_eq!(fenced.metadata.current_snapshot().expect("a head").summary().operation, Operation::Replace);
+    let report = verified(&catalog, Depth::Files).await;
+    assert!(report.passed() && report.rewrites.all == 0, "{report}");
+    assert!(crate::verify::rewrites(&fenced.metadata).expect("references").is_empty());
 }

@@ -12,7 +12,7 @@ use super::branch::Branch;
 use super::swap::{Decided, swap};
 use crate::commit::{Appends, Replaced, Replacement, TableCommitter, new_snapshot_id};
 use crate::error::CatalogError;
-use crate::lake::{LakeCatalog, TableId};
+use crate::lake::{LakeCatalog, LakeTable, TableId};
 use crate::read::{LiveFile, added_files, data_files, manifests};
 
 /// From which snapshot a picked one was made, in its summary.
@@ -33,6 +33,28 @@ pub struct Picked {
     pub head: i64,
     /// Whether the branch just went to the picked snapshot.
     pub fast_forward: bool,
+}
+
+/// What would be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedPick {
+    /// The branch.
+    pub branch: String,
+    /// Files that would be appended anew; `None`: the branch would just go to the snapshot.
+    pub files: Option<usize>,
+}
+
+/// What [`cherry_pick`] would do to the table as it is.
+///
+/// # Errors
+/// As [`cherry_pick`].
+pub async fn plan_cherry_pick(table: &LakeTable, branch: Option<&str>, source: i64) -> Result<PlannedPick, CatalogError> {
+    let of = Branch::of(table, branch)?;
+    let files = match decide(&of, source)? {
+        Way::FastForward => None,
+        Way::Append => Some(append(&of, of.snapshot(source)?).await?.added.len()),
+    };
+    Ok(PlannedPick { branch: of.name.to_owned(), files })
 }
 
 /// How a snapshot comes onto a branch.
@@ -98,8 +120,9 @@ fn decide(branch: &Branch<'_>, source: i64) -> Result<Way, CatalogError> {
     match &snapshot.summary().operation {
         Operation::Append => Ok(Way::Append),
         other => refused(format!(
-            "is an {}, and was made on another snapshot than the head of branch '{}': only appends can be picked then, since what it took out may \
+            "is {} {}, and was made on another snapshot than the head of branch '{}': only appends can be picked then, since what it took out may \
              have changed. Run the statement again on the branch",
+            if matches!(other, Operation::Overwrite) { "an" } else { "a" },
             other.as_str(),
             branch.name
         )),

@@ -18,7 +18,7 @@ mod removal;
 mod rollback;
 mod swap;
 
-pub use cherry_pick::{Picked, cherry_pick};
+pub use cherry_pick::{Picked, PlannedPick, cherry_pick, plan_cherry_pick};
 pub use fence::{Fence, Keeper};
 pub use journal::{Journal, Work};
 pub use recover::{Recovered, highest_fence};
@@ -27,3 +27,4 @@ pub use rollback::{BackTo, LostCommits, Rollback, RolledBack, Unreachable, plan_
 
 pub(crate) use fence::check as check_fence;
 pub(crate) use fence::property as fence_property;
+pub(crate) use recover::is_fence;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use iceberg::spec::{MAIN_BRANCH, Operation};
+use iceberg::spec::{MAIN_BRANCH, Operation, Snapshot};
 
 use super::entry::{Entry, What};
 use super::fence::{Fence, Keeper, highest, shut_out, standing};
@@ -20,6 +20,15 @@ use crate::commit::{Appends, Known, Replaced, Replacement, TableCommitter, new_s
 use crate::error::CatalogError;
 use crate::lake::{LakeCatalog, LakeTable};
 use crate::metadata_file::file_name;
+
+/// What a snapshot of a fence says of itself.
+const OPERATION: &str = "weir.operation";
+const FENCE: &str = "fence";
+
+/// Whether a snapshot is that of a fence, which changes nothing.
+pub(crate) fn is_fence(snapshot: &Snapshot) -> bool {
+    snapshot.summary().additional_properties.get(OPERATION).is_some_and(|operation| operation == FENCE)
+}
 
 /// A command that wrote so long ago is not running any more.
 const GRACE: Duration = Duration::from_secs(24 * 3_600);
@@ -114,7 +123,7 @@ impl Journal {
                 read: base.metadata.snapshot_for_ref(self.keeper.branch().unwrap_or(MAIN_BRANCH)).map(|head| head.snapshot_id()),
                 files: Vec::new(),
                 appends: Appends::Welcome,
-                notes: BTreeMap::from([("weir.operation".to_owned(), "fence".to_owned())]),
+                notes: BTreeMap::from([(OPERATION.to_owned(), FENCE.to_owned())]),
             },
         };
         committer.replace(&replacement).await?;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use iceberg::TableUpdate;
-use iceberg::spec::{Snapshot, SnapshotRef};
+use iceberg::spec::{Operation, Snapshot, SnapshotRef};
 
 use super::branch::Branch;
 use super::swap::{Decided, swap};
@@ -62,7 +62,9 @@ pub struct Unreachable {
     pub snapshot_id: i64,
     /// When it was committed.
     pub committed: Option<DateTime<Utc>>,
-    /// Rows that it added, as its summary says.
+    /// What it did, in Iceberg's words: `append`, `replace`, `overwrite`, `delete`.
+    pub operation: String,
+    /// Rows that it added, as its summary says; `None` for a rewrite, which adds none to the table.
     pub added_rows: Option<u64>,
 }
 
@@ -175,8 +177,10 @@ fn time(millis: i64) -> String {
 
 impl Unreachable {
     fn of(snapshot: &Snapshot) -> Self {
-        let added = snapshot.summary().additional_properties.get("added-records");
+        let operation = &snapshot.summary().operation;
+        let added = snapshot.summary().additional_properties.get("added-records").filter(|_| *operation != Operation::Replace);
         Self {
+            operation: operation.as_str().to_owned(),
             snapshot_id: snapshot.snapshot_id(),
             committed: DateTime::from_timestamp_millis(snapshot.timestamp_ms()),
             added_rows: added.and_then(|text| text.parse().ok()),

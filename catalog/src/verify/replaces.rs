@@ -13,6 +13,7 @@ use crate::delete_files::may_apply;
 use crate::error::CatalogError;
 use crate::lake::LakeTable;
 use crate::read::{LiveFile, entries, live_in, sequence_number};
+use crate::upkeep::is_fence;
 
 /// Rewrites whose manifests are read unless all are.
 const NEWEST: usize = 100;
@@ -166,7 +167,7 @@ pub fn rewrites(metadata: &TableMetadata) -> Result<Vec<SnapshotRef>, CatalogErr
 }
 
 fn is_rewrite(snapshot: &Snapshot) -> bool {
-    snapshot.summary().operation == Operation::Replace
+    snapshot.summary().operation == Operation::Replace && !is_fence(snapshot)
 }
 
 /// The data files that a snapshot has taken out and put in, as the manifests say that came with it.

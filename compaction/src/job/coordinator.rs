@@ -17,7 +17,7 @@ use weir_catalog::commit::{ExpireRules, Expired, News, TableCommitter, appended_
 use weir_catalog::lake::LakeTable;
 use weir_catalog::upkeep::{Journal, Keeper, Recovered};
 use weir_connectors::ConnectorError;
-use weir_connectors::iceberg::{ExpireOptions, LakeTarget, catalog_error};
+use weir_connectors::iceberg::{ExpireOptions, LakeTarget, SortBy, catalog_error};
 
 use super::settings::Settings;
 use super::status::{Activity, Status};
@@ -25,8 +25,7 @@ use super::trigger::{Pending, Trigger};
 use crate::pace::Pace;
 use crate::policy::{Group, Options, Way};
 use crate::progress::Quiet;
-use crate::run::{Compactor, Plan, Report, Request, SUMMARY_COMPACTED_BY, SUMMARY_COVERED};
-use crate::sort::SortBy;
+use crate::run::{Compactor, Failed, Plan, Report, Request, SUMMARY_COMPACTED_BY, SUMMARY_COVERED};
 use crate::table::{LiveTable, PartitionKey};
 
 /// How long the end of a job waits for an expiry.
@@ -119,7 +118,7 @@ impl Coordinator {
 #[derive(Debug)]
 struct Rewrite {
     groups: Vec<Group<PartitionKey>>,
-    task: Task<Result<Report, ConnectorError>>,
+    task: Task<Result<Report, Failed>>,
     began: Instant,
 }
 
@@ -408,18 +407,21 @@ impl Desk {
     }
 
     /// Takes in how a rewrite ended.
-    fn end(&mut self, way: Way, (rewrite, done): (Rewrite, Result<Report, ConnectorError>)) -> Result<(), ConnectorError> {
+    fn end(&mut self, way: Way, (rewrite, done): (Rewrite, Result<Report, Failed>)) -> Result<(), ConnectorError> {
         if let Some(live) = &mut self.live {
             rewrite.groups.iter().for_each(|group| live.inventory.release(group));
         }
         let took = rewrite.began.elapsed();
         let report = match done {
             Ok(report) => report,
-            Err(error) => {
+            Err(Failed { report, error }) => {
                 if way == Way::Copy {
                     self.trigger.failed();
                 }
-                self.board.send_modify(|status| status.failures += 1);
+                self.board.send_modify(|status| {
+                    status.failures += 1;
+                    status.done = status.done.plus(*report);
+                });
                 return self.failed(error);
             }
         };
@@ -540,7 +542,7 @@ impl Desk {
         }
         for rewrite in [self.copying.take(), self.decoding.take()].into_iter().flatten() {
             // One that takes longer is aborted, and the journal tells the next start of it.
-            if let Ok(Ok(Err(error))) = tokio::time::timeout(PATIENCE, rewrite.task).await {
+            if let Ok(Ok(Err(Failed { error, .. }))) = tokio::time::timeout(PATIENCE, rewrite.task).await {
                 tracing::debug!(job = self.parts.job, table = %self.parts.target.id, %error, "a rewrite was given up");
             }
         }
@@ -548,9 +550,9 @@ impl Desk {
 }
 
 /// Waits for the end of a rewrite; for ever if there is none.
-async fn ended(slot: &mut Option<Rewrite>) -> (Rewrite, Result<Report, ConnectorError>) {
+async fn ended(slot: &mut Option<Rewrite>) -> (Rewrite, Result<Report, Failed>) {
     let Some(rewrite) = slot.as_mut() else { return std::future::pending().await };
-    let done = (&mut rewrite.task).await.unwrap_or_else(|error| Err(ConnectorError::internal(error.to_string())));
+    let done = (&mut rewrite.task).await.unwrap_or_else(|error| Err(ConnectorError::internal(error.to_string()).into()));
     match slot.take() {
         Some(rewrite) => (rewrite, done),
         None => std::future::pending().await,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::debt::Debt;
+use super::debt::ideal;
 
 /// What a row group costs beside its bytes, in bytes.
 const ROW_GROUP: u64 = 64 << 10;
@@ -138,7 +138,8 @@ impl Options {
 
     /// The most files that a partition with these has after it was looked at, as far as they can be copied: three for each file that would do.
     pub(super) fn most_files(&self, files: &[FileFacts]) -> usize {
-        let ideal = usize::try_from(Debt::of(files, self).ideal).unwrap_or(usize::MAX);
+        let ours: Vec<&FileFacts> = files.iter().filter(|file| !file.is_of_others(self)).collect();
+        let ideal = usize::try_from(ideal(&ours, self)).unwrap_or(usize::MAX);
         ideal.saturating_mul(3).max(self.min_input_files.saturating_sub(2))
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Carried, FileFacts, Group, Inventory, Options, Way, Why, decide};
+use super::{Carried, Debt, FileFacts, Group, Inventory, Options, Way, Why, decide};
 
 const NOW: Duration = Duration::from_secs(100_000);
 
@@ -177,7 +177,8 @@ fn what_is_sorted_is_never_copied_and_what_others_have_sorted_stays() {
         assert!(decide(&0_u8, &of(3), &sorting, now).iter().all(|group| group.way == Way::Decode));
     }
     assert!(decide(&0_u8, &of(7), &sorting, NOW).is_empty());
-    assert_eq!(super::Debt::of(&of(3), &options()), super::Debt::default(), "nobody is to wait for what is left alone");
+    let left_alone = Debt::of(&of(3), &options());
+    assert_eq!((left_alone.live, left_alone.files(), left_alone.bytes), (20, 0, 0), "nobody is to wait for what is left alone");
 }
 
 #[test]
@@ -248,6 +249,16 @@ fn rewritten(inventory: &mut Inventory<u8>, group: &Group<u8>, options: &Options
         };
         inventory.add(group.partition, made);
     }
+}
+
+#[test]
+fn files_that_others_have_sorted_are_counted_as_they_are_and_owe_nothing() {
+    let sorted = |path: &str, bytes: u64| FileFacts { sort_order: 1, ..file(path, bytes) };
+    let options = Options { target_bytes: 100, ..Options::default() };
+    let files = [sorted("a", 10), sorted("b", 10), file("c", 10), file("d", 10), file("e", 120)];
+    assert_eq!(Debt::of(&files, &options), Debt { live: 5, ideal: 2 + 2, bytes: 20 });
+    let wanted = Options { sort_order: Some(1), ..options };
+    assert_eq!(Debt::of(&files, &wanted), Debt { live: 5, ideal: 2, bytes: 40 }, "its own order");
 }
 
 proptest! {

@@ -19,9 +19,8 @@ use futures::stream;
 use tokio::sync::mpsc;
 use weir_base::memory::{MemoryBudget, Reservation, Use};
 use weir_connectors::ConnectorError;
+use weir_connectors::iceberg::{SortBy, SortColumn};
 use weir_connectors::spill::SpillFolders;
-
-use super::order::{SortBy, SortColumn};
 
 /// A sort takes this share of the budget: writers may take a half.
 const SHARE: u64 = 3;

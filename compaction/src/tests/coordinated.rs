@@ -124,6 +124,23 @@ async fn a_rewrite_that_fails_again_and_again_ends_the_job_with_its_reason() {
     assert_eq!(lake.orphans().await, Vec::<String>::new());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_has_committed_is_counted_although_another_group_failed() {
+    let mut lake = Lake::new(&[("id", iceberg::spec::Transform::Truncate(1_000))], &[]).await;
+    // The partition of the smaller files is rewritten first.
+    for part in 0..10 {
+        let (from, rows_of) = if part % 2 == 0 { (part, 1) } else { (1_000 + 100 * part, 100) };
+        lake.append(&rows(from..from + rows_of)).await;
+    }
+    let (files, _) = lake.live().await;
+    let lost = files.iter().find(|live| live.file.file_path().contains("id_trunc=1000")).expect("one").file.file_path().to_owned();
+    std::fs::remove_file(local(&lost)).expect("removed");
+    let mut running = Running::start(&lake, &[("compact.delta.commits", "10"), ("compact.parallelism", "1")]).await;
+    let status = running.until(|status| status.failures > 0).await;
+    assert_eq!((status.done.commits, status.done.files_before, status.done.files_after), (1, 5, 1), "{status:?}");
+    running.end(|running| running.stop.cancel()).await.expect("ends");
+}
+
 /// The case of the reviewers: a delete that comes while a file is rewritten applies to the new file, and no later rewrite may drop it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delete_that_came_during_a_rewrite_is_known_to_apply_to_what_the_rewrite_made() {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use iceberg::spec::Transform;
 use weir_catalog::upkeep::{Journal, Keeper, Recovered};
 
-use super::support::{Lake, now, request, rows};
+use super::support::{Lake, local, now, request, rows};
 use crate::policy::{Options, Way};
-use crate::{Quiet, Request};
+use crate::{Failed, LiveTable, Quiet, Report, Request};
 
 fn whole() -> Request {
     let wanted = request(true);
@@ -100,13 +100,67 @@ async fn what_cannot_be_read_fails_the_run_and_leaves_the_table_as_it_was() {
     std::fs::remove_file(&path).expect("removed");
     for way in [Way::Copy, Way::Decode] {
         let wanted = Request { decode_all: way == Way::Decode, ..request(false) };
-        let error = lake.compactor().await.compact_once(&wanted, now(), &Quiet).await.expect_err("a file is missing");
+        let Failed { report, error } = lake.compactor().await.compact_once(&wanted, now(), &Quiet).await.expect_err("a file is missing");
+        assert_eq!(*report, Report::default());
         assert!(error.to_string().contains(files[3].file.file_path()), "{error}");
         assert!(lake.orphans().await.is_empty(), "{way:?}");
     }
     std::fs::write(&path, bytes).expect("back");
     assert_eq!(lake.number("SELECT count(*) FROM orders").await, 60);
     assert_eq!(lake.table().await.metadata.snapshots().count(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_which_a_group_fails_tells_what_it_has_committed() {
+    let mut lake = Lake::new(&[("id", Transform::Truncate(1_000))], &[]).await;
+    for part in 0..10 {
+        lake.append(&rows((part % 2) * 1_000 + part..(part % 2) * 1_000 + part + 1)).await;
+    }
+    let (files, _) = lake.live().await;
+    let lost = files.iter().find(|live| live.file.file_path().contains("id_trunc=1000")).expect("one").file.file_path().to_owned();
+    let lost = local(&lost);
+    let bytes = std::fs::read(&lost).expect("there");
+    std::fs::remove_file(&lost).expect("removed");
+    // The groups may be made in any order; the one that can be made is committed, first or last.
+    for commits in [2, 1] {
+        let wanted = Request { commits, ..request(false) };
+        let plan = lake.compactor().await.plan(&wanted, now()).await.expect("plans");
+        let whole = plan.groups.iter().position(|group| group.files.iter().all(|file| !file.path.ends_with(&lost)));
+        let Failed { report, error } =
+            lake.compactor().await.run(&Request { parallelism: 1, ..wanted }, plan, &Quiet).await.expect_err("one is missing");
+        assert!(error.to_string().contains(&lost), "{error}");
+        let done = usize::from(whole == Some(0));
+        assert_eq!((report.copied, report.commits, report.files_before, report.files_after), (done, done, 5 * done, done), "{whole:?}");
+    }
+    std::fs::write(&lost, bytes).expect("back");
+    assert_eq!(lake.number("SELECT count(*) FROM orders").await, 10);
+    assert_eq!(lake.orphans().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_is_not_there_is_named_with_those_that_are() {
+    let mut lake = Lake::new(&[("kind", Transform::Identity)], &[]).await;
+    let plan = async |lake: &Lake, partition: &str| {
+        let wanted = Request { partition: Some(partition.to_owned()), ..request(false) };
+        lake.compactor().await.plan(&wanted, now()).await.map(drop)
+    };
+    plan(&lake, "kind=").await.expect("a table without files has nothing to name");
+    lake.append(&rows(0..30)).await;
+    plan(&lake, "kind=kind-1").await.expect("it is there");
+    let told = plan(&lake, "kind=kin-1").await.expect_err("a typo").to_string();
+    let parts = ["begins with 'kind=kin-1'", "Did you mean 'kind=kind-1'?", "'kind=kind-0', 'kind=kind-1', 'kind=kind-2', 'kind=null'"];
+    assert!(parts.iter().all(|part| told.contains(part)), "{told}");
+    let mut whole = Lake::new(&[], &[]).await;
+    whole.append(&rows(0..3)).await;
+    assert!(plan(&whole, "day=1").await.expect_err("none").to_string().contains("has no partitions"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_format_3_can_be_looked_at() {
+    let lake = Lake::new(&[], &[("format-version", "3")]).await;
+    let table = lake.table().await;
+    LiveTable::load(table.clone(), None).await.expect_err("not to be rewritten");
+    assert_eq!(LiveTable::read(table, None).await.expect("read").inventory.partitions().count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

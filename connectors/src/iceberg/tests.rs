@@ -10,7 +10,7 @@ use arrow_schema::{DataType, Field, Fields, Schema as ArrowSchema, TimeUnit};
 use async_trait::async_trait;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use iceberg::TableUpdate;
-use iceberg::spec::{NestedField, PrimitiveType, Schema, StructType, Transform, Type};
+use iceberg::spec::{FormatVersion, NestedField, PrimitiveType, Schema, StructType, Transform, Type};
 use tempfile::TempDir;
 use weir_base::memory::MemoryBudget;
 use weir_base::options::OptionBag;
@@ -288,6 +288,21 @@ async fn wrong_options_are_refused_together() {
     assert!(said.len() == 1 && said[0].contains("neither partitions nor a primary key"), "{said:?}");
     assert_eq!(opened.value.writers(), Some(3));
     assert_eq!(opened.value.distribution(), Distribution::None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sort_order_that_does_not_fit_is_found_when_the_sink_is_planned_and_format_3_is_told_of() {
+    let mut lake = Lake::new(&[], &[]).await;
+    let newer = TableUpdate::UpgradeFormatVersion { format_version: FormatVersion::V3 };
+    lake.catalog.commit(&lake.table, Vec::new(), vec![newer]).await.expect("upgraded");
+    lake.reload().await;
+    let opened = |hints: &[(&str, &str)]| IcebergSink::open(&lake.catalog, &lake.table, &bag(hints));
+    let wrong = [("auto-compact", "true"), ("compact.sort-order", "nowhere DESC")];
+    let told = opened(&wrong).expect_err("wrong").to_string();
+    assert!(told.contains("OPT-003") && told.contains("'compact.sort-order'") && told.contains("no column 'nowhere'"), "{told}");
+    assert!(opened(&wrong[1..]).is_ok(), "nothing is compacted");
+    let told: Vec<String> = opened(&wrong[..1]).expect("fine").warnings.iter().map(ToString::to_string).collect();
+    assert!(told.len() == 1 && told[0].contains("format version 3 are not compacted"), "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

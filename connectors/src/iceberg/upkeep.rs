@@ -1,13 +1,16 @@
 //! What is said of a table's upkeep: options of a write, each also a table property of the same name, with Flink's spellings as aliases.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_base::options::{OptionBag, OptionDecl, ValueType};
-use weir_catalog::lake::{LakeCatalog, TableId};
+use iceberg::spec::Schema;
+use weir_base::options::{OptionBag, OptionDecl, Problem, ValueType};
+use weir_catalog::lake::{LakeCatalog, LakeTable, TableId};
 use weir_catalog::properties::declared::EXPIRE_OWN;
 
 use super::properties::take;
+use super::sort_order::SortBy;
 
 const POSITIVE: ValueType = ValueType::Integer { min: 1, max: i64::MAX };
 const SECONDS: ValueType = ValueType::Integer { min: 0, max: i64::MAX };
@@ -68,8 +71,10 @@ const INTERVAL: OptionDecl = OptionDecl::new(
     "Seconds after which the table is looked at, whatever has come: partitions that have gone quiet are decoded then.",
 )
 .default("600");
+/// The switch of expiry, as Flink spells it.
+pub(super) const EXPIRE_SNAPSHOTS: &str = "flink-maintenance.expire-snapshots.enabled";
 const EXPIRE: OptionDecl = OptionDecl::new(
-    "flink-maintenance.expire-snapshots.enabled",
+    EXPIRE_SNAPSHOTS,
     ValueType::Boolean,
     "Whether the job expires snapshots that it made itself. Default: `weir.expire-snapshots.enabled`.",
 );
@@ -227,6 +232,7 @@ impl UpkeepOptions {
         }
         let mut both = Both { hint, set };
         let compact = both.boolean(&COMPACT).unwrap_or(false);
+        refuse_contradiction(both.set);
         let own = both.set.peek(EXPIRE_OWN.key).is_some_and(|value| value.eq_ignore_ascii_case("true"));
         let expire = both.boolean(&EXPIRE).unwrap_or(own).then_some(());
         let (commits, interval) = (both.count(&EXPIRE_COMMITS), both.seconds(&EXPIRE_INTERVAL));
@@ -261,6 +267,44 @@ impl UpkeepOptions {
         options
     }
 
+    /// The first option that another sink of the same table says otherwise: its name, what is said here, and what is said there. Sinks of which neither
+    /// wants anything do not differ.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Option<(&'static str, String, String)> {
+        if !self.is_wanted() && !other.is_wanted() {
+            return None;
+        }
+        let mut pairs = self.said().into_iter().zip(other.said());
+        pairs.find(|(this, that)| this != that).map(|((key, this), (_, that))| (key, this, that))
+    }
+
+    /// Every option with its value.
+    fn said(&self) -> Vec<(&'static str, String)> {
+        fn optional<T: ToString>(value: Option<T>) -> String {
+            value.map_or_else(|| "not set".to_owned(), |value| value.to_string())
+        }
+        let expire = self.expire.as_ref();
+        vec![
+            (COMPACT.key, self.compact.to_string()),
+            (DELTA_COMMITS.key, self.delta_commits.to_string()),
+            (DATA_FILES.key, self.data_files.to_string()),
+            (DATA_BYTES.key, self.data_bytes.to_string()),
+            (INTERVAL.key, self.interval.as_secs().to_string()),
+            (TARGET_SIZE.key, optional(self.target_bytes)),
+            (MIN_INPUT.key, self.min_input_files.to_string()),
+            (SORT_ORDER.key, optional(self.sort_order.as_ref())),
+            (MAX_BYTES.key, optional(self.max_bytes)),
+            (PARALLELISM.key, optional(self.parallelism)),
+            (MAX_FAILURES.key, self.max_failures.to_string()),
+            (MAX_DEBT.key, self.max_debt.to_string()),
+            (EXPIRE.key, expire.is_some().to_string()),
+            (EXPIRE_COMMITS.key, optional(expire.map(|expire| expire.commits))),
+            (EXPIRE_INTERVAL.key, optional(expire.map(|expire| expire.interval.as_secs()))),
+            (EXPIRE_AGE.key, optional(expire.and_then(|expire| expire.max_age).map(|age| age.as_secs()))),
+            (RETAIN_LAST.key, optional(expire.and_then(|expire| expire.retain_last))),
+        ]
+    }
+
     /// Whether there is anything to do.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
@@ -274,6 +318,41 @@ pub(super) fn check_upkeep(properties: &mut OptionBag) {
     UpkeepOptions::pull(&mut nothing, properties);
     // Nothing was given, so that nothing can be wrong with it.
     drop(nothing);
+}
+
+/// What is wrong with the order of the rows, if rows are to be rewritten: a new table of these columns, or one that is there.
+pub(super) fn wrong_order(upkeep: &UpkeepOptions, table: &LakeTable, hints: &OptionBag) -> Option<Problem> {
+    let text = upkeep.sort_order.as_deref().filter(|_| upkeep.compact)?;
+    let error = SortBy::of(Some(text), &table.metadata).err()?;
+    Some(Problem::new("OPT-003", hints.object(), format!("'{}': {error}", SORT_ORDER.key)).at(hints.position(SORT_ORDER.key)))
+}
+
+/// What is wrong with the order that the properties of a new table with these columns name, and under which key.
+#[must_use]
+pub fn wrong_order_of_new(properties: &HashMap<String, String>, schema: &Schema) -> Option<(&'static str, String)> {
+    let text = properties.get(SORT_ORDER.key)?;
+    let what = SortBy::check(text, schema).err()?;
+    let end = if what.ends_with('?') { "" } else { "." };
+    Some((SORT_ORDER.key, format!("'{}' = '{text}': {what}{end}", SORT_ORDER.key)))
+}
+
+/// That compaction is wanted and cannot be had: files of tables of format version 3 cannot be replaced yet.
+pub(super) fn not_in_format_3(object: &str) -> Problem {
+    let what = "files of tables of format version 3 are not compacted: they cannot be replaced yet, because the ids of rows would be lost.";
+    Problem::warning("OPT-008", object, what)
+        .hint(format!("Create the table with 'format-version' = '2', or say '{AUTO_COMPACT}' = 'false' to be told no more of it."))
+}
+
+/// Two switches for one thing in one place must say the same.
+fn refuse_contradiction(set: &mut OptionBag) {
+    let (Some(one), Some(other)) = (set.peek(EXPIRE.key).map(str::to_owned), set.peek(EXPIRE_OWN.key).map(str::to_owned)) else { return };
+    if !one.trim().eq_ignore_ascii_case(other.trim()) {
+        let (one_key, other_key) = (EXPIRE.key, EXPIRE_OWN.key);
+        let what = format!(
+            "'{one_key}' = '{one}' and '{other_key}' = '{other}' contradict each other: both say whether jobs expire their snapshots. Keep one of them."
+        );
+        set.error("OPT-006", one_key, what);
+    }
 }
 
 /// Puts the values of aliases under the keys that they stand for. Two spellings with different values are an error.
@@ -374,7 +453,7 @@ impl Both<'_> {
 
 #[cfg(test)]
 mod tests {
-    use weir_base::options::{Problem, Problems};
+    use weir_base::options::Problems;
 
     use super::*;
 
@@ -463,5 +542,32 @@ mod tests {
         let expire = pulled(&[("flink-maintenance.expire-snapshots.retain-last", "5")], &own).expect("fine").0.expire.expect("on");
         assert_eq!((expire.retain_last, expire.max_age), (Some(5), None));
         assert_eq!(pulled(&[("flink-maintenance.expire-snapshots.enabled", "false")], &own).expect("fine").0.expire, None);
+    }
+
+    #[test]
+    fn the_two_switches_of_expiry_must_say_the_same_where_both_are_properties() {
+        let both = |flink, own| [("flink-maintenance.expire-snapshots.enabled", flink), ("weir.expire-snapshots.enabled", own)];
+        for (flink, own) in [("true", "false"), ("false", "true")] {
+            let told = pulled(&[], &both(flink, own)).expect_err("a contradiction").to_string();
+            let named = format!("'flink-maintenance.expire-snapshots.enabled' = '{flink}' and 'weir.expire-snapshots.enabled' = '{own}' contradict");
+            assert!(told.contains(&named), "{told}");
+        }
+        assert!(pulled(&[], &both("true", "TRUE")).expect("the same").0.expire.is_some());
+    }
+
+    #[test]
+    fn two_sinks_differ_in_the_first_option_that_says_otherwise_unless_nothing_is_wanted() {
+        let of = |hint: &[(&str, &str)]| pulled(hint, &[]).expect("fine").0;
+        let compact = |key, value| of(&[("auto-compact", "true"), (key, value)]);
+        let (one, other) = (compact("compact.delta.commits", "3"), compact("compact.max-bytes", "1 gb"));
+        assert_eq!(one.difference(&one.clone()), None);
+        assert_eq!(one.difference(&other), Some(("compact.delta.commits", "3".to_owned(), "10".to_owned())));
+        assert_eq!(of(&[]).difference(&other), Some(("auto-compact", "false".to_owned(), "true".to_owned())));
+        let spelt = of(&[("flink-maintenance.rewrite.enabled", "TRUE"), ("flink-maintenance.rewrite.schedule.commit-count", "3")]);
+        assert_eq!(spelt.difference(&one), None, "spellings do not matter");
+        assert_eq!(of(&[]).difference(&of(&[("compact.delta.commits", "3")])), None);
+        let expiring = compact("flink-maintenance.expire-snapshots.enabled", "true");
+        let (key, ..) = expiring.difference(&compact("compact.delta.commits", "10")).expect("one expires");
+        assert_eq!(key, "flink-maintenance.expire-snapshots.enabled");
     }
 }

@@ -14,7 +14,7 @@ use weir_fs::FileSystems;
 use super::properties::check_table_properties;
 use super::read::READ_OPTIONS;
 use super::stream::STREAM_OPTIONS;
-use super::upkeep::{AUTO_COMPACT, UPKEEP_OPTIONS, check_upkeep, is_of_upkeep, upkeep_aliases};
+use super::upkeep::{AUTO_COMPACT, EXPIRE_SNAPSHOTS, UPKEEP_OPTIONS, check_upkeep, is_of_upkeep, not_in_format_3, upkeep_aliases};
 use super::write::{WRITE_OPTIONS, check_write_options};
 use crate::registry::{CONNECTOR, ICEBERG, Opened};
 use crate::table::TablePath;
@@ -74,6 +74,7 @@ impl TableWith {
             found.warnings.extend(unstored(&parts.uses, &parts.properties, &key));
         }
         let with = parts.take(&mut found);
+        found.warnings.extend(with.iter().filter(|with| with.is_newer() && !with.does_without()).map(|_| not_in_format_3(options.object())));
         found.end(with)
     }
 
@@ -96,8 +97,22 @@ impl TableWith {
     /// cannot be compacted yet.
     fn default_upkeep(&self) -> &'static [(&'static str, &'static str)] {
         let says = |key: &str| self.properties.contains_key(key) || upkeep_aliases(key).any(|other| self.properties.contains_key(other));
-        let is_newer = self.properties.get("format-version").and_then(|version| version.trim().parse::<u8>().ok()).is_some_and(|version| version > 2);
-        if says(AUTO_COMPACT) || is_newer { &[] } else { &[(AUTO_COMPACT, "true"), (EXPIRE_OWN.key, "true")] }
+        match (says(AUTO_COMPACT) || self.is_newer(), says(EXPIRE_SNAPSHOTS)) {
+            (true, _) => &[],
+            (false, true) => &[(AUTO_COMPACT, "true")],
+            (false, false) => &[(AUTO_COMPACT, "true"), (EXPIRE_OWN.key, "true")],
+        }
+    }
+
+    /// Whether it asks for a table of format 3.
+    fn is_newer(&self) -> bool {
+        self.properties.get("format-version").and_then(|version| version.trim().parse::<u8>().ok()).is_some_and(|version| version > 2)
+    }
+
+    /// Whether it says that files are not to be compacted.
+    fn does_without(&self) -> bool {
+        let mut keys = std::iter::once(AUTO_COMPACT).chain(upkeep_aliases(AUTO_COMPACT));
+        keys.any(|key| self.properties.get(key).is_some_and(|value| value.trim().eq_ignore_ascii_case("false")))
     }
 
     /// What is said of reading, with the options of a hint over it.
@@ -418,11 +433,30 @@ mod tests {
         assert!(warnings.is_empty() && with.stored_properties()["auto-compact"] == "true", "{warnings:?}");
         let silent = TableWith::in_catalog(&bag(&[])).expect("fine").value.stored_properties();
         assert!(silent["auto-compact"] == "true" && silent["weir.expire-snapshots.enabled"] == "true", "{silent:?}");
-        assert!(TableWith::in_catalog(&bag(&[("format-version", "3")])).expect("fine").value.stored_properties().len() == 1);
+        let own_way =
+            TableWith::in_catalog(&bag(&[("flink-maintenance.expire-snapshots.enabled", "false")])).expect("fine").value.stored_properties();
+        assert!(own_way["auto-compact"] == "true" && !own_way.contains_key("weir.expire-snapshots.enabled"), "{own_way:?}");
         let off = TableWith::in_catalog(&bag(&[("flink-maintenance.rewrite.enabled", "false")])).expect("fine").value.stored_properties();
         assert!(!off.contains_key("auto-compact") && !off.contains_key("weir.expire-snapshots.enabled"), "{off:?}");
         let told = TableWith::in_catalog(&bag(&[("compact.delta.comits", "5"), ("auto-compact", "maybe")])).expect_err("wrong").to_string();
         assert!(told.contains("Did you mean 'compact.delta.commits'") && told.contains("'maybe' is not a boolean"), "{told}");
+    }
+
+    #[test]
+    fn a_table_of_format_3_is_told_that_it_is_not_compacted_unless_it_says_so_itself() {
+        let format_3 = |more: &[(&str, &str)]| {
+            let options = [&[("format-version", "3")], more].concat();
+            TableWith::in_catalog(&bag(&options)).expect("fine")
+        };
+        let silent = format_3(&[]);
+        assert_eq!(silent.value.stored_properties().len(), 1);
+        for opened in [silent, format_3(&[("auto-compact", "true")])] {
+            let told = opened.warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+            assert!(told.contains("format version 3 are not compacted") && told.contains("'format-version' = '2'"), "{told}");
+        }
+        for off in ["auto-compact", "compaction-enabled"] {
+            assert_eq!(format_3(&[(off, "false")]).warnings, []);
+        }
     }
 
     #[test]

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use arrow_schema::{Field, FieldRef, Schema};
 use iceberg::arrow::schema_to_arrow_schema;
 use iceberg::spec::{TableMetadata, Transform};
-use weir_base::options::{Problem, Problems};
+use weir_base::options::{Position, Problem, Problems};
 use weir_base::secret::shown;
+use weir_catalog::properties::is_allowed;
 use weir_catalog::{CatalogError, LakeTable, PartitionColumn, TableId, TableSpec, lake_schema, planned_table};
-use weir_connectors::iceberg::TableWith;
+use weir_connectors::iceberg::{TableWith, wrong_order_of_new};
 use weir_connectors::table::{ColumnDef, ColumnKind, TableDef, TablePath};
 use weir_fs::aliases::is_alias_key;
 
@@ -154,7 +155,17 @@ impl Session {
         let mut spec = table_spec(object, fields, &table.primary_key, &table.partitioned_by).map_err(|problem| problem.at(at))?;
         spec.properties = with.stored_properties();
         spec.location = with.location;
+        let position = |key: &str| table.options.iter().find(|option| option.key == key).map(|option| option.position);
+        check_new(object, &spec, position)?;
         Ok(spec)
+    }
+}
+
+/// That what is said of a new table fits its columns.
+pub(super) fn check_new(object: &str, spec: &TableSpec, position: impl Fn(&str) -> Option<Position>) -> Result<(), SqlError> {
+    match wrong_order_of_new(&spec.properties, &spec.schema) {
+        None => Ok(()),
+        Some((key, what)) => Err(Problem::new("OPT-003", object, what).at(position(key)).into()),
     }
 }
 
@@ -271,13 +282,18 @@ pub(super) fn as_declared(path: &TablePath, table: &LakeTable) -> Result<Declare
     let primary_key = schema.identifier_field_ids().filter_map(|id| schema.name_by_field_id(id).map(str::to_owned)).collect();
     let mut options = bag_of(&format!("Table '{path}'"), &[]);
     options.insert("format-version", (metadata.format_version() as u8).to_string(), None);
-    for (key, value) in metadata.properties().iter().filter(|(key, _)| !key.starts_with("weir.")) {
+    for (key, value) in metadata.properties().iter().filter(|(key, _)| !is_marker(key)) {
         options.insert(key.clone(), value.clone(), None);
     }
-    let at = weir_base::options::Position { line: 1, column: 1 };
+    let at = Position { line: 1, column: 1 };
     let partitioned_by = partitions_of(metadata).into_iter().map(|(column, transform)| Partition { column, transform, position: at }).collect();
     let def = TableDef { path: path.clone(), columns, primary_key, options };
     Ok(Declared { def, comment: None, watermark: None, partitioned_by, temporary: false, link: None })
+}
+
+/// Whether a property is what jobs note in a table, and nobody says in a statement.
+fn is_marker(key: &str) -> bool {
+    key.starts_with("weir.") && !is_allowed(key)
 }
 
 /// The type without the field ids that Iceberg leaves in its metadata.

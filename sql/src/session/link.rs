@@ -13,7 +13,7 @@ use weir_connectors::iceberg::{TableLink, TableWith};
 use weir_connectors::registry::Opened;
 use weir_connectors::table::{ColumnKind, TablePath};
 
-use super::lake_ddl::{Says, differences, table_spec};
+use super::lake_ddl::{Says, check_new, differences, table_spec};
 use super::objects::Declared;
 use super::run::Run;
 use super::{Session, StatementResult};
@@ -71,7 +71,8 @@ impl Link {
         if self.find(path).await?.is_some() {
             return Ok(None);
         }
-        let database = &self.id.database;
+        let (database, new) = (&self.id.database, self.new_table());
+        check_new(&format!("Table '{path}'"), &new, |_| None)?;
         let fine = |result: Result<(), CatalogError>| match result {
             Ok(()) | Err(CatalogError::AlreadyExists(_)) => Ok(()),
             Err(source) => Err(source),
@@ -79,7 +80,7 @@ impl Link {
         if !self.catalog.database_exists(database).await.map_err(|source| self.not_created(source))? {
             fine(self.catalog.create_database(database, &BTreeMap::new()).await).map_err(|source| self.not_created(source))?;
         }
-        let created = self.catalog.create(&self.id, &self.new_table()).await;
+        let created = self.catalog.create(&self.id, &new).await;
         fine(created.map(|_| ())).map_err(|source| self.not_created(source))?;
         Ok(Some(format!("Table '{}' created.", self.target())))
     }

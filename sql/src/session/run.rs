@@ -1,6 +1,7 @@
 //! The running of a script, statement by statement.
 
 use weir_base::options::{Position, Problem};
+use weir_connectors::iceberg::LakeTarget;
 
 use super::objects::DEFAULT_CATALOG;
 use super::{Mode, Outcome, Session, StatementResult, table_of};
@@ -338,6 +339,10 @@ async fn plan_writes(planning: &mut Planning<'_>, inserts: &Writes<'_>, job: &st
         planned.push(one);
         written.push(with);
     }
+    if let Some((later, problem)) = contradicting_upkeep(&planned) {
+        let at = inserts.get(later).map(|(write, _)| write.query().position);
+        return Err(problem.at(at).into());
+    }
     let streams: Vec<bool> = written.iter().map(|one| reads_stream(&one.plan)).collect();
     let still = planned.iter().zip(inserts).zip(&streams).find(|(_, reads)| !**reads);
     match still {
@@ -359,6 +364,26 @@ async fn plan_writes(planning: &mut Planning<'_>, inserts: &Writes<'_>, job: &st
         }
     }
     Ok((planned, written))
+}
+
+/// The first sink whose hints want something else of a table's upkeep than those of an earlier one: one coordinator looks after a table.
+fn contradicting_upkeep(inserts: &[PlannedInsert]) -> Option<(usize, Problem)> {
+    let lakes: Vec<(usize, &PlannedInsert, &LakeTarget)> =
+        inserts.iter().enumerate().filter_map(|(place, insert)| Some((place, insert, insert.sink.lake()?))).collect();
+    for (later, insert, lake) in &lakes {
+        let same = |other: &LakeTarget| other.catalog.name() == lake.catalog.name() && (&other.id, &other.branch) == (&lake.id, &lake.branch);
+        let before = lakes.iter().take_while(|(place, ..)| place < later).filter(|(.., other)| same(other));
+        for (_, first, other) in before {
+            let Some((key, there, here)) = other.upkeep.difference(&lake.upkeep) else { continue };
+            let what = format!(
+                "sink '{}' wants '{key}' = '{there}' and sink '{}' wants '{key}' = '{here}' of the upkeep of the same table.",
+                first.sink_id, insert.sink_id
+            );
+            let hint = "One coordinator looks after a table: give all its INSERTs the same hint, or set the property of the table.";
+            return Some((*later, Problem::new("OPT-006", format!("INSERT INTO '{}'", insert.target), what).hint(hint)));
+        }
+    }
+    None
 }
 
 /// The state of one run.

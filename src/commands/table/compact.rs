@@ -8,7 +8,8 @@ use weir_catalog::upkeep::{Journal, Keeper, Recovered};
 use weir_catalog::{LakeCatalog, LakeTable, TableId};
 use weir_compaction::pace::Pace;
 use weir_compaction::policy::Options;
-use weir_compaction::{Compactor, Plan, Report, Request, SortBy};
+use weir_compaction::{Compactor, Failed, Plan, Report, Request, SortBy};
+use weir_connectors::ConnectorError;
 use weir_sql::procedures::RewriteDataFiles;
 
 use super::compact_progress::Lines;
@@ -18,12 +19,18 @@ use crate::failure::Failure;
 use crate::fs_command::print::{Printer, size};
 use crate::{output, status_line};
 
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  weir table compact --init job.sql lake.db.t --dry-run
+  weir table compact --init job.sql lake.db.t --partition ts_day=2026-11-21
+  weir table compact --init job.sql lake.db.t --settle --sort 'ts DESC, user_id'";
+
 /// Tries in a row in which everything gave way.
 const TRIES: u32 = 10;
 
 /// Compacts a table, or prints what would be done.
 pub(super) async fn run(global: &Global, arguments: &Compact) -> Result<(), Failure> {
-    let Found { catalog, id, live, options } = Found::open(global, &arguments.which).await?;
+    let Found { catalog, id, live, options } = Found::open(global, &arguments.which, false).await?;
     let sort = SortBy::of(arguments.sort.as_deref(), &live.table.metadata).map_err(|error| Failure::of(&error))?;
     let request = request(arguments, options, sort);
     let budget = super::super::budget(global);
@@ -119,7 +126,10 @@ async fn until_done(compactor: &Compactor, request: &Request) -> Result<Report, 
             next.among = Some(Arc::new(plan.live.paths()));
         }
         let lines = Lines::of(&plan);
-        let report = compactor.run(&next, plan, &lines).await.map_err(|error| Failure::of(&error))?;
+        let report = match compactor.run(&next, plan, &lines).await {
+            Ok(report) => report,
+            Err(Failed { report, error }) => return Err(ended_early(&all.plus(*report), &error)),
+        };
         all = all.plus(report);
         if report.gave_way == 0 {
             return Ok(all);
@@ -135,6 +145,15 @@ async fn until_done(compactor: &Compactor, request: &Request) -> Result<Report, 
         }
         tokio::time::sleep(pace.wait()).await;
     }
+}
+
+/// A failure, with what was committed before it.
+fn ended_early(report: &Report, error: &ConnectorError) -> Failure {
+    let mut failure = Failure::of(error);
+    if report.commits > 0 {
+        failure.message.push_str(&format!("\n  Committed before that, and staying: {}", told(report)));
+    }
+    failure
 }
 
 fn told(report: &Report) -> String {
@@ -174,4 +193,21 @@ fn show(plan: &Plan, options: &Options) -> Result<(), Failure> {
     let debt = plan.live.inventory.debt(options);
     printer.line(&format!("debt: {} files above the ideal, {} in files to rewrite", debt.files(), size(debt.bytes, true)))?;
     printer.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_tells_what_stays_committed_if_anything_does() {
+        let error = ConnectorError::transient("the store is away");
+        let told = |commits: usize| ended_early(&Report { commits, files_before: 7, files_after: 2, ..Report::default() }, &error).message;
+        assert!(told(0).ends_with("the store is away"), "{}", told(0));
+        assert!(
+            told(3).contains("the store is away\n  Committed before that, and staying: 7 files of 0 B became 2 of 0 B in 3 commits"),
+            "{}",
+            told(3)
+        );
+    }
 }

@@ -7,6 +7,11 @@ use crate::cli::Global;
 use crate::failure::Failure;
 use crate::fs_command::print::{Printer, size};
 
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  weir table files --init job.sql lake.db.t
+  weir table files --init job.sql lake.db.t --partition ts_day=2026-11";
+
 /// Shares of the target size at which the classes of the picture end, in thousandths; the last class has no end.
 const CLASSES: [u64; 6] = [2, 10, 50, 250, 750, 1_500];
 /// Heights of a bar.
@@ -14,7 +19,7 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 
 /// Prints the files of a table.
 pub(super) async fn run(global: &Global, arguments: &Files) -> Result<(), Failure> {
-    let found = Found::open(global, &arguments.which).await?;
+    let found = Found::open(global, &arguments.which, true).await?;
     let options = &found.options;
     let partitions: Vec<(String, &[FileFacts])> = found
         .live

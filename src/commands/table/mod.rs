@@ -44,8 +44,10 @@ enum Command {
                             settled or carry deletes. Each commit is a replace that changes no row; appends of jobs go through meanwhile, \
                             and what others have changed is given way to and tried again."
     )]
+    #[command(after_help = compact::EXAMPLES)]
     Compact(Compact),
     /// Show the sizes of a table's files by partition
+    #[command(after_help = files::EXAMPLES)]
     Files(Files),
     /// Set a branch back to an earlier snapshot
     #[command(long_about = rollback::ABOUT, after_help = rollback::EXAMPLES)]
@@ -75,6 +77,12 @@ struct Named {
 }
 
 impl Named {
+    /// The table as it was written, with the files that it needs, for a command that is suggested.
+    fn written(&self) -> String {
+        let files = self.init.iter().map(|file| format!("--init {} ", file.display()));
+        format!("{}{}", files.collect::<String>(), self.table)
+    }
+
     /// The session after the files, and the table's place in it.
     async fn find(&self, global: &Global) -> Result<(Session, Arc<dyn LakeCatalog>, TableId), Failure> {
         let mut session = super::session(global, &super::budget(global), FileSystems::default(), self.init.first().cloned(), None)?;
@@ -161,12 +169,16 @@ struct Found {
 }
 
 impl Found {
-    async fn open(global: &Global, which: &Which) -> Result<Self, Failure> {
+    /// To be looked at alone: other than for a rewrite, a table of any format version will do.
+    async fn open(global: &Global, which: &Which, looks: bool) -> Result<Self, Failure> {
         let mut session = super::session(global, &super::budget(global), FileSystems::default(), None, None)?;
         super::init(&mut session, &which.init).await?;
         let (catalog, id) = super::lake_table(&session, &which.table, &which.init)?;
         let table = super::load(&catalog, &id).await?;
-        let live = LiveTable::load(table, which.branch.as_deref()).await.map_err(|error| Failure::of(&error))?;
+        let branch = which.branch.as_deref();
+        let live = if looks { LiveTable::read(table, branch).await } else { LiveTable::load(table, branch).await };
+        let live = live.map_err(|error| Failure::of(&error))?;
+        which.partition.iter().try_for_each(|wanted| live.check_partition(wanted)).map_err(|error| Failure::of(&error))?;
         let mut options = Options::of(live.table.metadata.properties());
         options.target_bytes = which.target_size.unwrap_or(options.target_bytes);
         Ok(Self { catalog, id, live, options })

@@ -85,8 +85,9 @@ enum Mismatch {
 pub(super) async fn run(global: &Global, arguments: &Arguments) -> Result<(), Failure> {
     let (session, catalog, id) = arguments.which.find(global).await?;
     let table = super::super::load(&catalog, &id).await?;
-    let older_than = cut_off(arguments.older_than, arguments.allow_young)?;
-    let jobs = Jobs { settings: &session.job_settings(), checkpoints: &arguments.checkpoints, gone: &arguments.gone_job };
+    let older_than = cut_off(arguments.older_than, arguments.allow_young, By::Command)?;
+    let (checkpoints, gone) = (&arguments.checkpoints, &arguments.gone_job);
+    let jobs = Jobs { settings: &session.job_settings(), checkpoints, gone, by: By::Command };
     let name = format!("{}.{id}", catalog.name());
     let needed = jobs.files(&name, &table, session.file_systems()).await?;
     let mut equal = Equal::default();
@@ -117,14 +118,45 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> Result<(), Fa
     done.failure().map_or(Ok(()), |error| Err(Failure::of(&error)))
 }
 
+/// How orphans are removed: what is suggested must be something that can be said there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// `weir table remove-orphans`.
+    Command,
+    /// CALL.
+    Call,
+}
+
+impl By {
+    fn way_for_young(self) -> &'static str {
+        match self {
+            Self::Command => "Say --allow-young if nothing is writing to the table.",
+            Self::Call => {
+                "Name an earlier 'older_than'; if nothing is writing to the table, the command 'weir table remove-orphans' takes --allow-young."
+            }
+        }
+    }
+
+    fn way_to_checkpoints(self, job: &str) -> String {
+        match self {
+            Self::Command => format!("Name their folder with --checkpoints URI, or say --gone-job {job} if the job will never run again."),
+            Self::Call => format!(
+                "SET 'execution.checkpointing.dir' to their folder; if the job will never run again, use the command 'weir table remove-orphans' with \
+                 --gone-job {job}."
+            ),
+        }
+    }
+}
+
 /// The time before which a file must have been changed last.
-pub(crate) fn cut_off(age: Duration, allow_young: bool) -> Result<chrono::DateTime<Utc>, Failure> {
+pub(crate) fn cut_off(age: Duration, allow_young: bool, by: By) -> Result<chrono::DateTime<Utc>, Failure> {
     let age = TimeDelta::from_std(age).map_err(|_too_long| Failure::usage("the age is longer than time"))?;
     if age < LEAST_AGE && !allow_young {
-        return Err(Failure::usage(
+        return Err(Failure::usage(format!(
             "An age of less than 24 hours is refused: a file that a slow writer has just made looks like an orphan until it is committed.\n  \
-             Hint: Say --allow-young if nothing is writing to the table.",
-        ));
+             Hint: {}",
+            by.way_for_young()
+        )));
     }
     Ok(Utc::now() - age)
 }
@@ -134,6 +166,7 @@ pub(crate) struct Jobs<'a> {
     pub(crate) settings: &'a JobSettings,
     pub(crate) checkpoints: &'a [String],
     pub(crate) gone: &'a [String],
+    pub(crate) by: By,
 }
 
 impl Jobs<'_> {
@@ -157,8 +190,9 @@ impl Jobs<'_> {
                 let folders: Vec<String> = folders.iter().map(|folder| format!("'{folder}'")).collect();
                 return Err(Failure::user(format!(
                     "Table '{name}' has commits of job '{job}', whose checkpoints are not in {}: files that the job has written and not committed would look \
-                     like orphans.\n  Hint: Name their folder with --checkpoints URI, or say --gone-job {job} if the job will never run again.",
-                    folders.join(" or ")
+                     like orphans.\n  Hint: {}",
+                    folders.join(" or "),
+                    self.by.way_to_checkpoints(&job)
                 )));
             }
         }
@@ -247,5 +281,21 @@ impl Progress for Names {
 
     fn orphan(&self, uri: &str, _: u64) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(uri.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_suggested_to_a_call_is_no_flag_of_a_procedure() {
+        for by in [By::Command, By::Call] {
+            let refused = cut_off(Duration::from_secs(60), false, by).expect_err("too young").message;
+            for told in [refused, by.way_to_checkpoints("j")] {
+                assert_eq!(told.contains("weir table remove-orphans"), by == By::Call, "{told}");
+            }
+        }
+        assert!(By::Call.way_to_checkpoints("j").contains("SET 'execution.checkpointing.dir'"));
     }
 }

@@ -83,10 +83,10 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> Result<(), Fa
     printer.line(&format!("branch '{}' of {name} {would} from snapshot {} to {}", done.branch, done.from, done.to))?;
     show_unreachable(&mut printer, &done)?;
     for job in &done.jobs {
-        printer.line(&what_it_means(job))?;
+        printer.line(&what_it_means(job, arguments.dry_run))?;
     }
     if !arguments.dry_run && !done.unreachable.is_empty() {
-        printer.line(&format!("to undo it: weir table rollback {} --set-current {}", arguments.which.table, done.from))?;
+        printer.line(&format!("to undo it: weir table rollback {} --set-current {}", arguments.which.written(), done.from))?;
     }
     printer.flush()
 }
@@ -97,29 +97,51 @@ fn show_unreachable(printer: &mut Printer, done: &RolledBack) -> Result<(), Fail
     }
     printer
         .line(&format!("{} snapshots cannot be reached by a branch or tag then; they stay until snapshots are expired:", done.unreachable.len()))?;
-    let mut rows = vec![["  snapshot", "committed", "rows added"].map(str::to_owned)];
+    let mut rows = vec![["  snapshot", "committed", "operation", "rows added"].map(str::to_owned)];
     rows.extend(done.unreachable.iter().map(|one| {
         let committed = one.committed.map(time).unwrap_or_default();
-        [format!("  {}", one.snapshot_id), committed, one.added_rows.map(|rows| rows.to_string()).unwrap_or_default()]
+        let added = one.added_rows.map(|rows| rows.to_string()).unwrap_or_default();
+        [format!("  {}", one.snapshot_id), committed, one.operation.clone(), added]
     }));
-    printer.table([false, false, true], &rows)
+    printer.table([false, false, false, true], &rows)
 }
 
-/// What the loss of its commits means for a job.
-pub(crate) fn what_it_means(lost: &LostCommits) -> String {
+/// What the loss of its commits means for a job, or would mean.
+pub(crate) fn what_it_means(lost: &LostCommits, dry_run: bool) -> String {
     let LostCommits { job, sink, at, lost, marker_set_back } = lost;
     let begin = at.map_or_else(|| "all its epochs".to_owned(), |at| format!("the epochs after {at}"));
     let from = at.map_or_else(
         || "without its checkpoints".to_owned(),
         |at| format!("from its checkpoint of epoch {at}, or, if it keeps no state, without its checkpoints"),
     );
-    let what = format!("job '{job}', sink '{sink}': {begin}, up to {lost}, are gone from the branch.");
+    let (are, went, stays, goes, does) = if dry_run {
+        ("would be gone", "would go", "would stay", "would go", "would not write")
+    } else {
+        ("are gone", "went", "stays", "goes", "does not write")
+    };
+    let what = format!("job '{job}', sink '{sink}': {begin}, up to {lost}, {are} from the branch.");
     if *marker_set_back {
-        let told = format!("Its marker went back with them: if it runs now, its next commit is refused. Start it {from}, and it writes them again");
+        let told =
+            format!("Its marker {went} back with them: if it runs then, its next commit is refused. Start it {from}, and it writes them again");
         return format!("{what} {told}; offsets that its source has lost meanwhile are lost.");
     }
     format!(
-        "{what} Its marker stays at epoch {lost}: the job goes on behind them and does not write them again, and 'weir verify' will tell of the hole. To have \
+        "{what} Its marker {stays} at epoch {lost}: the job {goes} on behind them and {does} them again, and 'weir verify' will tell of the hole. To have \
          them written again, stop the job, roll back with --markers, and start it {from}."
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dry_run_says_what_would_be() {
+        for marker_set_back in [false, true] {
+            let lost = LostCommits { job: "j".to_owned(), sink: "s".to_owned(), at: Some(3), lost: 5, marker_set_back };
+            let (would, did) = (what_it_means(&lost, true), what_it_means(&lost, false));
+            assert!(would.contains("would be gone from the branch") && !would.contains("are gone"), "{would}");
+            assert!(did.contains("are gone from the branch") && !did.contains("would"), "{did}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
+use iceberg::spec::FormatVersion;
 use weir_base::options::{OptionBag, Problem, Problems};
 use weir_catalog::lake::{LakeCatalog, LakeTable};
 
@@ -16,7 +17,7 @@ use super::writer::IcebergWriter;
 use crate::error::ConnectorError;
 use crate::iceberg::committer::IcebergCommitter;
 use crate::iceberg::replacing::{Replacing, Scope};
-use crate::iceberg::upkeep::LakeTarget;
+use crate::iceberg::upkeep::{LakeTarget, not_in_format_3, wrong_order};
 use crate::registry::Opened;
 use crate::sink::{Distribution, SinkCommitter, SinkWriter, StreamSink, WriterContext};
 
@@ -59,6 +60,12 @@ impl IcebergSink {
         if options.hash && route == RouteKey::Nowhere {
             let what = "'distribution-mode' = 'hash' has no effect: the table has neither partitions nor a primary key.";
             warnings.push(Problem::warning("OPT-008", hints.object(), what).at(hints.position("distribution-mode")));
+        }
+        if let Some(problem) = wrong_order(&options.upkeep, table, hints) {
+            return Err(problem.into());
+        }
+        if options.upkeep.compact && table.metadata.format_version() == FormatVersion::V3 {
+            warnings.push(not_in_format_3(hints.object()));
         }
         let committer = Arc::new(IcebergCommitter::new(catalog, table, options.branch.clone()));
         let lake = LakeTarget { catalog: Arc::clone(catalog), id: table.id.clone(), branch: options.branch.clone(), upkeep: options.upkeep };

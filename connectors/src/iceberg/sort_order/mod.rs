@@ -1,5 +1,7 @@
 //! The order that rewritten rows shall have, as a table's columns.
 
+mod text;
+
 use std::fmt;
 
 use iceberg::TableRequirement;
@@ -7,9 +9,11 @@ use iceberg::spec::{NestedFieldRef, NullOrder, Schema, SortDirection, SortField,
 use weir_base::options::closest;
 use weir_catalog::CatalogError;
 use weir_catalog::lake::{LakeCatalog, TableId};
-use weir_connectors::ConnectorError;
 
-use super::text::{Written, is_word, parse};
+use crate::error::ConnectorError;
+use text::{Written, is_word, parse};
+
+const NO_ORDER: &str = "the table has no order of its own; name columns";
 
 /// Columns of a table to sort by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,11 +21,15 @@ pub struct SortBy(Vec<SortColumn>);
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SortColumn {
-    pub(crate) name: String,
-    pub(crate) field_id: i32,
-    pub(crate) descending: bool,
-    pub(crate) nulls_first: bool,
+pub struct SortColumn {
+    /// Its name.
+    pub name: String,
+    /// Its id in the table.
+    pub field_id: i32,
+    /// Whether the largest come first.
+    pub descending: bool,
+    /// Whether NULLs come first.
+    pub nulls_first: bool,
 }
 
 impl fmt::Display for SortBy {
@@ -57,6 +65,17 @@ impl SortBy {
         }
     }
 
+    /// What the same text would say of a table that is made of these columns.
+    ///
+    /// # Errors
+    /// As [`Self::of`]; a new table has no order of its own.
+    pub fn check(text: &str, schema: &Schema) -> Result<(), String> {
+        if is_word(text, "table") {
+            return Err(NO_ORDER.to_owned());
+        }
+        Self::of_columns(&parse(text)?, schema).map(drop)
+    }
+
     fn of_columns(written: &[Written], schema: &Schema) -> Result<Self, String> {
         let mut columns: Vec<SortColumn> = Vec::with_capacity(written.len());
         for one in written {
@@ -73,7 +92,7 @@ impl SortBy {
     fn of_table(metadata: &TableMetadata) -> Result<Self, String> {
         let order = metadata.default_sort_order();
         if order.is_unsorted() {
-            return Err("the table has no order of its own; name columns".to_owned());
+            return Err(NO_ORDER.to_owned());
         }
         let schema = metadata.current_schema();
         let column = |field: &SortField| {
@@ -94,7 +113,9 @@ impl SortBy {
         order.fields.iter().map(column).collect::<Result<_, _>>().map(Self)
     }
 
-    pub(crate) fn columns(&self) -> &[SortColumn] {
+    /// The columns, the most significant first.
+    #[must_use]
+    pub fn columns(&self) -> &[SortColumn] {
         &self.0
     }
 
@@ -124,7 +145,7 @@ impl SortBy {
     ///
     /// # Errors
     /// The catalog's.
-    pub(crate) async fn register(&self, catalog: &dyn LakeCatalog, id: &TableId) -> Result<i32, CatalogError> {
+    pub async fn register(&self, catalog: &dyn LakeCatalog, id: &TableId) -> Result<i32, CatalogError> {
         loop {
             let table = catalog.load(id).await?;
             if let Some(number) = self.known_in(&table.metadata) {

@@ -16,11 +16,13 @@ pub enum Use {
     Operators,
     /// Metadata of tables that is kept for the next query.
     Metadata,
+    /// Rows of lookup tables that are kept, and rows that wait for theirs.
+    Lookups,
 }
 
 impl Use {
     /// Every use, in the order of display.
-    pub const ALL: [Self; 5] = [Self::Fetch, Self::Batches, Self::Writers, Self::Operators, Self::Metadata];
+    pub const ALL: [Self; 6] = [Self::Fetch, Self::Batches, Self::Writers, Self::Operators, Self::Metadata, Self::Lookups];
 
     /// The use as a label.
     #[must_use]
@@ -31,6 +33,7 @@ impl Use {
             Self::Writers => "writers",
             Self::Operators => "operators",
             Self::Metadata => "metadata",
+            Self::Lookups => "lookups",
         }
     }
 
@@ -41,6 +44,7 @@ impl Use {
             Self::Writers => 2,
             Self::Operators => 3,
             Self::Metadata => 4,
+            Self::Lookups => 5,
         }
     }
 }
@@ -50,7 +54,7 @@ struct Counters {
     limit: u64,
     used: AtomicU64,
     peak: AtomicU64,
-    by_use: [AtomicU64; 5],
+    by_use: [AtomicU64; 6],
     /// What this is a part of, and is charged with it.
     whole: Option<MemoryBudget>,
 }

@@ -10,6 +10,7 @@ use weir_fs::FileSystems;
 
 use crate::batch::BatchTable;
 use crate::error::ConnectorError;
+use crate::lookup::LookupParts;
 use crate::registry::{CONNECTOR, Connector, MetadataKey, Opened, Role, cannot_be};
 use crate::sink::{Committable, Distribution, SinkCommitter, SinkWriter, StreamSink, WriterContext};
 use crate::source::StreamSource;
@@ -55,6 +56,10 @@ impl Connector for BlackholeConnector {
         bag.string(&CONNECTOR);
         let warnings = bag.finish("blackhole", &[&CONNECTOR], &[])?;
         Ok(Opened { value: Arc::new(Blackhole { schema: table.sink_schema() }), warnings })
+    }
+
+    fn lookup(&self, table: &TableDef, _file_systems: &FileSystems) -> Result<Opened<LookupParts>, Problems> {
+        Err(cannot_be(self, table, Role::Lookup))
     }
 }
 

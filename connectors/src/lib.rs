@@ -1,4 +1,4 @@
-//! Connectors and formats. What a connector can be is said by the traits of [`source`], [`sink`] and [`batch`]; which connectors there
+//! Connectors and formats. What a connector can be is said by the traits of [`source`], [`sink`], [`batch`] and [`lookup`]; which connectors there
 //! are is known to one [`mod@registry`], and to nobody else by name.
 
 pub mod batch;
@@ -9,6 +9,7 @@ pub mod format;
 pub mod iceberg;
 pub mod kafka;
 pub mod letters;
+pub mod lookup;
 pub mod print;
 pub mod registry;
 pub mod sink;

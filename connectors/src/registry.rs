@@ -10,6 +10,7 @@ use crate::blackhole::BlackholeConnector;
 use crate::datagen::DatagenConnector;
 use crate::format::factories;
 use crate::kafka::KafkaConnector;
+use crate::lookup::LookupParts;
 use crate::print::PrintConnector;
 use crate::sink::StreamSink;
 use crate::source::StreamSource;
@@ -31,11 +32,18 @@ pub fn registry() -> Registry {
 /// That `connector` cannot be opened for `role`.
 #[must_use]
 pub fn cannot_be(connector: &dyn Connector, table: &TableDef, role: Role) -> Problems {
-    let (can, cannot) = match role {
-        Role::Source | Role::Scan => ("sink", "source"),
-        Role::Sink => ("source", "sink"),
+    let name = connector.name();
+    let is_only_looked_up = connector.supports(Role::Lookup) && !connector.supports(Role::Source) && !connector.supports(Role::Sink);
+    let what = match role {
+        _ if is_only_looked_up => {
+            format!(
+                "Connector '{name}' can only be used as a lookup table: JOIN … FOR SYSTEM_TIME AS OF t.proctime, a column PROCTIME() of the other side."
+            )
+        }
+        Role::Source | Role::Scan => format!("Connector '{name}' can only be used as a sink. It cannot be used as a source."),
+        Role::Sink => format!("Connector '{name}' can only be used as a source. It cannot be used as a sink."),
+        Role::Lookup => format!("Connector '{name}' cannot be used as a lookup table: it does not give rows by key."),
     };
-    let what = format!("Connector '{}' can only be used as a {can}. It cannot be used as a {cannot}.", connector.name());
     Problem::new("CON-002", table.options.object(), what).at(table.options.position("connector")).into()
 }
 
@@ -54,6 +62,8 @@ pub enum Role {
     Scan,
     /// Writing.
     Sink,
+    /// Giving the rows of keys in a lookup join.
+    Lookup,
 }
 
 /// A metadata column that a connector offers.
@@ -112,6 +122,12 @@ pub trait Connector: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// Every problem of the declaration.
     fn sink(&self, table: &TableDef, file_systems: &FileSystems) -> Result<Opened<Arc<dyn StreamSink>>, Problems>;
+
+    /// Opens a lookup table.
+    ///
+    /// # Errors
+    /// Every problem of the declaration.
+    fn lookup(&self, table: &TableDef, file_systems: &FileSystems) -> Result<Opened<LookupParts>, Problems>;
 }
 
 /// Connectors by name.

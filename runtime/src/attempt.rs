@@ -22,6 +22,7 @@ use crate::committer::{Committer, Durable, QUEUE};
 use crate::epoch::{Engine, EpochId, EpochSpec, Failure, MemoryGate, ReaderRegistry, Reading, RunningEpoch, SplitGauges, Writers, injected, seal};
 use crate::error::RuntimeError;
 use crate::job::JobOptions;
+use crate::lookup::Lookups;
 use crate::metrics::Metrics;
 use crate::monitor::Monitors;
 use crate::recovery::{Recovered, Recovery, RecoverySink, SinkProgress, Start, at_most, shared_source, tell_lost};
@@ -37,6 +38,7 @@ pub(crate) struct JobParts {
     pub(crate) plan: Arc<JobPlan>,
     pub(crate) store: CheckpointStore,
     pub(crate) budget: MemoryBudget,
+    pub(crate) lookups: Lookups,
     pub(crate) options: JobOptions,
     pub(crate) gauges: SplitGauges,
     pub(crate) board: StatusBoard,
@@ -224,8 +226,10 @@ impl<'a> Attempt<'a> {
         self.parts.board.show_upkeep(upkeep.told());
         let (queue, mut committer) = self.start_committer(&recovered, &monitors);
         let (first, resumed) = (recovered.next_epoch, recovered.start == Start::Checkpoint);
-        let engine = Engine::try_new(&self.parts.plan, &self.parts.store, self.reading(), self.writers.clone())?;
+        let lookups = &self.parts.lookups;
+        let engine = Engine::try_new(&self.parts.plan, &self.parts.store, lookups, self.reading(), self.writers.clone())?;
         self.failure.or(engine.look()).await??;
+        self.failure.or(engine.load_lookups()).await??;
         let reached: BTreeMap<String, Cuts> = recovered.sinks.iter().map(|(id, sink)| (id.clone(), sink.reached.clone())).collect();
         let mut progress = recovered.sinks;
         let mut ending: Option<Task<Option<Progress>>> = None;

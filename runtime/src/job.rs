@@ -14,6 +14,7 @@ use crate::attempt::{Attempt, JobParts};
 use crate::checkpoint::CheckpointStore;
 use crate::epoch::SplitGauges;
 use crate::error::RuntimeError;
+use crate::lookup::Lookups;
 use crate::metrics::Metrics;
 use crate::restart::Restarts;
 use crate::status::{JobState, JobStatus, StatusBoard};
@@ -91,7 +92,8 @@ impl Job {
         options.allow_shared_source |= plan.settings.properties.get(ALLOW_SHARED_SOURCE).is_some_and(|value| value.eq_ignore_ascii_case("true"));
         let gauges = SplitGauges::default();
         let board = StatusBoard::new(&plan.settings.name, &gauges, &budget);
-        let parts = JobParts { plan: Arc::new(plan), store, budget, options, gauges, board, metrics: Metrics::shared() };
+        let lookups = Lookups::new(&budget);
+        let parts = JobParts { plan: Arc::new(plan), store, budget, lookups, options, gauges, board, metrics: Metrics::shared() };
         Ok(Self { parts, restarts })
     }
 

@@ -11,6 +11,7 @@ mod epoch;
 mod error;
 mod http;
 mod job;
+mod lookup;
 mod metrics;
 mod monitor;
 mod name_nodes;

@@ -19,6 +19,7 @@ use weir_sql::plan::{LeafFactory, QueryPlan, StreamTable, Wanted};
 
 use crate::epoch::{leaf_properties, session_on};
 use crate::error::RuntimeError;
+use crate::lookup::Lookups;
 
 /// Wait between two questions for the ends of a source that has not told the last ones yet.
 const POLL: Duration = Duration::from_millis(50);
@@ -28,7 +29,7 @@ const POLL: Duration = Duration::from_millis(50);
 /// # Errors
 /// A plan that cannot be made, such as one over an unbounded source. Errors of the run come out of the stream.
 pub async fn run_query(query: QueryPlan, budget: &MemoryBudget) -> Result<SendableRecordBatchStream, RuntimeError> {
-    let mut state = session_on(budget, query.state)?;
+    let mut state = session_on(budget, &Lookups::new(budget), query.state)?;
     let partitions = state.config().target_partitions().max(1);
     let charged = budget.clone();
     let factory = LeafFactory(Box::new(move |table, wanted| {

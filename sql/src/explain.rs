@@ -10,6 +10,7 @@ use weir_connectors::iceberg::ExpireOptions;
 use weir_connectors::sink::Distribution;
 
 use crate::error::{SqlError, plan_error};
+use crate::lookup_join::LookupJoin;
 use crate::parse::WrittenOption;
 use crate::plan::{JobSettings, PlannedInsert};
 use crate::planner::Planned;
@@ -24,6 +25,10 @@ pub(crate) fn query(planning: &Planning<'_>, planned: &Planned, optimised: &Logi
     if !planning.sources.is_empty() {
         text.push_str("\n== Sources ==\n");
         push_sources(&mut text, planning);
+    }
+    if !planning.lookups.is_empty() {
+        text.push_str("\n== Lookups ==\n");
+        push_lookups(&mut text, planning);
     }
     push_warnings(&mut text, &planning.warnings);
     text
@@ -62,6 +67,7 @@ pub(crate) fn job<'a>(
         format_args!("checkpoint: every {:?} into {}{}", settings.interval, settings.checkpoint_dir, defaulted(settings.checkpoint_dir_defaulted)),
     );
     push_sources(&mut text, planning);
+    push_lookups(&mut text, planning);
     for (insert, hint) in inserts.iter().zip(hints) {
         let distribution = match insert.sink.distribution() {
             Distribution::None => "none",
@@ -109,6 +115,15 @@ fn push_sources(text: &mut String, planning: &Planning<'_>) {
     }
 }
 
+fn push_lookups(text: &mut String, planning: &Planning<'_>) {
+    for ((_, options), table) in &planning.lookups {
+        line(text, format_args!("lookup '{}': {} ({table})", table.id, table.path));
+        for (key, value) in options {
+            line(text, format_args!("    {key} = {}", shown(key, value)));
+        }
+    }
+}
+
 fn push_warnings(text: &mut String, warnings: &[Problem]) {
     if warnings.is_empty() {
         return;
@@ -130,6 +145,7 @@ fn operators(plan: &LogicalPlan) -> String {
             LogicalPlan::Unnest(_) => "unnest",
             LogicalPlan::Union(_) => "union",
             LogicalPlan::Values(_) => "values",
+            LogicalPlan::Extension(extension) if extension.node.name() == LookupJoin::NAME => "lookup",
             _ => return Ok(TreeNodeRecursion::Continue),
         });
         Ok(TreeNodeRecursion::Continue)

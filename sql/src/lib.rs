@@ -9,6 +9,7 @@ pub mod docs;
 mod error;
 mod explain;
 mod lake;
+pub mod lookup_join;
 mod parse;
 pub mod plan;
 mod planner;

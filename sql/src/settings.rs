@@ -14,11 +14,13 @@ use weir_base::secret::shown;
 use weir_connectors::iceberg::{READ_OPTIONS, STREAM_OPTIONS, UPKEEP_OPTIONS, is_of_upkeep, is_streaming, is_without_effect, upkeep_aliases};
 use weir_fs::aliases::{is_alias_key, problem_of_alias_key};
 
+use crate::lookup_join::Asking;
 use crate::plan::{JobSettings, SpillTo};
 pub use keys::SETTINGS;
 use keys::{
-    CACHE, CACHE_SIZE, DIR, DISABLED_OPERATORS, FOREIGN, FROM, HINTS, INTERVAL, NAME, NO_EFFECT, NOT_NULL, OWNED, PARALLELISM, READING, RETAINED,
-    RUNTIME_MODE, TIMEOUT, TMP_DIRS, TO, VALIDATION,
+    CACHE, CACHE_SIZE, DIR, DISABLED_OPERATORS, FOREIGN, FROM, HINTS, INTERVAL, LOOKUP_BATCH_FLUSH, LOOKUP_BATCH_SIZE, LOOKUP_BATCHES,
+    LOOKUP_CAPACITY, LOOKUP_ORDER, LOOKUP_TIMEOUT, NAME, NO_EFFECT, NOT_NULL, OWNED, PARALLELISM, READING, RETAINED, RUNTIME_MODE, TIMEOUT, TMP_DIRS,
+    TO, VALIDATION,
 };
 
 /// What CREATE TABLE does about wrong options.
@@ -185,6 +187,36 @@ impl Settings {
             writing.insert(key, value.text.clone(), value.position);
         }
         writing
+    }
+
+    /// How lookup joins wait for answers whose hints do not say.
+    pub(crate) fn asking(&self) -> Asking {
+        let mut bag = self.bag();
+        let capacity = bag.integer(&LOOKUP_CAPACITY).and_then(|capacity| usize::try_from(capacity).ok());
+        let timeout = bag.duration(&LOOKUP_TIMEOUT);
+        Asking {
+            capacity: capacity.unwrap_or(100),
+            timeout: timeout.unwrap_or(Duration::from_secs(180)),
+            ordered: bag.choice(&LOOKUP_ORDER) != Some("ALLOW_UNORDERED"),
+            on_miss: None,
+        }
+    }
+
+    /// Puts the batches that SET asks for behind the options of a lookup table.
+    pub(crate) fn put_lookup_batches(&self, options: &mut OptionBag) {
+        const SIZE: &str = "lookup.async.batch.size";
+        const LINGER: &str = "lookup.async.batch.linger";
+        let mut bag = self.bag();
+        let is_sync = options.peek("lookup.async").is_some_and(|value| value.eq_ignore_ascii_case("false"));
+        if bag.boolean(&LOOKUP_BATCHES) != Some(true) || options.contains(SIZE) || is_sync {
+            return;
+        }
+        if let (Some(size), Some(flush)) = (bag.integer(&LOOKUP_BATCH_SIZE), bag.integer(&LOOKUP_BATCH_FLUSH)) {
+            options.insert(SIZE, size.to_string(), None);
+            if size > 1 && !options.contains(LINGER) {
+                options.insert(LINGER, format!("{flush} ms"), None);
+            }
+        }
     }
 
     /// The most bytes of metadata that are kept for the next query; 0 is none, `None` the default.

@@ -19,6 +19,7 @@ use weir_base::options::{OptionBag, OptionDecl, Problem, Problems, ValueType};
 use weir_fs::FileSystems;
 
 use crate::batch::BatchTable;
+use crate::lookup::LookupParts;
 use crate::registry::{CONNECTOR, Connector, MetadataKey, Opened, Role, cannot_be};
 use crate::sink::StreamSink;
 use crate::source::StreamSource;
@@ -120,7 +121,7 @@ impl Connector for DatagenConnector {
     }
 
     fn supports(&self, role: Role) -> bool {
-        role != Role::Sink
+        matches!(role, Role::Source | Role::Scan)
     }
 
     fn source(&self, table: &TableDef, _file_systems: &FileSystems) -> Result<Opened<Arc<dyn StreamSource>>, Problems> {
@@ -139,5 +140,9 @@ impl Connector for DatagenConnector {
 
     fn sink(&self, table: &TableDef, _file_systems: &FileSystems) -> Result<Opened<Arc<dyn StreamSink>>, Problems> {
         Err(cannot_be(self, table, Role::Sink))
+    }
+
+    fn lookup(&self, table: &TableDef, _file_systems: &FileSystems) -> Result<Opened<LookupParts>, Problems> {
+        Err(cannot_be(self, table, Role::Lookup))
     }
 }

@@ -40,6 +40,7 @@ use weir_fs::FileSystems;
 
 use crate::batch::BatchTable;
 use crate::format::FormatFactory;
+use crate::lookup::LookupParts;
 use crate::registry::{Connector, MetadataKey, Opened, Role};
 use crate::sink::StreamSink;
 use crate::source::StreamSource;
@@ -101,6 +102,10 @@ impl Connector for KafkaConnector {
 
     fn sink(&self, table: &TableDef, _file_systems: &FileSystems) -> Result<Opened<Arc<dyn StreamSink>>, Problems> {
         Err(unsupported(table, "It cannot be used as a sink yet."))
+    }
+
+    fn lookup(&self, table: &TableDef, _file_systems: &FileSystems) -> Result<Opened<LookupParts>, Problems> {
+        Err(unsupported(table, "It does not give rows by key."))
     }
 }
 

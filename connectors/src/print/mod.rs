@@ -20,6 +20,7 @@ use weir_fs::FileSystems;
 
 use crate::batch::BatchTable;
 use crate::error::ConnectorError;
+use crate::lookup::LookupParts;
 use crate::registry::{CONNECTOR, Connector, MetadataKey, Opened, Role, cannot_be};
 use crate::sink::{Committable, Distribution, SinkCommitter, SinkWriter, StreamSink, WriterContext};
 use crate::source::StreamSource;
@@ -70,6 +71,10 @@ impl Connector for PrintConnector {
         let out: Box<dyn Write + Send> = if settings.standard_error { Box::new(std::io::stderr()) } else { Box::new(std::io::stdout()) };
         let value = Print { schema: table.sink_schema(), identifier: settings.identifier, out: Out::new(out) };
         Ok(Opened { value: Arc::new(value), warnings })
+    }
+
+    fn lookup(&self, table: &TableDef, _file_systems: &FileSystems) -> Result<Opened<LookupParts>, Problems> {
+        Err(cannot_be(self, table, Role::Lookup))
     }
 }
 

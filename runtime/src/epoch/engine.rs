@@ -25,6 +25,7 @@ use super::sink_exec::{SinkExec, read_end_row};
 use super::writers::Writers;
 use crate::checkpoint::{CheckpointStore, SinkIntents};
 use crate::error::RuntimeError;
+use crate::lookup::{LookupQueryPlanner, Lookups};
 
 /// Makes and starts the epochs of one attempt.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub(crate) struct Engine {
     plan: Arc<JobPlan>,
     state: SessionState,
     store: CheckpointStore,
+    lookups: Lookups,
     reading: Reading,
     writers: Writers,
 }
@@ -52,13 +54,14 @@ type Hubs = Arc<Mutex<BTreeMap<String, Hub>>>;
 /// Sorts for whose merging a budget has room.
 const SORTS_IN_BUDGET: u64 = 32;
 
-/// The session of a job or query with its memory charged to `budget`.
-pub(crate) fn session_on(budget: &MemoryBudget, state: SessionState) -> Result<SessionState, RuntimeError> {
+/// The session of a job or query with its memory charged to `budget`, and its lookup tables in `lookups`.
+pub(crate) fn session_on(budget: &MemoryBudget, lookups: &Lookups, state: SessionState) -> Result<SessionState, RuntimeError> {
     let places = state.config().get_extension::<SpillTo>().unwrap_or_default();
     let folders = SpillFolders::try_new(&places.0)?;
     let environment = RuntimeEnvBuilder::from_runtime_env(state.runtime_env()).with_disk_manager_builder(folders.disk_manager());
     let environment = environment.with_memory_pool(Arc::new(BudgetPool::new(budget, Some(folders)))).build_arc()?;
-    let mut state = SessionStateBuilder::new_from_existing(state).with_runtime_env(environment).build();
+    let planner = Arc::new(LookupQueryPlanner::new(lookups));
+    let mut state = SessionStateBuilder::new_from_existing(state).with_runtime_env(environment).with_query_planner(planner).build();
     // Each sort sets so much aside for merging; several of them must find room in a small budget.
     let aside = &mut state.config_mut().options_mut().execution.sort_spill_reservation_bytes;
     *aside = (*aside).min(usize::try_from(budget.limit() / SORTS_IN_BUDGET).unwrap_or(usize::MAX));
@@ -66,12 +69,18 @@ pub(crate) fn session_on(budget: &MemoryBudget, state: SessionState) -> Result<S
 }
 
 impl Engine {
-    pub(crate) fn try_new(plan: &Arc<JobPlan>, store: &CheckpointStore, reading: Reading, writers: Writers) -> Result<Self, RuntimeError> {
-        let mut state = session_on(&reading.budget, plan.state.clone())?;
+    pub(crate) fn try_new(
+        plan: &Arc<JobPlan>,
+        store: &CheckpointStore,
+        lookups: &Lookups,
+        reading: Reading,
+        writers: Writers,
+    ) -> Result<Self, RuntimeError> {
+        let mut state = session_on(&reading.budget, lookups, plan.state.clone())?;
         let options = state.config_mut().options_mut();
         options.execution.target_partitions = plan.settings.parallelism.max(1);
         options.optimizer.enable_round_robin_repartition = false;
-        Ok(Self { plan: Arc::clone(plan), state, store: store.clone(), reading, writers })
+        Ok(Self { plan: Arc::clone(plan), state, store: store.clone(), lookups: lookups.clone(), reading, writers })
     }
 
     /// Looks for the files that a DELETE or UPDATE is about, unless an attempt before has.
@@ -81,6 +90,13 @@ impl Engine {
             let rows: Vec<_> = execute_stream(plan, self.state.task_ctx())?.try_collect().await?;
             look.found.take(&rows)?;
         }
+        Ok(())
+    }
+
+    /// Loads the lookup tables that are to be loaded before the first row is read.
+    pub(crate) async fn load_lookups(&self) -> Result<(), RuntimeError> {
+        let loads = self.plan.inserts.iter().map(|insert| self.lookups.load(&insert.query, self.plan.settings.parallelism));
+        futures::future::try_join_all(loads).await?;
         Ok(())
     }
 

@@ -226,6 +226,21 @@ pub(crate) enum AsOf {
     Other,
 }
 
+/// A table of which a version is read.
+#[derive(Debug, Clone)]
+pub(crate) struct Version {
+    pub(crate) as_of: AsOf,
+    /// Its alias, or the last part of its name.
+    pub(crate) known_as: String,
+}
+
+/// A LOOKUP hint.
+#[derive(Debug, Clone)]
+pub(crate) struct LookupHint {
+    pub(crate) options: Vec<WrittenOption>,
+    pub(crate) position: Position,
+}
+
 /// A query; tables that carry an OPTIONS hint are named `<name>#hint<n>` in it, and those of a version `…#as_of<n>`.
 #[derive(Debug, Clone)]
 pub(crate) struct QueryText {
@@ -234,9 +249,11 @@ pub(crate) struct QueryText {
     /// Options by the `n` of `#hint<n>`.
     pub(crate) hints: Vec<Vec<WrittenOption>>,
     /// Versions by the `n` of `#as_of<n>`.
-    pub(crate) versions: Vec<AsOf>,
+    pub(crate) versions: Vec<Version>,
     /// Types by the `n` of the type name `weir_type_<n>`.
     pub(crate) types: Vec<SqlType>,
+    /// What LOOKUP hints say of lookup tables.
+    pub(crate) lookup_hints: Vec<LookupHint>,
     /// Hints that are known and do nothing, for warnings.
     pub(crate) idle_hints: Vec<(String, Position)>,
     pub(crate) position: Position,

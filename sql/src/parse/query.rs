@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use weir_base::options::{Position, Problem, Problems, closest};
 
-use super::ast::{AsOf, QueryText};
+use super::ast::{AsOf, LookupHint, QueryText, Version};
 use super::cursor::{Cursor, Parsed, WrittenOption, behind_the_end};
 use super::dialect::WeirDialect;
 use super::source::{HintComment, Source, position, syntax};
@@ -24,7 +24,7 @@ const HINT_MARK: &str = "#hint";
 const VERSION_MARK: &str = "#as_of";
 
 /// Hints of Flink that change plans Weir does not make yet.
-const IDLE_HINTS: &[&str] = &["LOOKUP", "STATE_TTL", "BROADCAST", "SHUFFLE_HASH", "SHUFFLE_MERGE", "NEST_LOOP", "MULTI_JOIN", "EMIT"];
+const IDLE_HINTS: &[&str] = &["STATE_TTL", "BROADCAST", "SHUFFLE_HASH", "SHUFFLE_MERGE", "NEST_LOOP", "MULTI_JOIN", "EMIT"];
 
 /// Parses everything that is left as one query.
 pub(crate) fn parse_query(cursor: &mut Cursor<'_>) -> Parsed<QueryText> {
@@ -40,7 +40,16 @@ pub(crate) fn parse_query(cursor: &mut Cursor<'_>) -> Parsed<QueryText> {
     }
     cursor.seek(end);
     let text = cursor.source().slice_with_hints(start, end).to_owned();
-    Ok(QueryText { text, query, hints: rewritten.hints, versions: names.versions, types: rewritten.types, idle_hints: rewritten.idle, position: at })
+    Ok(QueryText {
+        text,
+        query,
+        hints: rewritten.hints,
+        versions: names.versions,
+        types: rewritten.types,
+        lookup_hints: rewritten.lookups,
+        idle_hints: rewritten.idle,
+        position: at,
+    })
 }
 
 /// An expression with the types of its casts.
@@ -86,6 +95,9 @@ pub(crate) fn hint_options(cursor: &mut Cursor<'_>) -> Parsed<Option<Vec<Written
         for one in parse_hint(hint)? {
             match one {
                 Hint::Options(options) => found = Some(options),
+                Hint::Lookup(LookupHint { position: at, .. }) => {
+                    return Err(syntax("The hint LOOKUP cannot stand after the target of an INSERT.", at).into());
+                }
                 Hint::Idle(name, at) => return Err(syntax(format!("The hint {name} cannot stand after the target of an INSERT."), at).into()),
             }
         }
@@ -107,17 +119,18 @@ fn split_mark<'a>(name: &'a str, mark: &str) -> (&'a str, Option<usize>) {
     }
 }
 
+#[derive(Default)]
 struct Rewritten {
     tokens: Vec<TokenWithSpan>,
     hints: Vec<Vec<WrittenOption>>,
     first_hint: Option<Position>,
+    lookups: Vec<LookupHint>,
     idle: Vec<(String, Position)>,
     types: Vec<SqlType>,
 }
 
 fn rewrite(source: &Source, start: usize, end: usize) -> Parsed<Rewritten> {
-    let mut out =
-        Rewritten { tokens: Vec::with_capacity(end.saturating_sub(start)), hints: Vec::new(), first_hint: None, idle: Vec::new(), types: Vec::new() };
+    let mut out = Rewritten { tokens: Vec::with_capacity(end.saturating_sub(start)), ..Rewritten::default() };
     let mut depth = 0_usize;
     // Depth of the parentheses of each CAST that is open.
     let mut casts: Vec<usize> = Vec::new();
@@ -162,6 +175,7 @@ fn take_hint(hint: &HintComment, out: &mut Rewritten) -> Parsed<()> {
     for one in parse_hint(hint)? {
         match one {
             Hint::Idle(name, at) => out.idle.push((name, at)),
+            Hint::Lookup(hint) => out.lookups.push(hint),
             Hint::Options(options) => {
                 let Some(Token::Word(word)) = out.tokens.last_mut().map(|token| &mut token.token) else {
                     return Err(syntax("The OPTIONS hint must stand right after the name of a table.", hint.position).into());
@@ -178,6 +192,7 @@ fn take_hint(hint: &HintComment, out: &mut Rewritten) -> Parsed<()> {
 
 enum Hint {
     Options(Vec<WrittenOption>),
+    Lookup(LookupHint),
     Idle(String, Position),
 }
 
@@ -193,14 +208,17 @@ fn parse_hint(hint: &HintComment) -> Parsed<Vec<Hint>> {
         while !cursor.is_done() {
             let at = cursor.position();
             let name = cursor.identifier("the name of a hint")?;
-            if name.eq_ignore_ascii_case("OPTIONS") {
-                let options = cursor.options()?;
-                found.push(Hint::Options(options.into_iter().map(|option| WrittenOption { position: shift(option.position), ..option }).collect()));
+            if name.eq_ignore_ascii_case("OPTIONS") || name.eq_ignore_ascii_case("LOOKUP") {
+                let options: Vec<_> =
+                    cursor.options()?.into_iter().map(|option| WrittenOption { position: shift(option.position), ..option }).collect();
+                let is_lookup = name.eq_ignore_ascii_case("LOOKUP");
+                found.push(if is_lookup { Hint::Lookup(LookupHint { options, position: shift(at) }) } else { Hint::Options(options) });
             } else if IDLE_HINTS.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
                 skip_arguments(&mut cursor);
                 found.push(Hint::Idle(name.to_ascii_uppercase(), shift(at)));
             } else {
-                let near = closest(&name, IDLE_HINTS.iter().copied().chain(["OPTIONS"])).first().map(|near| format!("Did you mean '{near}'?"));
+                let near =
+                    closest(&name, IDLE_HINTS.iter().copied().chain(["OPTIONS", "LOOKUP"])).first().map(|near| format!("Did you mean '{near}'?"));
                 return Err(syntax(format!("Unknown hint '{name}'."), at).suggest(near).into());
             }
             cursor.eat_token(&Token::Comma);
@@ -265,7 +283,7 @@ fn parse_place(place: &str) -> Option<Position> {
 #[derive(Default)]
 struct HintedNames {
     seen: usize,
-    versions: Vec<AsOf>,
+    versions: Vec<Version>,
 }
 
 impl VisitorMut for HintedNames {
@@ -294,11 +312,13 @@ impl VisitorMut for HintedNames {
             if let Some(version) = version.take() {
                 last.value = format!("{}{VERSION_MARK}{}", last.value, self.versions.len());
                 last.quote_style = Some('`');
-                self.versions.push(match version {
+                let as_of = match version {
                     TableVersion::ForSystemTimeAsOf(time) | TableVersion::TimestampAsOf(time) => AsOf::Time(time),
                     TableVersion::VersionAsOf(snapshot) => AsOf::Snapshot(snapshot),
                     TableVersion::Function(_) | TableVersion::Changes { .. } => AsOf::Other,
-                });
+                };
+                let known_as = alias.as_ref().map_or_else(|| original.clone(), |alias| alias.name.value.clone());
+                self.versions.push(Version { as_of, known_as });
             }
             if is_marked && alias.is_none() {
                 *alias = Some(TableAlias { explicit: true, name: Ident::with_quote('`', original), columns: Vec::new(), at: None });

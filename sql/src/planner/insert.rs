@@ -40,7 +40,8 @@ pub(crate) async fn plan_insert(
     let mut planned = plan_query(planning, &insert.query, scope).await?;
     if let Some(what) = streaming::first_unsupported(&planned.plan) {
         let problem = Problem::new(NOT_YET, format!("INSERT INTO '{target}'"), format!("{what} over a stream is not supported yet."));
-        let hint = "A streaming INSERT can project, filter, cast, call scalar functions and UNNEST.";
+        let hint =
+            "A streaming INSERT can project, filter, cast, call scalar functions, UNNEST, and JOIN … FOR SYSTEM_TIME AS OF a PROCTIME() column.";
         return Err(problem.hint(hint).at(Some(insert.query.position)).into());
     }
     if insert.overwrite && streaming::reads_stream(&planned.plan) {

@@ -5,6 +5,7 @@ pub(crate) mod implicit_cast;
 pub(crate) mod insert;
 mod letters;
 pub(crate) mod logical_tables;
+mod lookup;
 mod metadata_tables;
 mod names;
 mod places;
@@ -49,7 +50,9 @@ pub(crate) fn plan_query<'a>(
 ) -> futures::future::BoxFuture<'a, Result<Planned, SqlError>> {
     Box::pin(async move {
         let references = query_references(planning, query)?;
-        let tables = planning.tables(&references, query, scope).await?;
+        let mut hints = lookup::Hints::of_query(query)?;
+        let tables = planning.tables(&references, query, scope, &mut hints).await?;
+        hints.finish()?;
         plan_over(planning, query, tables, scope).await
     })
 }
@@ -66,6 +69,7 @@ async fn plan_over(planning: &mut Planning<'_>, query: &QueryText, tables: State
     let state = state::statement_state(&planning.base, tables, &query.types, (&scope.catalog, &scope.database));
     let plan = state.statement_to_plan(statement_of(query)).await.and_then(unnest::replace_markers);
     let plan = plan.map_err(|error| planning.column_error(&error, query))?;
+    let plan = lookup::replace_markers(plan, query.position)?;
     Ok(Planned { plan, state })
 }
 

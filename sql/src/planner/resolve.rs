@@ -21,8 +21,9 @@ use weir_connectors::table::{ColumnKind, TableDef, TablePath};
 
 use super::state::{StatementTables, statement_state};
 use super::stream_table::{LakeStream, StreamProvider};
-use super::{Planned, logical_tables, places, plan_query, time_travel};
+use super::{Planned, logical_tables, lookup, places, plan_query, time_travel};
 use crate::error::{NOT_FOUND, NOT_YET, SqlError, missing_column, plan_error};
+use crate::lookup_join::LookupTable;
 use crate::parse::ast::QueryText;
 use crate::parse::{WrittenOption, parse_expression, split_marks};
 use crate::plan::StreamTable;
@@ -46,6 +47,8 @@ pub(crate) struct Planning<'a> {
     pub(crate) base: SessionState,
     pub(crate) purpose: Purpose,
     pub(crate) sources: Vec<(SourceKey, StreamTable)>,
+    /// The lookup tables met so far.
+    pub(crate) lookups: Vec<(SourceKey, Arc<LookupTable>)>,
     pub(crate) warnings: Vec<Problem>,
     /// For EXPLAIN: a table that a job would create is planned as it would be.
     pub(crate) only_shown: bool,
@@ -75,6 +78,7 @@ impl<'a> Planning<'a> {
             base,
             purpose,
             sources: Vec::new(),
+            lookups: Vec::new(),
             warnings: Vec::new(),
             only_shown: false,
             circles: Vec::new(),
@@ -108,7 +112,13 @@ impl<'a> Planning<'a> {
     }
 
     /// A provider for each name in a query.
-    pub(crate) async fn tables(&mut self, references: &[TableReference], query: &QueryText, scope: &Scope) -> Result<StatementTables, SqlError> {
+    pub(super) async fn tables(
+        &mut self,
+        references: &[TableReference],
+        query: &QueryText,
+        scope: &Scope,
+        hints: &mut lookup::Hints,
+    ) -> Result<StatementTables, SqlError> {
         let mut tables = StatementTables::new();
         for reference in references {
             let (name, hint, version) = split_marks(reference.table());
@@ -118,10 +128,16 @@ impl<'a> Planning<'a> {
             let hint = hint.and_then(|number| query.hints.get(number)).map(Vec::as_slice);
             let provider = match version.and_then(|number| query.versions.get(number)) {
                 None => self.provider(&path, hint, at).await?,
-                Some(as_of) => {
-                    let version = time_travel::option(&self.base, query, as_of, &path, at)?;
-                    self.version(&path, hint, version, at).await?
-                }
+                Some(version) => match (lookup::RowTime::of(&version.as_of), self.session.objects.entry(&path)) {
+                    (Some(time), Some(Entry::Table(table))) if table.link.is_none() => {
+                        self.hints_are_allowed(&path, hint)?;
+                        self.lookup(table.with_hint(hint), time, (&version.known_as, hints), at)?
+                    }
+                    _ => {
+                        let version = time_travel::option(&self.base, query, &version.as_of, &path, at)?;
+                        self.version(&path, hint, version, at).await?
+                    }
+                },
             };
             tables.insert(marked, provider);
         }
@@ -311,7 +327,7 @@ impl<'a> Planning<'a> {
     }
 }
 
-fn source_key(path: &TablePath, options: &OptionBag) -> SourceKey {
+pub(super) fn source_key(path: &TablePath, options: &OptionBag) -> SourceKey {
     (path.clone(), options.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
 }
 

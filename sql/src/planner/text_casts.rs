@@ -35,6 +35,11 @@ fn replace(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     })
 }
 
+/// The same in an expression over `schema` that no plan shows.
+pub(super) fn with_text_casts(expression: Expr, schema: &DFSchema) -> Result<Expr> {
+    Ok(expression.transform_up(|inner| Ok(replace_cast(inner, schema)))?.data)
+}
+
 fn replace_cast(expression: Expr, schema: &DFSchema) -> Transformed<Expr> {
     match expression {
         Expr::Cast(Cast { ref expr, ref field }) | Expr::TryCast(TryCast { ref expr, ref field })

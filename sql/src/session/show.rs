@@ -56,7 +56,7 @@ impl Session {
             Show::Functions => {
                 let state = &self.parts.base;
                 let all = state.scalar_functions().keys().chain(state.aggregate_functions().keys()).chain(state.window_functions().keys());
-                let mut names: Vec<String> = all.filter(|name| !name.starts_with("weir_") && *name != "proctime").cloned().collect();
+                let mut names: Vec<String> = all.filter(|name| !name.starts_with("weir_")).cloned().collect();
                 names.sort_unstable();
                 names.dedup();
                 list_of("function name", names)

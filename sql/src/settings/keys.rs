@@ -70,6 +70,38 @@ pub(super) const CACHE_SIZE: OptionDecl = OptionDecl::new(
     ValueType::MemorySize,
     "The most memory that they take; what was not used for the longest time goes first. Default: an eighth of `--memory`.",
 );
+pub(super) const LOOKUP_CAPACITY: OptionDecl = OptionDecl::new(
+    "table.exec.async-lookup.buffer-capacity",
+    POSITIVE,
+    "The most keys that a task of a lookup join has on their way at a time. The LOOKUP hint `capacity` wins over it.",
+)
+.default("100");
+pub(super) const LOOKUP_TIMEOUT: OptionDecl = OptionDecl::new(
+    "table.exec.async-lookup.timeout",
+    ValueType::Duration,
+    "How long a key of a lookup join may take, waiting and retries included. The LOOKUP hint `timeout` wins over it.",
+)
+.default("3 min");
+pub(super) const LOOKUP_ORDER: OptionDecl = OptionDecl::new(
+    "table.exec.async-lookup.output-mode",
+    ValueType::Enum(&["ORDERED", "ALLOW_UNORDERED"]),
+    "Whether the rows of a lookup join keep their order; if not, a batch of rows leaves as soon as it has its answers.",
+)
+.default("ORDERED");
+pub(super) const LOOKUP_BATCHES: OptionDecl = OptionDecl::new(
+    "table.optimizer.dim-lookup-join.batch.enabled",
+    ValueType::Boolean,
+    "Whether lookup tables whose options do not say `lookup.async.batch.size` are asked for several keys at once.",
+)
+.default("false");
+pub(super) const LOOKUP_BATCH_SIZE: OptionDecl =
+    OptionDecl::new("table.optimizer.dim-lookup-join.batch.size", ValueType::Integer { min: 1, max: 65_536 }, "How many, at most.").default("100");
+pub(super) const LOOKUP_BATCH_FLUSH: OptionDecl = OptionDecl::new(
+    "table.optimizer.dim-lookup-join.batch.flush.millis",
+    POSITIVE,
+    "How many milliseconds keys wait for others, where `lookup.async.batch.linger` does not say.",
+)
+.default("2000");
 const ZONE: OptionDecl = OptionDecl::new("table.local-time-zone", ValueType::String, "Session time zone. Only UTC has an effect yet.").default("UTC");
 const RESTART: OptionDecl = OptionDecl::new(
     "restart-strategy.type",
@@ -109,6 +141,12 @@ pub const SETTINGS: &[OptionDecl] = &[
     DISABLED_OPERATORS,
     CACHE,
     CACHE_SIZE,
+    LOOKUP_CAPACITY,
+    LOOKUP_TIMEOUT,
+    LOOKUP_ORDER,
+    LOOKUP_BATCHES,
+    LOOKUP_BATCH_SIZE,
+    LOOKUP_BATCH_FLUSH,
     ZONE,
     RESTART,
     OptionDecl::new("restart-strategy.exponential-delay.initial-backoff", ValueType::Duration, "First wait.").default("1 s"),
@@ -215,9 +253,6 @@ pub(super) const NO_EFFECT: &[&str] = &[
     "table.exec.mini-batch.size",
     "table.exec.source.idle-timeout",
     "table.exec.source.cdc-events-duplicate",
-    "table.exec.async-lookup.buffer-capacity",
-    "table.exec.async-lookup.timeout",
-    "table.exec.async-lookup.output-mode",
     "table.exec.async-lookup.key-ordered-enabled",
     "table.exec.sink.upsert-materialize",
     "table.exec.sink.keyed-shuffle",
@@ -242,9 +277,6 @@ pub(super) const NO_EFFECT: &[&str] = &[
     "table.optimizer.agg-phase-strategy",
     "table.optimizer.distinct-agg.split.enabled",
     "table.optimizer.join-reorder-enabled",
-    "table.optimizer.dim-lookup-join.batch.enabled",
-    "table.optimizer.dim-lookup-join.batch.size",
-    "table.optimizer.dim-lookup-join.batch.flush.millis",
     "table.dml-sync",
     "table.planner",
     "table.sql-dialect",

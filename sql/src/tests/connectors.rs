@@ -9,6 +9,7 @@ use weir_base::memory::MemoryBudget;
 use weir_base::options::{OptionDecl, Problem, Problems, ValueType};
 use weir_connectors::ConnectorError;
 use weir_connectors::batch::BatchTable;
+use weir_connectors::lookup::{Ability, Found, Keys, LOOKUP_OPTIONS, Lookup, LookupOptions, LookupParts, Rows};
 use weir_connectors::registry::{Connector, MetadataKey, Opened, Registry, Role};
 use weir_connectors::sink::{Distribution, SinkCommitter, SinkWriter, StreamSink, WriterContext};
 use weir_connectors::source::{Cut, SplitEnumerator, SplitId, SplitPosition, SplitReader, StreamSource};
@@ -33,18 +34,20 @@ const KAFKA: &[OptionDecl] = &[
     OptionDecl::new("compact.delta.commits", ValueType::Integer { min: 1, max: i64::MAX }, "Commits between compactions."),
     OptionDecl::new("lookup.partial-cache.expire-after-write", ValueType::Duration, "Life of an entry.").deprecated(&["lookup.cache.ttl"]),
 ];
+const KV: &[OptionDecl] = LOOKUP_OPTIONS;
 const NOTHING: &[OptionDecl] = &[OptionDecl::new("connector", ValueType::String, "Name of the connector.").required()];
 const FILES: &[OptionDecl] = &[
     OptionDecl::new("connector", ValueType::String, "Name of the connector.").required(),
     OptionDecl::new("auto-compaction", ValueType::Boolean, "Merges files."),
 ];
 
-/// `kafka` (source), `filesystem` and `print` (sinks).
+/// `kafka` (source), `filesystem` and `print` (sinks), `kv` (a lookup table whose key is its first column).
 pub(super) fn registry() -> Arc<Registry> {
     Arc::new(Registry::new(vec![
         Arc::new(Fake { name: "kafka", options: KAFKA, role: Role::Source }),
         Arc::new(Fake { name: "filesystem", options: FILES, role: Role::Sink }),
         Arc::new(Fake { name: "print", options: NOTHING, role: Role::Sink }),
+        Arc::new(Fake { name: "kv", options: KV, role: Role::Lookup }),
     ]))
 }
 
@@ -80,6 +83,31 @@ impl Fake {
             bag.warn("OPT-008", "compact.delta.commits", "'compact.delta.commits' has no effect because 'auto-compact' is 'false'.");
         }
         bag.finish(self.name, &self.options.iter().collect::<Vec<_>>(), &[("iceberg", COMPACT)])
+    }
+}
+
+/// A lookup table that answers nothing.
+#[derive(Debug)]
+struct FakeLookup {
+    schema: SchemaRef,
+}
+
+#[async_trait]
+impl Lookup for FakeLookup {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn keys(&self, equal: &[usize]) -> Result<Vec<usize>, String> {
+        if equal.contains(&0) { Ok(vec![0]) } else { Err("it is looked up by its first column.".to_owned()) }
+    }
+
+    async fn get(&self, _keys: &Keys) -> Result<Found, ConnectorError> {
+        Err(ConnectorError::internal("a fake has no rows"))
+    }
+
+    async fn load(&self, _parallelism: usize) -> Result<Rows, ConnectorError> {
+        Err(ConnectorError::internal("a fake has no rows"))
     }
 }
 
@@ -125,6 +153,16 @@ impl Connector for Fake {
     fn sink(&self, table: &TableDef, _file_systems: &FileSystems) -> Result<Opened<Arc<dyn StreamSink>>, Problems> {
         let warnings = self.check(table)?;
         Ok(Opened { value: Arc::new(FakeSink { schema: table.sink_schema() }), warnings })
+    }
+
+    fn lookup(&self, table: &TableDef, _file_systems: &FileSystems) -> Result<Opened<LookupParts>, Problems> {
+        let mut bag = table.options.fresh();
+        bag.string(&NOTHING[0]);
+        let options = LookupOptions::pull(&mut bag, Ability { most_keys: 1_000, can_load: true });
+        let known: Vec<&OptionDecl> = NOTHING.iter().chain(KV).collect();
+        let warnings = bag.finish(self.name, &known, &[])?;
+        let lookup: Arc<dyn Lookup> = Arc::new(FakeLookup { schema: table.source_schema() });
+        Ok(Opened { value: (lookup, options.expect("nothing is wrong")), warnings })
     }
 }
 

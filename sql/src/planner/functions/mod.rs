@@ -15,6 +15,7 @@ use datafusion::logical_expr::{ScalarUDF, ScalarUDFImpl};
 
 pub(crate) use nested_cast::nested_cast;
 pub(crate) use not_null::not_null;
+pub(crate) use time::is_proctime;
 pub(crate) use timestamp_text::timestamp_text;
 
 /// Names that Flink has for functions of DataFusion.

@@ -9,12 +9,12 @@ use arrow_array::builder::{StringBuilder, TimestampMicrosecondBuilder};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef, TimestampMicrosecondArray};
-use arrow_schema::{DataType, TimeUnit};
+use arrow_schema::{DataType, Field, FieldRef, TimeUnit};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use datafusion::arrow::compute::cast;
 use datafusion::common::{ScalarValue, exec_err, plan_err};
 use datafusion::error::Result as DataFusionResult;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 
 use super::java_pattern::to_chrono;
 
@@ -262,7 +262,7 @@ impl ScalarUDFImpl for Now {
     }
 }
 
-/// `PROCTIME()`, which is refused.
+/// `PROCTIME()`: the time at which a row is worked on. A column of it is what `FOR SYSTEM_TIME AS OF` of a lookup join names.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct ProcTime {
     signature: Signature,
@@ -272,6 +272,14 @@ impl Default for ProcTime {
     fn default() -> Self {
         Self { signature: Signature::nullary(Volatility::Volatile) }
     }
+}
+
+/// Key and value in the metadata of a field that holds the processing time.
+const TIME_ATTRIBUTE: (&str, &str) = ("weir.time-attribute", "proctime");
+
+/// Whether a column is one of `PROCTIME()`.
+pub(crate) fn is_proctime(field: &Field) -> bool {
+    field.metadata().get(TIME_ATTRIBUTE.0).is_some_and(|kind| kind == TIME_ATTRIBUTE.1)
 }
 
 impl ScalarUDFImpl for ProcTime {
@@ -284,10 +292,15 @@ impl ScalarUDFImpl for ProcTime {
     }
 
     fn return_type(&self, _arguments: &[DataType]) -> DataFusionResult<DataType> {
-        plan_err!("PROCTIME() is not supported yet; NOW() is the present time")
+        Ok(utc_micros())
+    }
+
+    fn return_field_from_args(&self, _args: ReturnFieldArgs<'_>) -> DataFusionResult<FieldRef> {
+        let metadata = [(TIME_ATTRIBUTE.0.to_owned(), TIME_ATTRIBUTE.1.to_owned())].into();
+        Ok(Arc::new(Field::new(self.name(), utc_micros(), false).with_metadata(metadata)))
     }
 
     fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
-        exec_err!("PROCTIME() is not supported yet")
+        Ok(ColumnarValue::Scalar(ScalarValue::TimestampMicrosecond(Some(Utc::now().timestamp_micros()), Some(Arc::from("UTC")))))
     }
 }

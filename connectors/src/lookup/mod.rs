@@ -1,0 +1,94 @@
+//! What a lookup table is: rows by key, for joins `FOR SYSTEM_TIME AS OF` the processing time.
+//!
+//! A connector answers keys, whole batches of them at once, and may be able to give all of its rows. What is the same for all of them is not
+//! its business: the operator that asks caches, retries, waits and joins, as [`LookupOptions`] say.
+
+mod options;
+mod schedule;
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_row::{RowConverter, SortField};
+use arrow_schema::{Schema, SchemaRef};
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+use crate::error::ConnectorError;
+
+pub use options::{Ability, Cache, Full, LOOKUP_OPTIONS, LookupOptions, Partial, Preload};
+pub use schedule::Reload;
+
+/// A lookup table as a connector opens it, and how it is asked.
+pub type LookupParts = (Arc<dyn Lookup>, LookupOptions);
+
+/// The keys of one request.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    /// Which columns of [`Lookup::schema`] the keys are of, as [`Lookup::keys`] chose them.
+    pub columns: Vec<usize>,
+    /// Their values, one array a column, of the column's type: no two keys are the same, and none has a NULL.
+    pub values: Vec<ArrayRef>,
+}
+
+impl Keys {
+    /// How many keys there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.values.first().map_or(0, |values| values.len())
+    }
+
+    /// Whether there is no key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The answer to a request.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Rows of [`Lookup::schema`]. The key columns of a row hold the key that it was found by.
+    pub rows: RecordBatch,
+    /// For each row the number of its key in the request; never falls. A key without a row is a miss.
+    pub keys: Vec<u32>,
+}
+
+/// All rows of a table, in batches.
+pub type Rows = BoxStream<'static, Result<RecordBatch, ConnectorError>>;
+
+/// A table that answers keys. Making it does no I/O.
+#[async_trait]
+pub trait Lookup: fmt::Debug + Send + Sync {
+    /// The columns it gives, in declared order.
+    fn schema(&self) -> SchemaRef;
+
+    /// Which of the columns `equal`, which a join compares with `=`, a request is to give: the join checks the others itself.
+    ///
+    /// # Errors
+    /// It cannot be asked by these columns; a sentence that says by which it can.
+    fn keys(&self, equal: &[usize]) -> Result<Vec<usize>, String>;
+
+    /// The rows of `keys`.
+    ///
+    /// # Errors
+    /// A server that cannot be reached or is not well (transient), which is asked again; one that refuses, or values that are no rows of this
+    /// table (user), which end the job.
+    async fn get(&self, keys: &Keys) -> Result<Found, ConnectorError>;
+
+    /// All rows, read by up to `parallelism` readers; only for tables whose [`Ability::can_load`].
+    ///
+    /// # Errors
+    /// As [`Self::get`]; the stream gives those of reading.
+    async fn load(&self, parallelism: usize) -> Result<Rows, ConnectorError>;
+}
+
+/// Why rows of `schema` cannot be kept as `options` say, if they cannot: a PARTIAL cache keeps rows in a form that has no maps.
+#[must_use]
+pub fn check_cacheable(schema: &Schema, options: &LookupOptions) -> Option<String> {
+    let Cache::Partial(_) = options.cache else { return None };
+    let held_whole = |field: &&arrow_schema::FieldRef| !RowConverter::supports_fields(&[SortField::new(field.data_type().clone())]);
+    let field = schema.fields().iter().find(held_whole)?;
+    Some(format!("a PARTIAL cache cannot keep column '{}', which is or has a MAP; use 'lookup.cache' = 'NONE' or 'FULL'.", field.name()))
+}

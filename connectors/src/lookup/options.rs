@@ -1,0 +1,508 @@
+//! The `lookup.*` options, which every lookup connector declares and pulls.
+
+use std::time::Duration;
+
+use weir_base::options::{OptionBag, OptionDecl, ValueType, parse_duration};
+
+use super::schedule::Reload;
+
+const POSITIVE: ValueType = ValueType::Integer { min: 1, max: i64::MAX };
+
+const CACHE: OptionDecl = OptionDecl::new(
+    "lookup.cache",
+    ValueType::Enum(&["NONE", "PARTIAL", "FULL"]),
+    "What is kept of the table: nothing, the rows of keys that were asked for, or all rows, loaded before the first one is joined.",
+)
+.default("NONE");
+const MAX_ROWS: OptionDecl = OptionDecl::new(
+    "lookup.partial-cache.max-rows",
+    POSITIVE,
+    "The most rows that a PARTIAL cache keeps; those not asked for the longest time go first.",
+);
+const MAX_BYTES: OptionDecl = OptionDecl::new(
+    "lookup.partial-cache.max-bytes",
+    ValueType::MemorySize,
+    "The most memory that a PARTIAL cache takes. Default: a quarter of `--memory`, which is also the most it can be.",
+);
+const AFTER_WRITE: OptionDecl =
+    OptionDecl::new("lookup.partial-cache.expire-after-write", ValueType::Duration, "How long a row of a PARTIAL cache serves after it was fetched.");
+const AFTER_ACCESS: OptionDecl = OptionDecl::new(
+    "lookup.partial-cache.expire-after-access",
+    ValueType::Duration,
+    "How long a row of a PARTIAL cache serves after it was last asked for.",
+);
+const MISSING: OptionDecl =
+    OptionDecl::new("lookup.partial-cache.cache-missing-key", ValueType::Boolean, "Whether a PARTIAL cache remembers which keys have no row.")
+        .default("true")
+        .deprecated(&["lookup.cache.caching-missing-key"]);
+const OLD_MAX_ROWS: OptionDecl = OptionDecl::new(
+    "lookup.cache.max-rows",
+    ValueType::Integer { min: -1, max: i64::MAX },
+    "Older spelling of `lookup.partial-cache.max-rows`, which also makes the cache PARTIAL; -1 is none.",
+);
+const OLD_TTL: OptionDecl = OptionDecl::new(
+    "lookup.cache.ttl",
+    ValueType::String,
+    "Older spelling of `lookup.partial-cache.expire-after-write`, which also makes the cache PARTIAL; a bare number counts seconds, -1 is none.",
+);
+const STRATEGY: OptionDecl =
+    OptionDecl::new("lookup.full-cache.reload-strategy", ValueType::Enum(&["PERIODIC", "TIMED"]), "What calls for a new load of a FULL cache.")
+        .default("PERIODIC");
+const INTERVAL: OptionDecl = OptionDecl::new(
+    "lookup.full-cache.periodic-reload.interval",
+    ValueType::Duration,
+    "How often a FULL cache is loaded anew, with the strategy PERIODIC.",
+);
+const SCHEDULE: OptionDecl = OptionDecl::new(
+    "lookup.full-cache.periodic-reload.schedule-mode",
+    ValueType::Enum(&["FIXED_DELAY", "FIXED_RATE"]),
+    "Whether the interval counts from the end of a load or from its beginning.",
+)
+.default("FIXED_DELAY");
+const ISO_TIME: OptionDecl = OptionDecl::new(
+    "lookup.full-cache.timed-reload.iso-time",
+    ValueType::String,
+    "When a FULL cache is loaded anew, with the strategy TIMED: `10:15`, `10:15Z`, `10:15+07:00`. Without a zone it is the process's.",
+);
+const DAYS: OptionDecl =
+    OptionDecl::new("lookup.full-cache.timed-reload.interval-in-days", ValueType::Integer { min: 1, max: 36_500 }, "Every how many days.")
+        .default("1");
+const STALENESS: OptionDecl = OptionDecl::new(
+    "lookup.full-cache.max-staleness",
+    ValueType::Duration,
+    "The oldest rows that a FULL cache may join with when loads fail; then the job fails too. Default: no limit.",
+);
+const MAX_RETRIES: OptionDecl = OptionDecl::new(
+    "lookup.max-retries",
+    ValueType::Integer { min: 0, max: 1_000_000 },
+    "How often a request that failed is sent again; a key without a row is no failure.",
+)
+.default("3");
+const ASYNC: OptionDecl = OptionDecl::new(
+    "lookup.async",
+    ValueType::Boolean,
+    "Whether several requests are on their way at a time: as many keys as the LOOKUP hint or `table.exec.async-lookup.buffer-capacity` says.",
+)
+.default("true");
+const HASH: OptionDecl = OptionDecl::new(
+    "lookup.hash.enable",
+    ValueType::Boolean,
+    "Whether rows are first spread by their keys, so that rows of one key come to one task. The LOOKUP hint `shuffle` wins over it.",
+)
+.default("false");
+const BATCH: OptionDecl = OptionDecl::new(
+    "lookup.async.batch.size",
+    ValueType::Integer { min: 1, max: 65_536 },
+    "The most keys of one request, all different; 1 sends each by itself.",
+)
+.default("1");
+const LINGER: OptionDecl =
+    OptionDecl::new("lookup.async.batch.linger", ValueType::Duration, "How long keys that do not fill a request wait for those of the next rows.")
+        .default("10 ms");
+const PRELOAD: OptionDecl = OptionDecl::new(
+    "lookup.preload",
+    ValueType::Boolean,
+    "Whether the cache is filled before the first row is joined. Default: true with a FULL cache, else false.",
+);
+const PRELOAD_TIMEOUT: OptionDecl =
+    OptionDecl::new("lookup.preload.timeout", ValueType::Duration, "How long that may take before the job fails.").default("10 min");
+const PRELOAD_ROWS: OptionDecl =
+    OptionDecl::new("lookup.preload.max-rows", POSITIVE, "The most rows that are loaded: more are an error with a FULL cache. Default: no limit.");
+const PRELOAD_BYTES: OptionDecl = OptionDecl::new(
+    "lookup.preload.max-bytes",
+    ValueType::MemorySize,
+    "The most memory that loaded rows take: more are an error with a FULL cache. Default: a quarter of `--memory`.",
+);
+const PRELOAD_PARALLELISM: OptionDecl =
+    OptionDecl::new("lookup.preload.parallelism", ValueType::Integer { min: 1, max: 1_024 }, "How many readers load.").default("4");
+
+/// The options that every lookup connector takes.
+pub const LOOKUP_OPTIONS: &[OptionDecl] = &[
+    CACHE,
+    MAX_ROWS,
+    MAX_BYTES,
+    AFTER_WRITE,
+    AFTER_ACCESS,
+    MISSING,
+    OLD_MAX_ROWS,
+    OLD_TTL,
+    STRATEGY,
+    INTERVAL,
+    SCHEDULE,
+    ISO_TIME,
+    DAYS,
+    STALENESS,
+    MAX_RETRIES,
+    ASYNC,
+    HASH,
+    BATCH,
+    LINGER,
+    PRELOAD,
+    PRELOAD_TIMEOUT,
+    PRELOAD_ROWS,
+    PRELOAD_BYTES,
+    PRELOAD_PARALLELISM,
+];
+
+/// What a connector can do for lookups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ability {
+    /// The most keys that one of its requests takes.
+    pub most_keys: usize,
+    /// Whether it can give all rows of the table.
+    pub can_load: bool,
+}
+
+/// A PARTIAL cache.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Partial {
+    /// The most rows.
+    pub max_rows: Option<u64>,
+    /// The most bytes.
+    pub max_bytes: Option<u64>,
+    /// Life of a row since it was fetched.
+    pub after_write: Option<Duration>,
+    /// Life of a row since it was last asked for.
+    pub after_access: Option<Duration>,
+    /// Whether misses are kept.
+    pub missing: bool,
+}
+
+/// A FULL cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Full {
+    /// What calls for the next load.
+    pub reload: Reload,
+    /// The oldest rows that may serve.
+    pub max_staleness: Option<Duration>,
+}
+
+/// What is kept of the rows of a lookup table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cache {
+    /// Nothing.
+    None,
+    /// What was asked for.
+    Partial(Partial),
+    /// Everything.
+    Full(Full),
+}
+
+/// A load before the first row is joined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preload {
+    /// Its deadline.
+    pub timeout: Duration,
+    /// The most rows.
+    pub max_rows: Option<u64>,
+    /// The most bytes.
+    pub max_bytes: Option<u64>,
+    /// Readers.
+    pub parallelism: usize,
+}
+
+/// How a lookup table is asked, as its declaration and hints say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LookupOptions {
+    /// What is kept.
+    pub cache: Cache,
+    /// The load before the first row; always there with [`Cache::Full`].
+    pub preload: Option<Preload>,
+    /// Tries after the first one.
+    pub max_retries: u32,
+    /// Several requests at a time.
+    pub is_async: bool,
+    /// Rows are spread by their keys.
+    pub hash: bool,
+    /// Keys of a request.
+    pub batch: usize,
+    /// How long keys wait for others.
+    pub linger: Duration,
+}
+
+impl LookupOptions {
+    /// Pulls them; `None` if a problem was noted that leaves them open.
+    pub fn pull(bag: &mut OptionBag, ability: Ability) -> Option<Self> {
+        let cache = pull_cache(bag, ability);
+        let preload = pull_preload(bag, cache.as_ref(), ability);
+        let retries = bag.integer(&MAX_RETRIES);
+        let asked_async = bag.contains(ASYNC.key);
+        let is_async = bag.boolean(&ASYNC);
+        let hash = bag.boolean(&HASH);
+        let batch = pull_batch(bag, ability, is_async);
+        let linger = bag.duration(&LINGER);
+        if linger.is_some_and(|linger| linger.is_zero()) {
+            bag.error("OPT-007", LINGER.key, format!("'{}' must be > 0, but is 0.", LINGER.key));
+        }
+        if bag.contains(LINGER.key) && batch == Some(1) {
+            bag.warn("OPT-008", LINGER.key, format!("'{}' has no effect because '{}' is 1.", LINGER.key, BATCH.key));
+        }
+        if matches!(cache, Some(Cache::Full(_))) && asked_async && is_async == Some(true) {
+            bag.error(
+                "OPT-006",
+                ASYNC.key,
+                "A FULL cache sends no requests for keys: 'lookup.cache'='FULL' and 'lookup.async'='true' shouldn't be set together.",
+            );
+        }
+        Some(Self {
+            cache: cache?,
+            preload: preload?,
+            max_retries: u32::try_from(retries?).ok()?,
+            is_async: is_async?,
+            hash: hash?,
+            batch: batch?,
+            linger: linger?,
+        })
+    }
+}
+
+fn pull_batch(bag: &mut OptionBag, ability: Ability, is_async: Option<bool>) -> Option<usize> {
+    let batch = usize::try_from(bag.integer(&BATCH)?).ok()?;
+    if batch > ability.most_keys {
+        bag.error("OPT-007", BATCH.key, format!("'{}' must be <= {}, but is {batch}.", BATCH.key, ability.most_keys));
+    }
+    if batch > 1 && is_async == Some(false) {
+        let what = format!("'{}' = '{batch}' needs '{}' = 'true': without it requests have one key.", BATCH.key, ASYNC.key);
+        bag.error("OPT-006", BATCH.key, what);
+    }
+    Some(batch)
+}
+
+fn pull_cache(bag: &mut OptionBag, ability: Ability) -> Option<Cache> {
+    let said = bag.contains(CACHE.key);
+    let mode = bag.choice(&CACHE);
+    let old = pull_old(bag);
+    let partial = pull_partial(bag, &old);
+    let full = pull_full(bag);
+    match mode? {
+        "FULL" => {
+            if !ability.can_load {
+                bag.error("OPT-005", CACHE.key, "'lookup.cache'='FULL' needs a table that can be read as a whole, which this one cannot.");
+            }
+            no_effect(bag, PARTIAL_KEYS, "FULL");
+            if bag.peek(STRATEGY.key).is_none_or(|strategy| strategy.eq_ignore_ascii_case("PERIODIC")) && !bag.contains(INTERVAL.key) {
+                let what = format!("'{}' is required with 'lookup.cache'='FULL' and the reload strategy PERIODIC but missing.", INTERVAL.key);
+                bag.error("OPT-005", CACHE.key, what);
+            }
+            full.map(Cache::Full)
+        }
+        "NONE" if said || !old.is_given => {
+            no_effect(bag, PARTIAL_KEYS, "NONE");
+            no_effect(bag, FULL_KEYS, "NONE");
+            Some(Cache::None)
+        }
+        _ => {
+            no_effect(bag, FULL_KEYS, "PARTIAL");
+            let partial = partial?;
+            let bounds = [MAX_ROWS.key, AFTER_WRITE.key, AFTER_ACCESS.key];
+            let is_bound =
+                partial.max_rows.is_some() || partial.after_write.is_some() || partial.after_access.is_some() || partial.max_bytes.is_some();
+            if !is_bound && !bounds.iter().any(|key| bag.contains(key)) {
+                let what = format!("'lookup.cache'='PARTIAL' needs a bound: '{}', '{}' or '{}'.", bounds[0], bounds[1], bounds[2]);
+                bag.error("OPT-005", CACHE.key, what);
+            }
+            Some(Cache::Partial(partial))
+        }
+    }
+}
+
+const PARTIAL_KEYS: &[OptionDecl] = &[MAX_ROWS, MAX_BYTES, AFTER_WRITE, AFTER_ACCESS, MISSING];
+const FULL_KEYS: &[OptionDecl] = &[STRATEGY, INTERVAL, SCHEDULE, ISO_TIME, DAYS, STALENESS];
+
+fn no_effect(bag: &mut OptionBag, keys: &[OptionDecl], mode: &str) {
+    for decl in keys.iter().filter(|decl| bag.contains(decl.key)).collect::<Vec<_>>() {
+        bag.warn("OPT-008", decl.key, format!("'{}' has no effect because 'lookup.cache' is '{mode}'.", decl.key));
+    }
+}
+
+/// What the older spellings say.
+struct Old {
+    is_given: bool,
+    max_rows: Option<u64>,
+    ttl: Option<Duration>,
+}
+
+fn pull_old(bag: &mut OptionBag) -> Old {
+    let rows = bag.integer(&OLD_MAX_ROWS);
+    let ttl = bag.string(&OLD_TTL);
+    for (old, new) in [(OLD_MAX_ROWS.key, MAX_ROWS.key), (OLD_TTL.key, AFTER_WRITE.key)] {
+        if bag.contains(old) {
+            bag.warn("OPT-009", old, format!("'{old}' is deprecated, use '{new}'."));
+        }
+    }
+    let max_rows = rows.and_then(|rows| u64::try_from(rows).ok()).filter(|rows| *rows > 0);
+    let text = ttl.as_deref().map(str::trim).filter(|text| *text != "-1");
+    let ttl = text.and_then(|text| match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => parse_duration(text).map(|(ttl, _)| ttl),
+    });
+    if let (Some(text), None) = (text, ttl) {
+        bag.error("OPT-003", OLD_TTL.key, format!("Invalid value for option '{}': '{text}' is neither seconds nor a duration.", OLD_TTL.key));
+    }
+    if max_rows.is_some() != text.is_some() {
+        let given = if max_rows.is_some() { OLD_MAX_ROWS.key } else { OLD_TTL.key };
+        let what = format!("Either all or none of the following options should be provided: '{}', '{}'.", OLD_MAX_ROWS.key, OLD_TTL.key);
+        bag.error("OPT-005", given, what);
+    }
+    Old { is_given: max_rows.is_some() || ttl.is_some(), max_rows, ttl }
+}
+
+fn pull_partial(bag: &mut OptionBag, old: &Old) -> Option<Partial> {
+    let max_rows = bag.integer(&MAX_ROWS).and_then(|rows| u64::try_from(rows).ok());
+    let max_bytes = bag.bytes(&MAX_BYTES);
+    let (after_write, after_access) = (bag.duration(&AFTER_WRITE), bag.duration(&AFTER_ACCESS));
+    let missing = bag.boolean(&MISSING);
+    Some(Partial { max_rows: max_rows.or(old.max_rows), max_bytes, after_write: after_write.or(old.ttl), after_access, missing: missing? })
+}
+
+fn pull_full(bag: &mut OptionBag) -> Option<Full> {
+    let strategy = bag.choice(&STRATEGY);
+    let (interval, schedule) = (bag.duration(&INTERVAL), bag.choice(&SCHEDULE));
+    let (time, days) = (bag.string(&ISO_TIME), bag.integer(&DAYS));
+    let max_staleness = bag.duration(&STALENESS);
+    let reload = match (strategy?, interval, schedule?) {
+        ("TIMED", ..) => {
+            let days = u32::try_from(days?).ok()?;
+            let reload = time.as_deref().and_then(|time| Reload::daily(time, days));
+            match (&reload, time) {
+                (None, Some(time)) => {
+                    let what =
+                        format!("Invalid value for option '{}': '{time}' is no time. Expected '10:15', '10:15Z' or '10:15+07:00'.", ISO_TIME.key);
+                    bag.error("OPT-003", ISO_TIME.key, what);
+                }
+                (None, None) => {
+                    let what = format!("'{}' is required with the reload strategy TIMED but missing.", ISO_TIME.key);
+                    bag.error("OPT-005", STRATEGY.key, what);
+                }
+                _ => {}
+            }
+            reload?
+        }
+        (_, Some(interval), "FIXED_RATE") => Reload::AfterStart(interval),
+        (_, Some(interval), _) => Reload::AfterEnd(interval),
+        // Whoever wants a FULL cache is told that the interval is missing.
+        (_, None, _) => Reload::Never,
+    };
+    Some(Full { reload, max_staleness })
+}
+
+fn pull_preload(bag: &mut OptionBag, cache: Option<&Cache>, ability: Ability) -> Option<Option<Preload>> {
+    let wanted = if bag.contains(PRELOAD.key) { Some(bag.boolean(&PRELOAD)?) } else { None };
+    let timeout = bag.duration(&PRELOAD_TIMEOUT);
+    let max_rows = bag.integer(&PRELOAD_ROWS).and_then(|rows| u64::try_from(rows).ok());
+    let max_bytes = bag.bytes(&PRELOAD_BYTES);
+    let parallelism = bag.integer(&PRELOAD_PARALLELISM);
+    if timeout.is_some_and(|timeout| timeout.is_zero()) {
+        bag.error("OPT-007", PRELOAD_TIMEOUT.key, format!("'{}' must be > 0, but is 0.", PRELOAD_TIMEOUT.key));
+    }
+    let loads = match (cache?, wanted) {
+        (Cache::Full(_), Some(false)) => {
+            bag.error(
+                "OPT-006",
+                PRELOAD.key,
+                "'lookup.preload'='false' and 'lookup.cache'='FULL' shouldn't be set together: a FULL cache is loaded first.",
+            );
+            true
+        }
+        (Cache::Full(_), _) => true,
+        (Cache::None, Some(true)) => {
+            bag.error("OPT-005", PRELOAD.key, "'lookup.preload'='true' needs a cache: set 'lookup.cache' to 'FULL' or 'PARTIAL'.");
+            false
+        }
+        (Cache::Partial(_), Some(true)) if !ability.can_load => {
+            bag.error("OPT-005", PRELOAD.key, "'lookup.preload'='true' needs a table that can be read as a whole, which this one cannot.");
+            false
+        }
+        (_, wanted) => wanted == Some(true),
+    };
+    let preload = Preload { timeout: timeout?, max_rows, max_bytes, parallelism: usize::try_from(parallelism?).ok()? };
+    Some(loads.then_some(preload))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ABLE: Ability = Ability { most_keys: 1_000, can_load: true };
+
+    fn pulled(entries: &[(&str, &str)], ability: Ability) -> Result<(LookupOptions, String), String> {
+        let mut bag = OptionBag::new("Table 'c.d.t'");
+        for (key, value) in entries {
+            bag.insert(*key, *value, None);
+        }
+        let options = LookupOptions::pull(&mut bag, ability);
+        let warnings = bag.finish("redis", &LOOKUP_OPTIONS.iter().collect::<Vec<_>>(), &[]).map_err(|problems| problems.to_string())?;
+        let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        Ok((options.expect("nothing is wrong"), warnings.join("\n")))
+    }
+
+    fn refused(entries: &[(&str, &str)]) -> String {
+        pulled(entries, ABLE).expect_err("refused")
+    }
+
+    #[test]
+    fn without_options_every_key_is_asked_for_and_nothing_is_kept() {
+        let (options, warnings) = pulled(&[], ABLE).expect("fine");
+        let expected = LookupOptions {
+            cache: Cache::None,
+            preload: None,
+            max_retries: 3,
+            is_async: true,
+            hash: false,
+            batch: 1,
+            linger: Duration::from_millis(10),
+        };
+        assert_eq!((options, warnings.as_str()), (expected, ""));
+    }
+
+    #[test]
+    fn a_partial_cache_needs_a_bound() {
+        let told = refused(&[("lookup.cache", "PARTIAL")]);
+        assert!(
+            told.contains("'lookup.partial-cache.max-rows', 'lookup.partial-cache.expire-after-write' or 'lookup.partial-cache.expire-after-access'"),
+            "{told}"
+        );
+        let (options, _) = pulled(&[("lookup.cache", "partial"), ("lookup.partial-cache.max-bytes", "1 mb")], ABLE).expect("fine");
+        assert_eq!(options.cache, Cache::Partial(Partial { max_bytes: Some(1 << 20), missing: true, ..Partial::default() }));
+    }
+
+    #[test]
+    fn old_spellings_make_a_partial_cache_with_seconds_and_come_together() {
+        let (options, warnings) = pulled(&[("lookup.cache.max-rows", "10"), ("lookup.cache.ttl", "7")], ABLE).expect("fine");
+        let partial = Partial { max_rows: Some(10), after_write: Some(Duration::from_secs(7)), missing: true, ..Partial::default() };
+        assert_eq!(options.cache, Cache::Partial(partial));
+        assert!(warnings.contains("[OPT-009]") && warnings.contains("use 'lookup.partial-cache.expire-after-write'"), "{warnings}");
+        assert!(refused(&[("lookup.cache.ttl", "7")]).contains("Either all or none"), "alone");
+        assert!(refused(&[("lookup.cache.max-rows", "10"), ("lookup.cache.ttl", "soon")]).contains("neither seconds nor a duration"));
+        let (none, _) = pulled(&[("lookup.cache.max-rows", "-1"), ("lookup.cache.ttl", "-1")], ABLE).expect("fine");
+        assert_eq!(none.cache, Cache::None);
+    }
+
+    #[test]
+    fn a_full_cache_is_loaded_first_and_needs_a_table_that_can_be() {
+        let every_minute = [("lookup.cache", "FULL"), ("lookup.full-cache.periodic-reload.interval", "1 min")];
+        let (options, _) = pulled(&every_minute, ABLE).expect("fine");
+        let minute = Duration::from_secs(60);
+        assert_eq!(options.cache, Cache::Full(Full { reload: Reload::AfterEnd(minute), max_staleness: None }));
+        assert_eq!(options.preload.map(|preload| preload.parallelism), Some(4));
+        let unable = pulled(&every_minute, Ability { can_load: false, ..ABLE }).expect_err("cannot be loaded");
+        assert!(unable.contains("which this one cannot"), "{unable}");
+        assert!(refused(&[("lookup.cache", "FULL")]).contains("periodic-reload.interval' is required"));
+        assert!(refused(&[every_minute[0], every_minute[1], ("lookup.async", "true")]).contains("shouldn't be set together"));
+        let timed = [("lookup.cache", "FULL"), ("lookup.full-cache.reload-strategy", "timed")];
+        assert!(refused(&timed).contains("timed-reload.iso-time' is required"));
+        assert!(refused(&[timed[0], timed[1], ("lookup.full-cache.timed-reload.iso-time", "noon")]).contains("'noon' is no time"));
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused_and_what_does_nothing_warns() {
+        let sync = refused(&[("lookup.async", "false"), ("lookup.async.batch.size", "8")]);
+        assert!(sync.contains("'lookup.async.batch.size' = '8' needs 'lookup.async' = 'true'"), "{sync}");
+        assert!(refused(&[("lookup.async.batch.size", "1001")]).contains("must be <= 1000, but is 1001"));
+        assert!(refused(&[("lookup.async.batch.size", "8"), ("lookup.async.batch.linger", "0 s")]).contains("must be > 0"));
+        assert!(refused(&[("lookup.preload", "true")]).contains("needs a cache"));
+        let (_, warnings) = pulled(&[("lookup.async.batch.linger", "5 ms"), ("lookup.partial-cache.max-rows", "5")], ABLE).expect("fine");
+        assert!(warnings.contains("'lookup.async.batch.linger' has no effect"), "{warnings}");
+        assert!(warnings.contains("'lookup.partial-cache.max-rows' has no effect because 'lookup.cache' is 'NONE'"), "{warnings}");
+    }
+}

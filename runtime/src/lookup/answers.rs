@@ -1,0 +1,69 @@
+//! What is known of the keys of one batch: which rows of which record batches each of them has.
+
+use arrow_array::RecordBatch;
+
+/// The rows that the keys of a batch have.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    /// Where rows are.
+    sources: Vec<RecordBatch>,
+    /// Rows, as numbers of a source and of a row in it.
+    places: Vec<(usize, usize)>,
+    of_key: Vec<Answer>,
+    open: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Answer {
+    Open,
+    /// The places of its rows; none for a miss.
+    Rows {
+        from: usize,
+        to: usize,
+    },
+}
+
+impl Answers {
+    /// Nothing is known of `keys` keys.
+    pub(super) fn new(keys: usize) -> Self {
+        Self { sources: Vec::new(), places: Vec::new(), of_key: vec![Answer::Open; keys], open: keys }
+    }
+
+    /// Whether all keys have their answer.
+    pub(super) fn are_complete(&self) -> bool {
+        self.open == 0
+    }
+
+    /// Whether a key has no answer yet.
+    pub(super) fn is_open(&self, key: usize) -> bool {
+        matches!(self.of_key.get(key), Some(Answer::Open))
+    }
+
+    /// Adds rows that answers may be of; gives the number of the source.
+    pub(super) fn add_source(&mut self, rows: RecordBatch) -> usize {
+        self.sources.push(rows);
+        self.sources.len() - 1
+    }
+
+    /// Sets the rows of a key; the first answer counts.
+    pub(super) fn set(&mut self, key: usize, places: impl IntoIterator<Item = (usize, usize)>) {
+        let Some(answer @ Answer::Open) = self.of_key.get_mut(key) else { return };
+        let from = self.places.len();
+        self.places.extend(places);
+        *answer = Answer::Rows { from, to: self.places.len() };
+        self.open -= 1;
+    }
+
+    /// The rows of a key.
+    pub(super) fn rows_of(&self, key: u32) -> &[(usize, usize)] {
+        match self.of_key.get(key as usize) {
+            Some(Answer::Rows { from, to }) => self.places.get(*from..*to).unwrap_or_default(),
+            Some(Answer::Open) | None => &[],
+        }
+    }
+
+    /// Where the rows are.
+    pub(super) fn sources(&self) -> &[RecordBatch] {
+        &self.sources
+    }
+}

@@ -1,0 +1,220 @@
+//! What lives on between epochs: for each lookup table of a job its kept rows and its counters.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow_row::Rows;
+use arrow_schema::ArrowError;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::logical_expr::LogicalPlan;
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+use weir_base::memory::MemoryBudget;
+use weir_connectors::ConnectorError;
+use weir_connectors::lookup::{Cache, Preload};
+use weir_sql::lookup_join::{LookupJoin, LookupTable};
+
+use super::answers::Answers;
+use super::cache::{PartialCache, Value};
+use super::fetch::Answer;
+use super::full::{FullCache, Loader};
+use super::keys::{BatchKeys, Codec};
+use super::metrics::Counters;
+
+/// The lookup tables of a job, by id and key columns. Clones share them.
+#[derive(Debug, Clone)]
+pub(crate) struct Lookups {
+    budget: MemoryBudget,
+    states: States,
+}
+
+type States = Arc<Mutex<BTreeMap<(String, Vec<usize>), Arc<LookupState>>>>;
+
+impl Lookups {
+    pub(crate) fn new(budget: &MemoryBudget) -> Self {
+        Self { budget: budget.clone(), states: States::default() }
+    }
+
+    /// The budget that they are charged to.
+    pub(super) fn budget(&self) -> &MemoryBudget {
+        &self.budget
+    }
+
+    /// The state of a join's table, for plans of up to `tasks` tasks.
+    pub(super) fn of(&self, join: &LookupJoin, tasks: usize) -> DataFusionResult<Arc<LookupState>> {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (join.table.id.clone(), join.columns.clone());
+        if let Some(state) = states.get(&key) {
+            return Ok(Arc::clone(state));
+        }
+        let state = Arc::new(LookupState::try_new(&join.table, &join.columns, &self.budget, tasks)?);
+        states.insert(key, Arc::clone(&state));
+        Ok(state)
+    }
+
+    /// Loads what the joins of `plan` want loaded before the first row.
+    pub(crate) async fn load(&self, plan: &LogicalPlan, tasks: usize) -> DataFusionResult<()> {
+        let mut states = Vec::new();
+        plan.apply_with_subqueries(|node| {
+            if let LogicalPlan::Extension(extension) = node
+                && let Some(join) = extension.node.as_any().downcast_ref::<LookupJoin>()
+            {
+                states.push(self.of(join, tasks)?);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        let loads = states.iter().map(|state| state.ready());
+        futures::future::try_join_all(loads).await.map_err(|error| DataFusionError::External(Box::new(error)))?;
+        Ok(())
+    }
+}
+
+/// What is kept of a table.
+#[derive(Debug)]
+pub(super) enum Kept {
+    Nothing,
+    Partial(PartialCache),
+    Full(FullCache),
+}
+
+/// A lookup table of a job.
+#[derive(Debug)]
+pub(super) struct LookupState {
+    pub(super) table: Arc<LookupTable>,
+    /// Its key columns.
+    pub(super) columns: Vec<usize>,
+    pub(super) keys: Arc<Codec>,
+    pub(super) kept: Kept,
+    pub(super) counters: Counters,
+    loader: Loader,
+    ready: OnceCell<()>,
+}
+
+impl LookupState {
+    pub(super) fn try_new(table: &Arc<LookupTable>, columns: &[usize], budget: &MemoryBudget, tasks: usize) -> Result<Self, ArrowError> {
+        let schema = table.lookup.schema();
+        let types = columns.iter().filter_map(|column| schema.fields().get(*column)).map(|field| field.data_type());
+        let keys = Arc::new(Codec::try_new(types)?);
+        let kept = match &table.options.cache {
+            Cache::None => Kept::Nothing,
+            Cache::Partial(options) => Kept::Partial(PartialCache::try_new(options, &schema, budget, tasks)?),
+            Cache::Full(options) => Kept::Full(FullCache::new(options)),
+        };
+        let loader = Loader { table: Arc::clone(table), columns: columns.to_vec(), keys: Arc::clone(&keys), budget: budget.clone() };
+        let counters = Counters::new(&table.path.to_string());
+        Ok(Self { table: Arc::clone(table), columns: columns.to_vec(), keys, kept, counters, loader, ready: OnceCell::new() })
+    }
+
+    /// Returns when rows may be joined: what is to be loaded first is there.
+    pub(super) async fn ready(&self) -> Result<(), ConnectorError> {
+        let Some(preload) = &self.table.options.preload else { return Ok(()) };
+        let load = async {
+            match &self.kept {
+                Kept::Nothing => Ok(()),
+                Kept::Partial(cache) => self.warm(cache, preload).await,
+                Kept::Full(cache) => cache.start(&self.loader, preload, &self.counters).await,
+            }
+        };
+        self.ready.get_or_try_init(|| load).await.copied()
+    }
+
+    /// Fills a PARTIAL cache, as far as its bounds go.
+    async fn warm(&self, cache: &PartialCache, preload: &Preload) -> Result<(), ConnectorError> {
+        let Cache::Partial(bounds) = &self.table.options.cache else { return Ok(()) };
+        let most_rows = preload.max_rows.into_iter().chain(bounds.max_rows).min().unwrap_or(u64::MAX);
+        let most_bytes = preload.max_bytes.into_iter().chain(bounds.max_bytes).min().unwrap_or(u64::MAX).min(self.loader.budget.limit() / 4);
+        let now = Instant::now();
+        let mut rows = 0;
+        self.loader
+            .each(preload, |batch, keys| {
+                rows += batch.num_rows() as u64;
+                let encoded = cache.encode(batch.columns()).map_err(|error| self.unreadable(error))?;
+                let mut of_key: Vec<Vec<usize>> = vec![Vec::new(); keys.len()];
+                for (row, key) in keys.of_row.iter().enumerate() {
+                    if let Some(of_key) = of_key.get_mut(*key as usize) {
+                        of_key.push(row);
+                    }
+                }
+                for (key, rows) in keys.iter().zip(of_key) {
+                    cache.put(key, value(&encoded, &rows), now);
+                }
+                Ok(rows < most_rows && cache.size().1 < most_bytes)
+            })
+            .await?;
+        self.counters.kept(cache.size());
+        Ok(())
+    }
+
+    /// Keeps an answer.
+    pub(super) fn keep(&self, answer: &Answer) -> Result<(), ConnectorError> {
+        let Kept::Partial(cache) = &self.kept else { return Ok(()) };
+        let now = Instant::now();
+        let mut missing = vec![true; answer.keys.len()];
+        for part in &answer.parts {
+            let encoded = cache.encode(part.rows.columns()).map_err(|error| self.unreadable(error))?;
+            for rows in (0..part.keys.len()).collect::<Vec<_>>().chunk_by(|one, other| part.keys.get(*one) == part.keys.get(*other)) {
+                let Some(key) = rows.first().and_then(|row| part.keys.get(*row)).map(|key| *key as usize) else { continue };
+                if let (Some(bytes), Some(missing)) = (answer.keys.get(key), missing.get_mut(key)) {
+                    *missing = false;
+                    cache.put(bytes, value(&encoded, rows), now);
+                }
+            }
+        }
+        if cache.missing {
+            for (key, _) in answer.keys.iter().zip(&missing).filter(|(_, missing)| **missing) {
+                cache.put(key, Value::Missing, now);
+            }
+        }
+        self.counters.kept(cache.size());
+        Ok(())
+    }
+
+    fn unreadable(&self, error: ArrowError) -> ConnectorError {
+        ConnectorError::internal(format!("Table '{}': rows that cannot be kept", self.table.path)).with_source(error)
+    }
+}
+
+/// What a key has, of the rows `rows`.
+fn value(encoded: &Rows, rows: &[usize]) -> Value {
+    match rows {
+        [] => Value::Missing,
+        [row] => Value::One(Arc::from(encoded.row(*row).data())),
+        many => Value::Many(many.iter().map(|row| Box::from(encoded.row(*row).data())).collect()),
+    }
+}
+
+/// Answers what is known of the keys of a batch; the other keys stay open.
+pub(super) fn answer_known(state: &LookupState, keys: &BatchKeys, answers: &mut Answers) -> Result<(), ConnectorError> {
+    match &state.kept {
+        Kept::Nothing => {}
+        Kept::Partial(cache) => {
+            let values = cache.get(keys, Instant::now());
+            if values.iter().all(Option::is_none) {
+                return Ok(());
+            }
+            let rows = cache.decode(values.iter().flatten()).map_err(|error| state.unreadable(error))?;
+            let source = answers.add_source(rows);
+            let mut row = 0;
+            for (key, value) in values.iter().enumerate() {
+                if let Some(value) = value {
+                    let from = row;
+                    row += value.rows();
+                    answers.set(key, (from..row).map(|row| (source, row)));
+                }
+            }
+        }
+        Kept::Full(cache) => {
+            let table = cache.rows(&state.table)?;
+            for batch in &table.batches {
+                answers.add_source(batch.clone());
+            }
+            let mut places = Vec::new();
+            for (number, key) in keys.iter().enumerate() {
+                table.rows_of(key, &mut places);
+                answers.set(number, places.drain(..).rev());
+            }
+        }
+    }
+    Ok(())
+}

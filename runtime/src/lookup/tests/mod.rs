@@ -1,0 +1,93 @@
+//! The operator over tables in memory: what comes out, what is asked for, and what is kept.
+
+mod asking;
+mod fake;
+mod property;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use datafusion::error::Result as DataFusionResult;
+use datafusion::logical_expr::Operator as Op;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{binary, col, lit};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::stream;
+use weir_base::memory::MemoryBudget;
+use weir_connectors::lookup::{Cache, LookupOptions};
+use weir_connectors::table::TablePath;
+use weir_sql::lookup_join::{Asking, LookupTable};
+
+use super::join::Joiner;
+use super::probe::{Operator, Probe};
+use super::state::LookupState;
+use fake::FakeTable;
+
+/// A row of the input, by number, and what it was joined with.
+type Joined = (i64, Option<i64>);
+
+fn options() -> LookupOptions {
+    LookupOptions { cache: Cache::None, preload: None, max_retries: 3, is_async: true, hash: false, batch: 4, linger: Duration::from_millis(1) }
+}
+
+fn asking() -> Asking {
+    Asking { capacity: 16, timeout: Duration::from_secs(60), ordered: true, on_miss: None }
+}
+
+/// How rows are joined.
+#[derive(Debug, Clone, Copy)]
+struct How {
+    keeps_all: bool,
+    /// Only values above this match.
+    above: Option<i64>,
+}
+
+const ALL: How = How { keeps_all: true, above: None };
+
+fn operator(fake: &Arc<FakeTable>, options: LookupOptions, asking: Asking, how: How, budget: &MemoryBudget) -> Arc<Operator> {
+    let path = TablePath { catalog: "c".to_owned(), database: "d".to_owned(), table: "dim".to_owned() };
+    let table = Arc::new(LookupTable { id: "dim".to_owned(), path, lookup: Arc::clone(fake) as _, options, asking });
+    let state = LookupState::try_new(&table, &[0], budget, 2).expect("a state");
+    let nullable = how.keeps_all;
+    let fields = [("n", false), ("k", true), ("k", nullable), ("v", nullable)];
+    let schema: SchemaRef = Arc::new(Schema::new(fields.map(|(name, nullable)| Field::new(name, DataType::Int64, nullable)).to_vec()));
+    let residual = how.above.map(|above| binary(col("v", &schema).expect("v"), Op::Gt, lit(above), &schema).expect("a condition"));
+    let key: Arc<dyn PhysicalExpr> = Arc::new(datafusion::physical_expr::expressions::Column::new("k", 1));
+    let joiner = Joiner { schema, left: 2, keeps_all: how.keeps_all, residual };
+    Arc::new(Operator { state: Arc::new(state), keys: vec![key], joiner, budget: budget.clone() })
+}
+
+/// Batches of numbered rows with these keys.
+fn batches(keys: &[Vec<Option<i64>>]) -> Vec<RecordBatch> {
+    let mut number = 0;
+    let batch = |keys: &Vec<Option<i64>>| {
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(number..number + keys.len() as i64));
+        number += keys.len() as i64;
+        let keys: ArrayRef = Arc::new(Int64Array::from(keys.clone()));
+        RecordBatch::try_from_iter_with_nullable([("n", numbers, false), ("k", keys, true)]).expect("a batch")
+    };
+    keys.iter().map(batch).collect()
+}
+
+/// Runs one task of an operator to its end.
+async fn run(operator: &Arc<Operator>, keys: &[Vec<Option<i64>>]) -> DataFusionResult<Vec<Joined>> {
+    let batches = batches(keys);
+    let schema = batches.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
+    let input = Box::pin(RecordBatchStreamAdapter::new(schema, stream::iter(batches.into_iter().map(Ok))));
+    let mut probe = Probe::new(Arc::clone(operator), input);
+    let mut rows = Vec::new();
+    while let Some(batch) = probe.next().await? {
+        let column = |index: usize| batch.column(index).as_primitive::<Int64Type>().clone();
+        let (numbers, given, found, values) = (column(0), column(1), column(2), column(3));
+        for row in 0..batch.num_rows() {
+            let value = values.is_valid(row).then(|| values.value(row));
+            assert!(value.is_none() || found.value(row) == given.value(row), "a row of another key");
+            rows.push((numbers.value(row), value));
+        }
+    }
+    Ok(rows)
+}

@@ -1,0 +1,198 @@
+//! The lookup join in a logical plan: each row of the input gets the rows of a lookup table that have its key at the time it is worked on.
+//!
+//! The node has one input. What the table is, and how it is asked, is in [`LookupTable`]; whoever runs the plan makes an operator of it.
+
+use std::cmp::Ordering;
+use std::collections::HashSet;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::common::{Column, DFSchemaRef, JoinType, plan_err};
+use datafusion::error::Result as DataFusionResult;
+use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore, build_join_schema};
+use weir_connectors::lookup::{Cache, Lookup, LookupOptions};
+use weir_connectors::table::TablePath;
+
+/// How a lookup operator waits for answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asking {
+    /// The most keys on their way at a time.
+    pub capacity: usize,
+    /// How long a key may take, waiting and retries included.
+    pub timeout: Duration,
+    /// Rows leave in the order in which they came.
+    pub ordered: bool,
+    /// Keys without a row are asked for again.
+    pub on_miss: Option<MissRetry>,
+}
+
+/// Asking again for keys without a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissRetry {
+    /// Wait before each try.
+    pub delay: Duration,
+    /// Tries after the first one.
+    pub attempts: u32,
+}
+
+/// A lookup table of a job or query.
+#[derive(Debug)]
+pub struct LookupTable {
+    /// Its id in the job: the table's name, with `#2` and so on behind it for other options.
+    pub id: String,
+    /// The declaration's name.
+    pub path: TablePath,
+    /// The table.
+    pub lookup: Arc<dyn Lookup>,
+    /// How it is asked, by its declaration.
+    pub options: LookupOptions,
+    /// How answers are waited for.
+    pub asking: Asking,
+}
+
+impl fmt::Display for LookupTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.options.cache {
+            Cache::None => f.write_str("cache=NONE")?,
+            Cache::Partial(_) => f.write_str("cache=PARTIAL")?,
+            Cache::Full(_) => return f.write_str("cache=FULL"),
+        }
+        let (options, asking) = (&self.options, &self.asking);
+        if options.is_async {
+            let order = if asking.ordered { "ordered" } else { "unordered" };
+            write!(f, ", async {order}, capacity={}, batch={}", asking.capacity, options.batch)?;
+        } else {
+            f.write_str(", sync")?;
+        }
+        if let Some(MissRetry { delay, attempts }) = &asking.on_miss {
+            write!(f, ", misses asked {attempts} times more after {delay:?}")?;
+        }
+        if options.hash { f.write_str(", hash") } else { Ok(()) }
+    }
+}
+
+/// A join with a lookup table.
+#[derive(Debug, Clone)]
+pub struct LookupJoin {
+    /// The table.
+    pub table: Arc<LookupTable>,
+    /// What is joined to it.
+    pub input: LogicalPlan,
+    /// The keys, over the input, of the types of the columns `columns`.
+    pub keys: Vec<Expr>,
+    /// The table's columns that the keys are of.
+    pub columns: Vec<usize>,
+    /// Inner, or left: rows without a match stay.
+    pub join_type: JoinType,
+    /// Of a left join: what a row of the table must fulfil besides to match, over the output.
+    pub residual: Option<Expr>,
+    right: DFSchemaRef,
+    schema: DFSchemaRef,
+}
+
+impl LookupJoin {
+    /// What plans call it.
+    pub const NAME: &str = "LookupJoin";
+
+    /// A join of `input` with all columns of `table`, which are called as `right` says.
+    ///
+    /// # Errors
+    /// Columns of the same name on both sides.
+    pub fn try_new(
+        table: Arc<LookupTable>,
+        input: LogicalPlan,
+        key: (Vec<Expr>, Vec<usize>),
+        join_type: JoinType,
+        residual: Option<Expr>,
+        right: DFSchemaRef,
+    ) -> DataFusionResult<Self> {
+        let schema = Arc::new(build_join_schema(input.schema(), &right, &join_type)?);
+        let (keys, columns) = key;
+        Ok(Self { table, input, keys, columns, join_type, residual, right, schema })
+    }
+}
+
+/// Two nodes are equal if they ask the same table of the plan for the same.
+impl PartialEq for LookupJoin {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.table, &other.table)
+            && self.keys == other.keys
+            && self.columns == other.columns
+            && self.join_type == other.join_type
+            && self.residual == other.residual
+            && self.right == other.right
+            && self.input == other.input
+    }
+}
+
+impl Eq for LookupJoin {}
+
+impl PartialOrd for LookupJoin {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        (self == other).then_some(Ordering::Equal)
+    }
+}
+
+impl Hash for LookupJoin {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.table.id.hash(state);
+        self.keys.hash(state);
+        self.columns.hash(state);
+        self.input.hash(state);
+    }
+}
+
+impl UserDefinedLogicalNodeCore for LookupJoin {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        self.keys.clone()
+    }
+
+    /// Conditions on the input alone go below: a row that is dropped need not be looked up.
+    fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
+        self.right.fields().iter().map(|field| field.name().clone()).collect()
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LookupJoin: {} {}, on=[", self.join_type, self.table.path)?;
+        let right = self.right.columns();
+        for (index, (key, column)) in self.keys.iter().zip(&self.columns).enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            let column = right.get(*column).map(Column::flat_name).unwrap_or_default();
+            write!(f, "{separator}{column} = {key}")?;
+        }
+        f.write_str("]")?;
+        if let Some(residual) = &self.residual {
+            write!(f, ", if={residual}")?;
+        }
+        write!(f, ", {}", self.table)
+    }
+
+    fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> DataFusionResult<Self> {
+        let (Some(input), true) = (inputs.pop(), inputs.is_empty()) else { return plan_err!("a lookup join has one input") };
+        let key = (exprs, self.columns.clone());
+        Self::try_new(Arc::clone(&self.table), input, key, self.join_type, self.residual.clone(), Arc::clone(&self.right))
+    }
+
+    fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
+        let input = self.input.schema();
+        let of_residual = self.residual.iter().flat_map(Expr::column_refs).filter_map(|column| input.maybe_index_of_column(column));
+        let mut needed: Vec<usize> = output_columns.iter().copied().filter(|column| *column < input.fields().len()).chain(of_residual).collect();
+        needed.sort_unstable();
+        needed.dedup();
+        Some(vec![needed])
+    }
+}

@@ -11,6 +11,7 @@ pub mod kafka;
 pub mod letters;
 pub mod lookup;
 pub mod print;
+pub mod redis;
 pub mod registry;
 pub mod sink;
 pub mod source;

@@ -12,6 +12,7 @@ use crate::format::factories;
 use crate::kafka::KafkaConnector;
 use crate::lookup::LookupParts;
 use crate::print::PrintConnector;
+use crate::redis::RedisConnector;
 use crate::sink::StreamSink;
 use crate::source::StreamSource;
 use crate::table::TableDef;
@@ -26,7 +27,7 @@ pub const ICEBERG: &str = "iceberg";
 #[must_use]
 pub fn registry() -> Registry {
     let kafka = KafkaConnector::new(factories());
-    Registry::new(vec![Arc::new(BlackholeConnector), Arc::new(DatagenConnector), Arc::new(kafka), Arc::new(PrintConnector)])
+    Registry::new(vec![Arc::new(BlackholeConnector), Arc::new(DatagenConnector), Arc::new(kafka), Arc::new(PrintConnector), Arc::new(RedisConnector)])
 }
 
 /// That `connector` cannot be opened for `role`.

@@ -21,6 +21,7 @@ from .kafka import Kafka
 from .kdc import Kdc, KdcB
 from .kms import Kms
 from .postgres import Postgres
+from .redis import Redis, RedisCluster, RedisSentinel
 from .rest import Rest, RestOnHdfs, RestOnS3
 from .run import Run
 from .s3 import S3, S3B
@@ -28,7 +29,9 @@ from .s3 import S3, S3B
 OF_HDFS = (Hdfs(), HdfsB(), Hdfs3(), HdfsHa(), Kms(), HdfsZones())
 SECURED = (Kdc(), KdcB(), HdfsKerberos(), HdfsKerberosIntegrity(), HdfsKerberosPrivacy(), HdfsKerberosB(), HdfsKerberosHa())
 OBJECT_STORES = (S3(), S3B(), Azurite())
-KNOWN = {server.name: server for server in (Kafka(), *OF_HDFS, *SECURED, *OBJECT_STORES, Postgres(), Rest(), RestOnS3(), RestOnHdfs(), Hive())}
+KEY_VALUE = (Redis(), RedisCluster(), RedisSentinel())
+CATALOGS = (Postgres(), Rest(), RestOnS3(), RestOnHdfs(), Hive())
+KNOWN = {server.name: server for server in (Kafka(), *OF_HDFS, *SECURED, *OBJECT_STORES, *KEY_VALUE, *CATALOGS)}
 SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "servers"
 
 

@@ -60,6 +60,8 @@ mod linked;
 #[cfg(test)]
 mod logical_tables;
 #[cfg(test)]
+mod lookups;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod object_stores;

@@ -26,7 +26,7 @@ pub(crate) use name_node::NameNodeCalls;
 pub(crate) use process::{Launch, Output, Running, Workdir, holds};
 pub(crate) use proxy::{Fault, Proxy};
 pub(crate) use reader::{IcebergRows, Table};
-pub(crate) use servers::{Azure, Hdfs, Kafka, Kdc, S3, Servers, Warehouse};
+pub(crate) use servers::{Azure, Hdfs, Kafka, Kdc, Redis, RedisCluster, S3, Servers, Warehouse};
 pub(crate) use small_store::SmallStore;
 pub(crate) use tls::TlsFront;
 pub(crate) use wait::until;

@@ -127,6 +127,38 @@ pub(crate) struct Kafka {
     pub(crate) password: String,
 }
 
+/// A Redis server, which lets nobody in without a password.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Redis {
+    pub(crate) port: u16,
+    pub(crate) tls_port: u16,
+    pub(crate) password: String,
+    /// The certificate of the authority, as PEM.
+    pub(crate) ca: PathBuf,
+    /// A user who may touch only keys that begin with `user_prefix`.
+    pub(crate) username: String,
+    pub(crate) user_password: String,
+    pub(crate) user_prefix: String,
+}
+
+/// A Redis cluster of three nodes.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RedisCluster {
+    /// `host:port`, commas between.
+    pub(crate) nodes: String,
+}
+
+/// A Redis master and the sentinel that knows it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RedisSentinel {
+    /// The master's port.
+    pub(crate) port: u16,
+    /// `host:port` of the sentinel.
+    pub(crate) sentinels: String,
+    /// What it calls the master.
+    pub(crate) master: String,
+}
+
 #[derive(Deserialize)]
 struct Postgres {
     url: String,
@@ -217,6 +249,21 @@ impl Servers {
     /// The URL of a PostgreSQL database.
     pub(crate) fn postgres(&self) -> String {
         self.address::<Postgres>("postgres").url
+    }
+
+    /// The Redis server.
+    pub(crate) fn redis(&self) -> Redis {
+        self.address("redis")
+    }
+
+    /// The Redis cluster.
+    pub(crate) fn redis_cluster(&self) -> RedisCluster {
+        self.address("redis-cluster")
+    }
+
+    /// The Redis master behind a sentinel.
+    pub(crate) fn redis_sentinel(&self) -> RedisSentinel {
+        self.address("redis-sentinel")
     }
 
     /// Starts a server that was stopped, on the port and data it had.

@@ -1,0 +1,254 @@
+//! Options of the redis connector.
+
+use std::time::Duration;
+
+use weir_base::Secret;
+use weir_base::options::{OptionBag, OptionDecl, ValueType};
+
+use crate::lookup::LOOKUP_OPTIONS;
+use crate::registry::CONNECTOR;
+
+const MODE: OptionDecl = OptionDecl::new(
+    "redis-mode",
+    ValueType::Enum(&["single", "cluster", "sentinel"]),
+    "What is connected to: one server, a cluster, or the master that sentinels name.",
+)
+.default("single");
+const HOST: OptionDecl = OptionDecl::new("host", ValueType::String, "The server, in mode `single`.");
+const PORT: OptionDecl = OptionDecl::new("port", ValueType::Integer { min: 1, max: 65_535 }, "Its port.").default("6379");
+const NODES: OptionDecl =
+    OptionDecl::new("cluster-nodes", ValueType::String, "Some nodes of the cluster, `host:port` with commas between, in mode `cluster`.");
+const MASTER: OptionDecl = OptionDecl::new("master.name", ValueType::String, "The name under which sentinels know the master, in mode `sentinel`.");
+const SENTINELS: OptionDecl =
+    OptionDecl::new("sentinels.info", ValueType::String, "The sentinels, `host:port` with commas between, in mode `sentinel`.");
+const SENTINEL_PASSWORD: OptionDecl =
+    OptionDecl::new("sentinels.password", ValueType::String, "The password of the sentinels, if they have one.").secret();
+const USERNAME: OptionDecl =
+    OptionDecl::new("username", ValueType::String, "The user of the server's access control list. Default: its user `default`.");
+const PASSWORD: OptionDecl = OptionDecl::new("password", ValueType::String, "The user's password.").secret();
+const DATABASE: OptionDecl =
+    OptionDecl::new("database", ValueType::Integer { min: 0, max: 1_000_000 }, "The database; a cluster has only number 0.").default("0");
+const TIMEOUT: OptionDecl =
+    OptionDecl::new("timeout", ValueType::Duration, "How long a connection, and the answer to one request, may take.").default("2 s");
+const TLS: OptionDecl = OptionDecl::new("ssl.enabled", ValueType::Boolean, "Whether connections are encrypted.").default("false");
+const CA: OptionDecl = OptionDecl::new(
+    "ssl.ca.location",
+    ValueType::String,
+    "PEM file of the authority that signed the servers' certificates. Default: those that the system trusts.",
+);
+const CERTIFICATE: OptionDecl =
+    OptionDecl::new("ssl.certificate.location", ValueType::String, "PEM file of the client's certificate, for servers that ask for one.");
+const KEY: OptionDecl = OptionDecl::new("ssl.key.location", ValueType::String, "PEM file of its key.");
+const COMMAND: OptionDecl = OptionDecl::new(
+    "command",
+    ValueType::Enum(&["get", "set", "hget", "hset", "hmget", "hmset", "hgetall"]),
+    "How rows lie under keys: `get` (or `set`): a string; `hget` (`hset`): one field of a hash; `hmget` (`hmset`, `hgetall`): a hash with a field for each column.",
+)
+.required();
+const STRUCTURE: OptionDecl = OptionDecl::new(
+    "value.data.structure",
+    ValueType::Enum(&["column", "row"]),
+    "With `get` and `hget`: the value is the last column, or all columns of the row with the character U+0001 between.",
+)
+.default("column");
+const PREFIX: OptionDecl = OptionDecl::new("key.prefix", ValueType::String, "Stands before the value of the key column in each key.");
+
+/// Every option.
+pub(super) const ALL: &[OptionDecl] = &{
+    let own = [
+        CONNECTOR,
+        MODE,
+        HOST,
+        PORT,
+        NODES,
+        MASTER,
+        SENTINELS,
+        SENTINEL_PASSWORD,
+        USERNAME,
+        PASSWORD,
+        DATABASE,
+        TIMEOUT,
+        TLS,
+        CA,
+        CERTIFICATE,
+        KEY,
+        COMMAND,
+        STRUCTURE,
+        PREFIX,
+    ];
+    let mut all = [CONNECTOR; 19 + LOOKUP_OPTIONS.len()];
+    let mut index = 0;
+    while index < all.len() {
+        all[index] = if index < own.len() { own[index] } else { LOOKUP_OPTIONS[index - own.len()] };
+        index += 1;
+    }
+    all
+};
+
+/// A host and its port.
+pub(super) type Address = (String, u16);
+
+/// What is connected to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Topology {
+    Single(Address),
+    Cluster(Vec<Address>),
+    Sentinel { sentinels: Vec<Address>, master: String, password: Option<Secret<String>> },
+}
+
+/// Files of TLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Tls {
+    pub(super) ca: Option<String>,
+    /// Certificate and key of the client.
+    pub(super) client: Option<(String, String)>,
+}
+
+/// Where and how to connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Settings {
+    pub(super) topology: Topology,
+    pub(super) username: Option<String>,
+    pub(super) password: Option<Secret<String>>,
+    pub(super) database: i64,
+    pub(super) timeout: Duration,
+    pub(super) tls: Option<Tls>,
+}
+
+/// How rows lie under keys, as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub(super) command: &'static str,
+    pub(super) is_row: bool,
+    pub(super) prefix: String,
+}
+
+/// Pulls where to connect to; `None` if a problem was noted.
+pub(super) fn pull(bag: &mut OptionBag) -> Option<Settings> {
+    bag.string(&CONNECTOR);
+    let topology = topology(bag);
+    let (username, password) = (bag.string(&USERNAME), bag.string(&PASSWORD).map(Secret::new));
+    let database = bag.integer(&DATABASE);
+    let timeout = bag.duration(&TIMEOUT);
+    if username.is_some() && password.is_none() {
+        bag.error("OPT-005", USERNAME.key, "'password' is required with 'username' but missing.");
+    }
+    if timeout.is_some_and(|timeout| timeout.is_zero()) {
+        bag.error("OPT-007", TIMEOUT.key, "'timeout' must be > 0, but is 0.");
+    }
+    if matches!(topology, Some(Topology::Cluster(_))) && database.is_some_and(|database| database != 0) {
+        bag.error("OPT-006", DATABASE.key, "a cluster has only database 0: 'database' and 'redis-mode'='cluster' shouldn't be set together.");
+    }
+    let tls = tls(bag);
+    Some(Settings { topology: topology?, username, password, database: database?, timeout: timeout?, tls: tls? })
+}
+
+/// Pulls how rows lie under keys.
+pub(super) fn layout(bag: &mut OptionBag) -> Option<Layout> {
+    let (command, structure) = (bag.choice(&COMMAND), bag.choice(&STRUCTURE));
+    let prefix = bag.string(&PREFIX).unwrap_or_default();
+    Some(Layout { command: command?, is_row: structure? == "row", prefix })
+}
+
+fn topology(bag: &mut OptionBag) -> Option<Topology> {
+    let mode = bag.choice(&MODE);
+    let (host, port) = (bag.string(&HOST), bag.integer(&PORT).and_then(|port| u16::try_from(port).ok()));
+    let nodes = addresses(bag, &NODES, 6_379);
+    let (master, sentinels) = (bag.string(&MASTER), addresses(bag, &SENTINELS, 26_379));
+    let password = bag.string(&SENTINEL_PASSWORD).map(Secret::new);
+    let mode = mode?;
+    let (needed, useless): (&[&str], &[&str]) = match mode {
+        "cluster" => (&[NODES.key], &[HOST.key, PORT.key, MASTER.key, SENTINELS.key, SENTINEL_PASSWORD.key]),
+        "sentinel" => (&[MASTER.key, SENTINELS.key], &[HOST.key, PORT.key, NODES.key]),
+        _ => (&[HOST.key], &[NODES.key, MASTER.key, SENTINELS.key, SENTINEL_PASSWORD.key]),
+    };
+    for key in needed.iter().filter(|key| !bag.contains(key)).collect::<Vec<_>>() {
+        bag.error("OPT-005", MODE.key, format!("'{key}' is required with 'redis-mode'='{mode}' but missing."));
+    }
+    for key in useless.iter().filter(|key| bag.contains(key)).collect::<Vec<_>>() {
+        bag.warn("OPT-008", key, format!("'{key}' has no effect because 'redis-mode' is '{mode}'."));
+    }
+    match mode {
+        "cluster" => nodes.map(Topology::Cluster),
+        "sentinel" => Some(Topology::Sentinel { sentinels: sentinels?, master: master?, password }),
+        _ => Some(Topology::Single((host?, port?))),
+    }
+}
+
+fn addresses(bag: &mut OptionBag, decl: &OptionDecl, port: u16) -> Option<Vec<Address>> {
+    let text = bag.string(decl)?;
+    let parts = text.split([',', ';']).map(str::trim).filter(|part| !part.is_empty());
+    let found: Option<Vec<Address>> = parts
+        .map(|part| match part.rsplit_once(':') {
+            Some((host, port)) if !host.is_empty() => Some((host.to_owned(), port.parse().ok()?)),
+            Some(_) => None,
+            None => Some((part.to_owned(), port)),
+        })
+        .collect();
+    let found = found.filter(|found| !found.is_empty());
+    if found.is_none() {
+        bag.error("OPT-003", decl.key, format!("Invalid value for option '{}': '{text}'. Expected 'host:port,host:port'.", decl.key));
+    }
+    found
+}
+
+fn tls(bag: &mut OptionBag) -> Option<Option<Tls>> {
+    let enabled = bag.boolean(&TLS);
+    let (ca, certificate, key) = (bag.string(&CA), bag.string(&CERTIFICATE), bag.string(&KEY));
+    if certificate.is_some() != key.is_some() {
+        let given = if certificate.is_some() { CERTIFICATE.key } else { KEY.key };
+        let what = format!("Either all or none of the following options should be provided: '{}', '{}'.", CERTIFICATE.key, KEY.key);
+        bag.error("OPT-005", given, what);
+    }
+    let enabled = enabled?;
+    for decl in [CA, CERTIFICATE, KEY] {
+        if !enabled && bag.contains(decl.key) {
+            bag.warn("OPT-008", decl.key, format!("'{}' has no effect because 'ssl.enabled' is 'false'.", decl.key));
+        }
+    }
+    Some(enabled.then(|| Tls { ca, client: certificate.zip(key) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pulled(entries: &[(&str, &str)]) -> Result<(Settings, String), String> {
+        let mut bag = OptionBag::new("Table 'c.d.t'");
+        for (key, value) in entries {
+            bag.insert(*key, *value, None);
+        }
+        let settings = pull(&mut bag);
+        let warnings = bag.finish("redis", &ALL.iter().collect::<Vec<_>>(), &[]).map_err(|problems| problems.to_string())?;
+        Ok((settings.expect("nothing is wrong"), warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+    }
+
+    #[test]
+    fn each_mode_needs_its_addresses() {
+        let connector = ("connector", "redis");
+        let (settings, _) = pulled(&[connector, ("host", "h")]).expect("fine");
+        assert_eq!((settings.topology, settings.timeout), (Topology::Single(("h".to_owned(), 6_379)), Duration::from_secs(2)));
+        let (settings, _) = pulled(&[connector, ("redis-mode", "cluster"), ("cluster-nodes", "a:1, b:2;c")]).expect("fine");
+        let nodes = [("a", 1), ("b", 2), ("c", 6_379)].map(|(host, port)| (host.to_owned(), port));
+        assert_eq!(settings.topology, Topology::Cluster(nodes.to_vec()));
+        for (mode, missing) in [("single", "'host'"), ("cluster", "'cluster-nodes'"), ("sentinel", "'sentinels.info'")] {
+            let told = pulled(&[connector, ("redis-mode", mode)]).expect_err("no address");
+            assert!(told.contains(&format!("{missing} is required with 'redis-mode'='{mode}' but missing.")), "{told}");
+        }
+        let told = pulled(&[connector, ("redis-mode", "cluster"), ("cluster-nodes", "a:b")]).expect_err("no port");
+        assert!(told.contains("Expected 'host:port,host:port'"), "{told}");
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused_and_what_does_nothing_warns() {
+        let host = [("connector", "redis"), ("host", "h")];
+        let with = |more: &[(&'static str, &'static str)]| pulled(&[host.as_slice(), more].concat());
+        assert!(with(&[("username", "u")]).expect_err("alone").contains("'password' is required"));
+        assert!(with(&[("ssl.enabled", "true"), ("ssl.key.location", "/k")]).expect_err("alone").contains("Either all or none"));
+        let (settings, warnings) = with(&[("ssl.ca.location", "/ca"), ("password", "hunter2"), ("cluster-nodes", "a:1")]).expect("fine");
+        assert!(settings.tls.is_none() && warnings.contains("'ssl.ca.location' has no effect") && warnings.contains("'cluster-nodes' has no effect"));
+        assert!(!format!("{settings:?}").contains("hunter2"), "{settings:?}");
+        let cluster = [("redis-mode", "cluster"), ("cluster-nodes", "a:1"), ("database", "2")];
+        assert!(with(&cluster).expect_err("one database").contains("only database 0"));
+    }
+}

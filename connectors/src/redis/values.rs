@@ -1,0 +1,117 @@
+//! Texts of Redis to columns, and keys to texts.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, BinaryArray, StringArray};
+use arrow_cast::{CastOptions, cast, cast_with_options};
+use arrow_schema::{DataType, Field};
+
+use crate::error::ConnectorError;
+
+/// The most characters of a value that a message shows.
+const SHOWN: usize = 60;
+
+/// Keys as Redis has them, `prefix` before each.
+///
+/// # Errors
+/// A type that has no text, which the declaration's check leaves out.
+pub(super) fn key_texts(prefix: &str, keys: &ArrayRef) -> Result<Vec<Vec<u8>>, ConnectorError> {
+    let joined = |key: &[u8]| [prefix.as_bytes(), key].concat();
+    if let Some(keys) = keys.as_binary_opt::<i32>() {
+        return Ok(keys.iter().map(|key| joined(key.unwrap_or_default())).collect());
+    }
+    let texts = cast(keys, &DataType::Utf8).map_err(|error| ConnectorError::internal("keys without a text").with_source(error))?;
+    Ok(texts.as_string::<i32>().iter().map(|key| joined(key.unwrap_or_default().as_bytes())).collect())
+}
+
+/// Of which values a column is made, for messages.
+pub(super) struct Origin<'a> {
+    pub(super) table: &'a str,
+    /// The key of a row.
+    pub(super) key: &'a (dyn Fn(usize) -> String + Sync),
+}
+
+/// A column of `field` from texts; `None` is a NULL.
+///
+/// # Errors
+/// A text that is no value of the column's type, or a NULL in a NOT NULL column (user).
+pub(super) fn column(texts: &[Option<&[u8]>], field: &Field, origin: &Origin<'_>) -> Result<ArrayRef, ConnectorError> {
+    let wrong = |row: usize, what: &str| {
+        let text = texts.get(row).copied().flatten().map(String::from_utf8_lossy).unwrap_or_default();
+        let shown: String = text.chars().take(SHOWN).collect();
+        let (table, key, name) = (origin.table, (origin.key)(row), field.name());
+        ConnectorError::user(format!("Table '{table}': key '{key}', column '{name}': '{shown}' {what}"))
+    };
+    if !field.is_nullable()
+        && let Some(row) = texts.iter().position(Option::is_none)
+    {
+        return Err(wrong(row, "is missing, and the column is NOT NULL"));
+    }
+    if field.data_type() == &DataType::Binary {
+        return Ok(Arc::new(texts.iter().copied().collect::<BinaryArray>()));
+    }
+    let mut strings = Vec::with_capacity(texts.len());
+    for (row, text) in texts.iter().enumerate() {
+        strings.push(text.map(str::from_utf8).transpose().map_err(|_not_text| wrong(row, "is not UTF-8"))?);
+    }
+    let strings: ArrayRef = Arc::new(StringArray::from(strings));
+    if field.data_type() == &DataType::Utf8 {
+        return Ok(strings);
+    }
+    let internal = |error| ConnectorError::internal(format!("no texts for type {}", field.data_type())).with_source(error);
+    let values = cast_with_options(&strings, field.data_type(), &CastOptions { safe: true, ..CastOptions::default() }).map_err(internal)?;
+    match (0..values.len()).find(|row| values.is_null(*row) && strings.is_valid(*row)) {
+        Some(row) => Err(wrong(row, &format!("is no {}", field.data_type()))),
+        None => Ok(values),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::types::{Decimal128Type, Int32Type};
+    use arrow_array::{Date32Array, Int64Array};
+
+    use super::*;
+
+    fn made(texts: &[Option<&str>], data_type: DataType, nullable: bool) -> Result<ArrayRef, String> {
+        let texts: Vec<Option<&[u8]>> = texts.iter().map(|text| text.map(str::as_bytes)).collect();
+        let origin = Origin { table: "c.d.t", key: &|row| format!("k{row}") };
+        column(&texts, &Field::new("v", data_type, nullable), &origin).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn texts_become_values_of_the_declared_type() {
+        let numbers = made(&[Some("1"), None, Some("-7")], DataType::Int32, true).expect("numbers");
+        assert_eq!(numbers.as_primitive::<Int32Type>().iter().collect::<Vec<_>>(), [Some(1), None, Some(-7)]);
+        let amounts = made(&[Some("12.5")], DataType::Decimal128(10, 2), false).expect("amounts");
+        assert_eq!(amounts.as_primitive::<Decimal128Type>().value(0), 1_250);
+        let time = DataType::Timestamp(arrow_schema::TimeUnit::Microsecond, None);
+        for (text, data_type) in [("2026-01-31", DataType::Date32), ("2026-01-31 10:00:00.5", time), ("true", DataType::Boolean)] {
+            assert!(made(&[Some(text)], data_type.clone(), true).expect("a value").is_valid(0), "{data_type}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_value_is_told_with_its_key() {
+        assert_eq!(
+            made(&[Some("1"), Some("many")], DataType::Int32, true).expect_err("no number"),
+            "Table 'c.d.t': key 'k1', column 'v': 'many' is no Int32"
+        );
+        assert!(made(&[None], DataType::Utf8, false).expect_err("missing").contains("NOT NULL"));
+        let texts: &[Option<&[u8]>] = &[Some(&[0xff, 0xfe])];
+        let origin = Origin { table: "c.d.t", key: &|row| row.to_string() };
+        assert!(column(texts, &Field::new("v", DataType::Utf8, true), &origin).expect_err("no text").to_string().contains("is not UTF-8"));
+        assert!(column(texts, &Field::new("v", DataType::Binary, true), &origin).is_ok());
+    }
+
+    #[test]
+    fn keys_have_the_prefix_and_one_text_each() {
+        let keys: ArrayRef = Arc::new(Int64Array::from(vec![7, -1]));
+        assert_eq!(key_texts("app:", &keys).expect("texts"), [b"app:7".to_vec(), b"app:-1".to_vec()]);
+        let days: ArrayRef = Arc::new(Date32Array::from(vec![0]));
+        assert_eq!(key_texts("", &days).expect("texts"), [b"1970-01-01".to_vec()]);
+        let bytes: ArrayRef = Arc::new(BinaryArray::from_vec(vec![&[0xff]]));
+        assert_eq!(key_texts("x", &bytes).expect("texts"), [vec![b'x', 0xff]]);
+    }
+}

@@ -64,6 +64,7 @@ bench: ## Benchmarks in release (an hour or more to build on two cores); LEAN=1 
 	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench decode
 	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench fs
 	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench freshness
+	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench lookup
 	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench plan
 	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench upkeep
 

@@ -55,7 +55,7 @@ CREATE TABLE users (id BIGINT, name STRING, PRIMARY KEY (id) NOT ENFORCED) WITH 
         let all = self.sent.len() as u64;
         let expected = (0..USERS.min(all)).map(|user| {
             let orders = (all - user).div_ceil(USERS);
-            format!("{user},{},{orders}", names(user).unwrap_or_default())
+            format!("{user},{},{orders}", names(user).unwrap_or_else(|| "NULL".to_owned()))
         });
         assert_eq!(told, expected.collect::<Vec<_>>().join("\n"));
         verified(&self.folder, &self.job).await;

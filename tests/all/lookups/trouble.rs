@@ -67,7 +67,7 @@ async fn tables_that_cannot_be_are_refused_when_they_are_declared() {
     for (columns, with, wanted) in [
         ("id BIGINT, v STRING", "'command' = 'get'", "'host' is required with 'redis-mode'='single' but missing"),
         ("id BIGINT, v STRING", "'host' = 'h'", "One or more required options are missing: 'command'"),
-        ("id BIGINT, v STRING", "'host' = 'h', 'command' = 'gett'", "Did you mean 'get'?"),
+        ("id BIGINT, v STRING", "'host' = 'h', 'command' = 'gett'", "Did you mean 'get', 'set' or 'hget'?"),
         ("id BIGINT, a STRING, b STRING", "'host' = 'h', 'command' = 'get'", "needs two columns, the key and its value; the table has 3"),
         ("id DOUBLE, v STRING", "'host' = 'h', 'command' = 'get'", "column 'id' of type DOUBLE cannot be a key"),
         ("id BIGINT, v ARRAY<INT>", "'host' = 'h', 'command' = 'get'", "needs a format"),

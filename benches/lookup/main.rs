@@ -1,0 +1,147 @@
+//! `lookup`: what a lookup join costs for each key, beside raw pipelined MGET by the same client library in the same run.
+//!
+//! A million probes go to a Redis server with a hundred thousand keys, spread evenly or as Zipf has it. Each side is this program again as a
+//! process of its own: `raw` sends MGETs of a fixed size over one connection, several on their way; the others are queries over the same
+//! keys. `probes` is the query without a lookup, whose time is taken off the others. Sides run in turn, every other round in reverse; the
+//! figures to believe are the medians. `make bench` runs it; `--help` lists the options.
+
+#[path = "../support/child.rs"]
+mod child;
+#[path = "../support/print.rs"]
+mod print;
+#[path = "../support/servers.rs"]
+mod servers;
+mod sides;
+
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use child::{Used, watch};
+use clap::Parser;
+use print::{line, spread};
+use servers::Servers;
+use sides::{SIDES, Store};
+
+/// Benchmark of lookup joins.
+#[derive(Debug, Clone, Parser)]
+struct Arguments {
+    /// Rows that are looked up
+    #[arg(long, default_value_t = 1_000_000)]
+    probes: u64,
+    /// Keys of the table
+    #[arg(long, default_value_t = 100_000)]
+    keys: u64,
+    /// Keys of a request, where there are several
+    #[arg(long, default_value_t = 1_000)]
+    batch: usize,
+    /// Requests on their way
+    #[arg(long, default_value_t = 8)]
+    at_once: usize,
+    /// Rounds in which every side runs once
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Passed by `cargo bench`
+    #[arg(long, hide = true)]
+    bench: bool,
+    /// Used by the benchmark itself: be this side
+    #[arg(long, hide = true)]
+    side: Option<String>,
+    /// Used by the benchmark itself: port and password of the server
+    #[arg(long, hide = true, default_value = "")]
+    server: String,
+    /// Used by the benchmark itself: keys as Zipf has them
+    #[arg(long, hide = true)]
+    zipf: bool,
+}
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// How long one side may take.
+const DEADLINE: Duration = Duration::from_secs(1_800);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.side.clone() {
+        Some(side) => Box::pin(sides::run(&arguments, &side)).await,
+        None => all(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            line(&format!("lookup: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn all(arguments: &Arguments) -> Outcome<()> {
+    let folder = tempfile::tempdir()?;
+    let servers = Servers::start(&["redis"], folder.path())?;
+    let address = servers.addresses("redis")?;
+    let store = Store {
+        port: u16::try_from(address["port"].as_u64().ok_or("no port")?)?,
+        password: address["password"].as_str().ok_or("no password")?.to_owned(),
+    };
+    store.fill(arguments.keys)?;
+    let Arguments { probes, keys, batch, at_once, rounds, .. } = arguments;
+    line(&format!("{probes} probes, {keys} keys, {batch} keys a request, {at_once} requests on their way, {rounds} rounds"));
+    for zipf in [false, true] {
+        let mut used: Vec<Vec<Used>> = SIDES.iter().map(|_| Vec::new()).collect();
+        for round in 0..*rounds {
+            let mut order: Vec<usize> = (0..SIDES.len()).collect();
+            if round % 2 == 1 {
+                order.reverse();
+            }
+            for side in order {
+                if let (Some((name, _)), Some(used)) = (SIDES.get(side), used.get_mut(side)) {
+                    used.push(as_child(arguments, name, zipf, &store)?);
+                }
+            }
+        }
+        report(arguments, zipf, &used);
+    }
+    Ok(())
+}
+
+fn as_child(arguments: &Arguments, side: &str, zipf: bool, store: &Store) -> Outcome<Used> {
+    let mut command = Command::new(std::env::current_exe()?);
+    let numbers =
+        [("--probes", arguments.probes), ("--keys", arguments.keys), ("--batch", arguments.batch as u64), ("--at-once", arguments.at_once as u64)];
+    for (name, number) in numbers {
+        command.arg(name).arg(number.to_string());
+    }
+    command.args(["--side", side, "--server", &format!("{}:{}", store.port, store.password)]);
+    if zipf {
+        command.arg("--zipf");
+    }
+    watch(command.stdin(Stdio::null()).spawn()?, DEADLINE)
+}
+
+fn report(arguments: &Arguments, zipf: bool, used: &[Vec<Used>]) {
+    line(&format!("\n{}", if zipf { "keys as Zipf has them" } else { "keys spread evenly" }));
+    line("side                 probes a second, thousands   probes a CPU second, thousands   to raw, time    to raw, CPU   peak MB");
+    let of = |side: &str, figure: fn(&Used) -> Duration| -> Vec<f64> {
+        let index = SIDES.iter().position(|(name, _)| *name == side).unwrap_or_default();
+        used.get(index).map(|runs| runs.iter().map(|run| figure(run).as_secs_f64()).collect()).unwrap_or_default()
+    };
+    let (wall, cpu): (fn(&Used) -> Duration, fn(&Used) -> Duration) = (|run| run.wall, |run| run.cpu);
+    for (number, (side, needs_probes)) in SIDES.iter().enumerate() {
+        // The time of a query without the lookup is not the lookup's.
+        let net = |figure: fn(&Used) -> Duration| -> Vec<f64> {
+            let probes = of("probes", figure);
+            let less = |round: usize| if *needs_probes { probes.get(round).copied().unwrap_or_default() } else { 0.0 };
+            of(side, figure).into_iter().enumerate().map(|(round, time)| (time - less(round)).max(0.001)).collect()
+        };
+        let thousands = arguments.probes as f64 / 1e3;
+        let ratio = |figure: fn(&Used) -> Duration| spread(of("raw", figure).into_iter().zip(net(figure)).map(|(raw, ours)| raw / ours), 2);
+        let peak = used.get(number).into_iter().flatten().map(|run| run.peak).max().unwrap_or_default() / 1_000_000;
+        line(&format!(
+            "{side:<20} {:>28} {:>32} {:>14} {:>14} {peak:>9}",
+            spread(net(wall).into_iter().map(|time| thousands / time), 0),
+            spread(net(cpu).into_iter().map(|time| thousands / time), 0),
+            ratio(wall),
+            ratio(cpu),
+        ));
+    }
+}

@@ -3,6 +3,7 @@
 //! A [`LakeCatalog`] loads, creates and swaps tables; [`open()`] makes one from the options of CREATE CATALOG. Everything that changes a
 //! table goes through its one [`commit::TableCommitter`].
 
+pub mod avro;
 mod backoff;
 pub mod commit;
 pub mod delete_files;
@@ -11,6 +12,7 @@ mod hadoop;
 mod hive;
 pub mod lake;
 pub mod marker;
+pub mod manifests;
 mod memory;
 mod metadata_file;
 mod metadata_text;

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::Read as _;
 
+use bytes::Bytes;
 use flate2::read::GzDecoder;
 use iceberg::io::FileIO;
 use iceberg::spec::{Manifest, ManifestFile, TableMetadata};
@@ -49,6 +50,22 @@ pub(crate) async fn load_manifest(file_io: &FileIO, manifest: &ManifestFile) -> 
         }
         loaded => loaded?,
     };
+    whole(loaded, manifest)
+}
+
+/// The same of a manifest whose file has this content.
+pub(crate) async fn manifest_of(content: Bytes, manifest: &ManifestFile) -> iceberg::Result<Manifest> {
+    whole(read_content(content, manifest).await?, manifest)
+}
+
+async fn read_content(content: Bytes, manifest: &ManifestFile) -> iceberg::Result<Manifest> {
+    let (memory, path) = (FileIO::new_with_memory(), "memory:/manifest.avro");
+    memory.new_output(path)?.write(content).await?;
+    ManifestFile { manifest_path: path.to_owned(), ..manifest.clone() }.load_manifest(&memory).await
+}
+
+/// The manifest, if all of it is there.
+fn whole(loaded: Manifest, manifest: &ManifestFile) -> iceberg::Result<Manifest> {
     let (live, listed) = (loaded.entries().iter().filter(|entry| entry.is_alive()).count() as u64, live_count(manifest));
     if live < listed {
         let what = format!("the file is damaged: it has {live} live entries, and its manifest list says {listed}");
@@ -61,9 +78,7 @@ pub(crate) async fn load_manifest(file_io: &FileIO, manifest: &ManifestFile) -> 
 async fn load_renamed(file_io: &FileIO, manifest: &ManifestFile, refused: iceberg::Error) -> iceberg::Result<Manifest> {
     let bytes = file_io.new_input(&manifest.manifest_path)?.read().await?;
     let Some(renamed) = rename_hidden_columns(&bytes) else { return Err(refused) };
-    let (memory, path) = (FileIO::new_with_memory(), "memory:/manifest.avro");
-    memory.new_output(path)?.write(renamed.into()).await?;
-    ManifestFile { manifest_path: path.to_owned(), ..manifest.clone() }.load_manifest(&memory).await
+    read_content(renamed.into(), manifest).await
 }
 
 fn unpacked(content: &[u8]) -> std::io::Result<Cow<'_, [u8]>> {

@@ -4,16 +4,20 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, ManifestEntryRef, ManifestFile, Snapshot};
+use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, ManifestContentType, ManifestEntryRef, ManifestFile, Snapshot};
 use weir_base::ErrorKind;
 
 use crate::commit::{read_file, read_manifest_list};
 use crate::error::CatalogError;
 use crate::lake::LakeTable;
+use crate::manifests::{FileMetrics, strip};
 use crate::others;
 
 /// Manifests read at the same time.
 const READS_AT_ONCE: usize = 16;
+
+/// Manifests of many files, at the same time.
+const SLIM_READS_AT_ONCE: usize = 4;
 
 /// A live file of a snapshot: data, or deletes that apply to data.
 #[derive(Debug, Clone)]
@@ -29,23 +33,45 @@ pub struct LiveFile {
 }
 
 impl LiveFile {
-    /// The same without metrics of columns, of which a wide table's thousand files have megabytes: what it takes to name a file and to tell which deletes
-    /// apply to it.
-    ///
-    /// # Errors
-    /// A description that is not complete: a defect.
-    pub fn without_metrics(&self) -> Result<Self, CatalogError> {
-        let file = DataFileBuilder::default()
-            .content(self.file.content_type())
+    /// The same without metrics of columns: what it takes to name a file, and to tell which deletes apply to it.
+    fn without_metrics(&self) -> Result<Self, CatalogError> {
+        let mut file = DataFileBuilder::default();
+        file.content(self.file.content_type())
             .file_path(self.file.file_path().to_owned())
             .file_format(self.file.file_format())
             .partition_spec_id(self.spec_id)
             .partition(self.file.partition().clone())
             .record_count(self.file.record_count())
             .file_size_in_bytes(self.file.file_size_in_bytes())
-            .build()
-            .map_err(|error| CatalogError::other(ErrorKind::Internal, format!("file `{}`: {error}", self.file.file_path())))?;
+            .key_metadata(self.file.key_metadata().map(<[u8]>::to_vec))
+            .split_offsets(self.file.split_offsets().map(<[i64]>::to_vec));
+        if let Some(order) = self.file.sort_order_id() {
+            file.sort_order_id(order);
+        }
+        let file = file.build().map_err(|error| CatalogError::other(ErrorKind::Internal, format!("file `{}`: {error}", self.file.file_path())))?;
         Ok(Self { file, spec_id: self.spec_id, sequence_number: self.sequence_number, snapshot_id: self.snapshot_id })
+    }
+}
+
+/// A live data file in few bytes, whose metrics stand apart from it; or a file of deletes, which keeps them.
+#[derive(Debug, Clone)]
+pub struct SlimFile {
+    /// The file.
+    pub live: LiveFile,
+    /// What is said of its columns.
+    pub metrics: FileMetrics,
+}
+
+impl SlimFile {
+    /// The slim form of a file.
+    ///
+    /// # Errors
+    /// A description that is not complete: a defect.
+    pub fn of(live: &LiveFile) -> Result<Self, CatalogError> {
+        if live.file.content_type() != DataContentType::Data {
+            return Ok(Self { live: live.clone(), metrics: FileMetrics::default() });
+        }
+        Ok(Self { live: live.without_metrics()?, metrics: FileMetrics::of(&live.file) })
     }
 }
 
@@ -108,6 +134,42 @@ pub fn totals(files: &[LiveFile]) -> Totals {
     }
 }
 
+/// The live files of a snapshot in their slim form, of which a table may have ten thousands.
+///
+/// # Errors
+/// Manifests that cannot be read.
+pub async fn slim_files(table: &LakeTable, snapshot: &Snapshot) -> Result<Vec<SlimFile>, CatalogError> {
+    let reads = read_manifest_list(table, snapshot).await?.into_iter().map(|manifest| slim_in(table, manifest));
+    let mut reads = futures::stream::iter(reads).buffered(SLIM_READS_AT_ONCE);
+    let mut all = Vec::new();
+    while let Some(files) = reads.try_next().await? {
+        all.extend(files);
+    }
+    Ok(all)
+}
+
+async fn slim_in(table: &LakeTable, manifest: ManifestFile) -> Result<Vec<SlimFile>, CatalogError> {
+    if let Some(files) = slim_of_bytes(table, &manifest).await? {
+        return Ok(files);
+    }
+    live_in(table.clone(), manifest).await?.iter().map(SlimFile::of).collect()
+}
+
+/// `None` for a manifest of deletes, and for one that is written as few are.
+async fn slim_of_bytes(table: &LakeTable, manifest: &ManifestFile) -> Result<Option<Vec<SlimFile>>, CatalogError> {
+    if manifest.content == ManifestContentType::Deletes || manifest.key_metadata.is_some() {
+        return Ok(None);
+    }
+    let Ok((stripped, metrics)) = strip(&manifest_bytes(table, manifest).await?) else { return Ok(None) };
+    let Ok(loaded) = others::manifest_of(stripped.into(), manifest).await else { return Ok(None) };
+    let (entries, _) = loaded.into_parts();
+    if entries.len() != metrics.len() {
+        return Ok(None);
+    }
+    let live = entries.into_iter().zip(metrics).filter(|(entry, _)| entry.is_alive());
+    live.map(|(entry, metrics)| Ok(SlimFile { live: live_file(table, manifest, &entry)?, metrics })).collect::<Result<_, _>>().map(Some)
+}
+
 async fn live_files(table: &LakeTable, snapshot: &Snapshot) -> Result<Vec<LiveFile>, CatalogError> {
     live_of(table, read_manifest_list(table, snapshot).await?).await
 }
@@ -166,10 +228,10 @@ fn unreadable(table: &LakeTable, manifest: &ManifestFile) -> String {
 /// The live files of one manifest.
 pub(crate) async fn live_in(table: LakeTable, manifest: ManifestFile) -> Result<Vec<LiveFile>, CatalogError> {
     let all = entries(&table, &manifest).await?;
-    let live = all.iter().filter(|entry| entry.is_alive());
-    live.map(|entry| {
-        let sequence_number = sequence_number(&table, &manifest, entry)?;
-        Ok(LiveFile { file: entry.data_file().clone(), spec_id: manifest.partition_spec_id, sequence_number, snapshot_id: entry.snapshot_id() })
-    })
-    .collect()
+    all.iter().filter(|entry| entry.is_alive()).map(|entry| live_file(&table, &manifest, entry)).collect()
+}
+
+fn live_file(table: &LakeTable, manifest: &ManifestFile, entry: &ManifestEntryRef) -> Result<LiveFile, CatalogError> {
+    let sequence_number = sequence_number(table, manifest, entry)?;
+    Ok(LiveFile { file: entry.data_file().clone(), spec_id: manifest.partition_spec_id, sequence_number, snapshot_id: entry.snapshot_id() })
 }

@@ -4,6 +4,7 @@ mod append;
 mod expire;
 mod faults;
 mod hadoop;
+mod manifests;
 mod metadata_text;
 mod model;
 mod orphans;

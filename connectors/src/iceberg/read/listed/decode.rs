@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use iceberg::spec::{DataContentType, DataFileFormat};
+use weir_catalog::avro::{Container, Cursor, Node, Outcome, Unusual};
 
-use super::avro::{Container, Cursor, Outcome, Unusual};
-use super::avro_schema::Node;
 use super::metrics::{Bound, Count, MetricsBuilder};
 use super::{ListedBuilder, ListedFiles, NewFile, Origin, Partition, Rare};
 

@@ -4,8 +4,6 @@
 //! [`decode`] makes them straight from the Avro file; what is unusual there takes the way through the Iceberg crate ([`of_entries`]).
 //! Values are kept in Iceberg's single-value serialisation, so they depend on no schema.
 
-mod avro;
-mod avro_schema;
 pub(super) mod decode;
 mod metrics;
 pub(super) mod of_entries;

@@ -1,18 +1,21 @@
 //! Avro's binary encoding and object container files (Avro specification 1.11), as far as manifests need them. Pure.
 
+mod schema;
+
 use std::collections::HashMap;
 use std::io::Read;
 
 use flate2::bufread::DeflateDecoder;
 
-use super::avro_schema::Node;
+pub use schema::Node;
 
 /// That a file is not as it is expected here. It may be right all the same: another reader has the last word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(in crate::iceberg::read) struct Unusual(pub(super) &'static str);
+pub struct Unusual(pub &'static str);
 
-pub(super) type Outcome<T> = Result<T, Unusual>;
+/// A value, or that the file is unusual.
+pub type Outcome<T> = Result<T, Unusual>;
 
 const MAGIC: &[u8] = b"Obj\x01";
 const SYNC: usize = 16;
@@ -21,32 +24,47 @@ const MOST: u64 = 1 << 30;
 
 /// Encoded data, read from its beginning.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cursor<'a>(&'a [u8]);
+pub struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(data: &'a [u8]) -> Self {
+    /// At the beginning of `data`.
+    #[must_use]
+    #[inline]
+    pub fn new(data: &'a [u8]) -> Self {
         Self(data)
     }
 
-    pub(super) fn is_empty(self) -> bool {
+    /// Whether everything was read.
+    #[must_use]
+    #[inline]
+    pub fn is_empty(self) -> bool {
         self.0.is_empty()
     }
 
     /// What has been read since `before`, which this was once.
-    pub(super) fn since(self, before: Self) -> &'a [u8] {
+    #[must_use]
+    #[inline]
+    pub fn since(self, before: Self) -> &'a [u8] {
         before.0.get(..before.0.len().saturating_sub(self.0.len())).unwrap_or_default()
     }
 
+    /// The next `count` bytes.
+    ///
+    /// # Errors
+    /// There are not so many.
     #[inline]
-    pub(super) fn take(&mut self, count: usize) -> Outcome<&'a [u8]> {
+    pub fn take(&mut self, count: usize) -> Outcome<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(count).ok_or(Unusual("data ends early"))?;
         self.0 = rest;
         Ok(taken)
     }
 
     /// A whole number: zigzag, seven bits a byte.
+    ///
+    /// # Errors
+    /// Data that ends early, or is something else.
     #[inline]
-    pub(super) fn long(&mut self) -> Outcome<i64> {
+    pub fn long(&mut self) -> Outcome<i64> {
         let mut value = 0_u64;
         for (index, byte) in self.0.iter().take(10).enumerate() {
             value |= u64::from(byte & 0x7f) << (7 * index);
@@ -58,20 +76,31 @@ impl<'a> Cursor<'a> {
         Err(Unusual("a number is cut off"))
     }
 
+    /// A number that is not negative.
+    ///
+    /// # Errors
+    /// Data that ends early, or is something else.
     #[inline]
-    pub(super) fn length(&mut self) -> Outcome<usize> {
+    pub fn length(&mut self) -> Outcome<usize> {
         usize::try_from(self.long()?).map_err(|_negative| Unusual("a length is negative"))
     }
 
+    /// Bytes, or the letters of a text.
+    ///
+    /// # Errors
+    /// Data that ends early, or is something else.
     #[inline]
-    pub(super) fn bytes(&mut self) -> Outcome<&'a [u8]> {
+    pub fn bytes(&mut self) -> Outcome<&'a [u8]> {
         let length = self.length()?;
         self.take(length)
     }
 
     /// Calls `each` for every item of an array or a map.
+    ///
+    /// # Errors
+    /// Data that ends early, or is something else.
     #[inline]
-    pub(super) fn items(&mut self, mut each: impl FnMut(&mut Self) -> Outcome<()>) -> Outcome<()> {
+    pub fn items(&mut self, mut each: impl FnMut(&mut Self) -> Outcome<()>) -> Outcome<()> {
         loop {
             let count = self.long()?;
             if count == 0 {
@@ -92,7 +121,11 @@ impl<'a> Cursor<'a> {
     }
 
     /// Passes over a value.
-    pub(super) fn skip(&mut self, node: &Node) -> Outcome<()> {
+    ///
+    /// # Errors
+    /// Data that ends early, or is something else.
+    #[inline]
+    pub fn skip(&mut self, node: &Node) -> Outcome<()> {
         match node {
             Node::Null => Ok(()),
             Node::Boolean => self.take(1).map(drop),
@@ -116,8 +149,11 @@ impl<'a> Cursor<'a> {
     }
 
     /// The type that the next value has: of a union, the branch that is chosen.
+    ///
+    /// # Errors
+    /// Data that ends early, or is something else.
     #[inline]
-    pub(super) fn branch<'n>(&mut self, node: &'n Node) -> Outcome<&'n Node> {
+    pub fn branch<'n>(&mut self, node: &'n Node) -> Outcome<&'n Node> {
         let Node::Union(branches) = node else { return Ok(node) };
         let index = self.length()?;
         branches.get(index).map(AsRef::as_ref).ok_or(Unusual("a union has no such branch"))
@@ -126,16 +162,21 @@ impl<'a> Cursor<'a> {
 
 /// An object container file.
 #[derive(Debug)]
-pub(super) struct Container<'a> {
+pub struct Container<'a> {
     /// The file's own metadata, the schema among it.
-    pub(super) metadata: HashMap<&'a str, &'a [u8]>,
+    pub metadata: HashMap<&'a str, &'a [u8]>,
     deflated: bool,
+    /// What stands behind each block.
     sync: &'a [u8],
     blocks: Cursor<'a>,
 }
 
 impl<'a> Container<'a> {
-    pub(super) fn open(file: &'a [u8]) -> Outcome<Self> {
+    /// Reads the head of a file.
+    ///
+    /// # Errors
+    /// Another kind of file, or another codec than none and `deflate`.
+    pub fn open(file: &'a [u8]) -> Outcome<Self> {
         let mut cursor = Cursor::new(file);
         if cursor.take(MAGIC.len())? != MAGIC {
             return Err(Unusual("no Avro file"));
@@ -156,7 +197,10 @@ impl<'a> Container<'a> {
     }
 
     /// Calls `each` for every object.
-    pub(super) fn objects(mut self, mut each: impl FnMut(&mut Cursor<'_>) -> Outcome<()>) -> Outcome<()> {
+    ///
+    /// # Errors
+    /// Its own, or blocks that are damaged.
+    pub fn objects(mut self, mut each: impl FnMut(&mut Cursor<'_>) -> Outcome<()>) -> Outcome<()> {
         let mut unpacked = Vec::new();
         while !self.blocks.is_empty() {
             let count = self.blocks.length()?;
@@ -182,6 +226,82 @@ impl<'a> Container<'a> {
         }
         Ok(())
     }
+}
+
+/// Writes the objects of a container file anew; its metadata and its schema stay, and blocks are not packed.
+#[derive(Debug)]
+pub(crate) struct Rewrite {
+    file: Vec<u8>,
+    block: Vec<u8>,
+    objects: usize,
+    sync: Vec<u8>,
+}
+
+/// Bytes from which a block is full.
+const FULL: usize = 64 << 10;
+
+impl Rewrite {
+    pub(crate) fn of(container: &Container<'_>) -> Self {
+        let mut file = MAGIC.to_vec();
+        let entries = || container.metadata.iter().filter(|(key, _)| **key != "avro.codec");
+        write_length(entries().count(), &mut file);
+        for (key, value) in entries() {
+            write_bytes(key.as_bytes(), &mut file);
+            write_bytes(value, &mut file);
+        }
+        write_length(0, &mut file);
+        file.extend_from_slice(container.sync);
+        Self { file, block: Vec::new(), objects: 0, sync: container.sync.to_vec() }
+    }
+
+    /// Where the next object is written.
+    pub(crate) fn out(&mut self) -> &mut Vec<u8> {
+        &mut self.block
+    }
+
+    /// Ends an object.
+    pub(crate) fn end(&mut self) {
+        self.objects += 1;
+        if self.block.len() >= FULL {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        write_length(self.objects, &mut self.file);
+        write_bytes(&self.block, &mut self.file);
+        self.file.extend_from_slice(&self.sync);
+        self.block.clear();
+        self.objects = 0;
+    }
+
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        if self.objects > 0 {
+            self.flush();
+        }
+        self.file
+    }
+}
+
+/// Writes a whole number: zigzag, seven bits a byte.
+pub(crate) fn write_long(value: i64, out: &mut Vec<u8>) {
+    let mut rest = (value << 1 ^ value >> 63).cast_unsigned();
+    while rest >= 0x80 {
+        out.push((rest & 0x7f) as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest as u8);
+}
+
+/// Writes a number of items or bytes.
+pub(crate) fn write_length(length: usize, out: &mut Vec<u8>) {
+    write_long(i64::try_from(length).unwrap_or(i64::MAX), out);
+}
+
+/// Writes bytes, or the letters of a text.
+pub(crate) fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    write_length(bytes.len(), out);
+    out.extend_from_slice(bytes);
 }
 
 #[cfg(test)]

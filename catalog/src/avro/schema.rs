@@ -5,25 +5,38 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::avro::{Outcome, Unusual};
+use super::{Outcome, Unusual};
 
 /// A type.
 #[derive(Debug, PartialEq)]
-pub(super) enum Node {
+pub enum Node {
+    /// No value.
     Null,
+    /// True or false.
     Boolean,
+    /// A whole number of 32 bits.
     Int,
+    /// One of 64 bits.
     Long,
+    /// A number of 32 bits.
     Float,
+    /// One of 64 bits.
     Double,
+    /// Bytes.
     Bytes,
+    /// A text.
     Text,
+    /// So many bytes.
     Fixed(usize),
     /// An unscaled whole number in big-endian bytes, which are bytes or fixed.
     Decimal(Arc<Node>),
+    /// Fields by name, in order.
     Record(Vec<(String, Arc<Node>)>),
+    /// Items.
     Array(Arc<Node>),
+    /// Values by a text.
     Map(Arc<Node>),
+    /// One of several types.
     Union(Vec<Arc<Node>>),
 }
 
@@ -32,7 +45,10 @@ const OTHER_UNITS: [&str; 3] = ["timestamp-millis", "local-timestamp-millis", "t
 
 impl Node {
     /// The type of a schema in JSON.
-    pub(super) fn parse(schema: &[u8]) -> Outcome<Arc<Self>> {
+    ///
+    /// # Errors
+    /// A schema that manifests do not have.
+    pub fn parse(schema: &[u8]) -> Outcome<Arc<Self>> {
         let value: Value = serde_json::from_slice(schema).map_err(|_error| Unusual("the schema is no JSON"))?;
         parse(&value, &mut HashMap::new())
     }

@@ -5,7 +5,6 @@
 //! - Format 1 drops a partition field by making it `void` under its old name, which the source column has too.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::io::Read as _;
 
 use bytes::Bytes;
@@ -14,6 +13,7 @@ use iceberg::io::FileIO;
 use iceberg::spec::{Manifest, ManifestFile, TableMetadata};
 use serde_json::{Value, json};
 
+use crate::avro::{read_head, write_head};
 use crate::read::live_count;
 
 /// The metadata of a table in the file `location`.
@@ -105,10 +105,9 @@ pub(crate) fn number_snapshots(metadata: &mut Value) -> bool {
 /// Renames the columns, in the schema that the head of a manifest has a copy of, behind whose names partition fields hide. `None` if there
 /// are none, or if the file has no such head. Nothing else refers to these names: entries go by field id.
 fn rename_hidden_columns(file: &[u8]) -> Option<Vec<u8>> {
-    let mut rest = file;
-    let mut entries = AvroHead::read(&mut rest)?;
-    let spec: Vec<Value> = serde_json::from_slice(entries.0.get("partition-spec")?).ok()?;
-    let mut schema: Value = serde_json::from_slice(entries.0.get("schema")?).ok()?;
+    let (mut head, behind) = read_head(file).ok()?;
+    let spec: Vec<Value> = serde_json::from_slice(head.get("partition-spec")?).ok()?;
+    let mut schema: Value = serde_json::from_slice(head.get("schema")?).ok()?;
     let mut renamed = false;
     for column in schema.get_mut("fields")?.as_array_mut()? {
         let (id, name) = (column.get("id")?.as_i64()?, column.get("name")?.as_str()?.to_owned());
@@ -122,76 +121,7 @@ fn rename_hidden_columns(file: &[u8]) -> Option<Vec<u8>> {
             renamed = true;
         }
     }
-    entries.0.insert("schema".to_owned(), serde_json::to_vec(&schema).ok()?);
-    renamed.then(|| [entries.written(), rest.to_vec()].concat())
-}
-
-/// The metadata at the head of an Avro container file ("Object Container Files" of the Avro specification).
-struct AvroHead(HashMap<String, Vec<u8>>);
-
-const MAGIC: &[u8] = b"Obj\x01";
-
-impl AvroHead {
-    /// Takes the head off the file; what is left begins with the sync marker.
-    fn read(file: &mut &[u8]) -> Option<Self> {
-        *file = file.strip_prefix(MAGIC)?;
-        let mut entries = HashMap::new();
-        loop {
-            let count = long(file)?;
-            if count == 0 {
-                return Some(Self(entries));
-            }
-            if count < 0 {
-                // A negative count is followed by the size of the block.
-                long(file)?;
-            }
-            for _ in 0..count.unsigned_abs() {
-                let key = String::from_utf8(bytes(file)?.to_vec()).ok()?;
-                entries.insert(key, bytes(file)?.to_vec());
-            }
-        }
-    }
-
-    fn written(&self) -> Vec<u8> {
-        let mut file = MAGIC.to_vec();
-        write_long(self.0.len(), &mut file);
-        for (key, value) in &self.0 {
-            for part in [key.as_bytes(), value] {
-                write_long(part.len(), &mut file);
-                file.extend_from_slice(part);
-            }
-        }
-        write_long(0, &mut file);
-        file
-    }
-}
-
-fn long(rest: &mut &[u8]) -> Option<i64> {
-    let mut number = 0_u64;
-    for place in 0..10 {
-        let (byte, after) = rest.split_first()?;
-        *rest = after;
-        number |= u64::from(byte & 0x7f).checked_shl(7 * place)?;
-        if byte & 0x80 == 0 {
-            return Some((number >> 1).cast_signed() ^ -((number & 1).cast_signed()));
-        }
-    }
-    None
-}
-
-fn bytes<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let length = usize::try_from(long(rest)?).ok()?;
-    let (found, after) = rest.split_at_checked(length)?;
-    *rest = after;
-    Some(found)
-}
-
-/// Writes a count: a long that is not negative.
-fn write_long(count: usize, file: &mut Vec<u8>) {
-    let mut number = (count as u64) << 1;
-    while number >= 0x80 {
-        file.push((number & 0x7f) as u8 | 0x80);
-        number >>= 7;
-    }
-    file.push(number as u8);
+    let schema = serde_json::to_vec(&schema).ok()?;
+    head.insert("schema", &schema);
+    renamed.then(|| [write_head(&head), behind.rest().to_vec()].concat())
 }

@@ -28,7 +28,7 @@ struct Delete {
 
 impl Deletes {
     /// The deletes among `deletes`, with the data files of `data` to which each applies.
-    pub(crate) fn of(metadata: &TableMetadata, deletes: Vec<LiveFile>, data: &[LiveFile]) -> Self {
+    pub(crate) fn of<'a>(metadata: &TableMetadata, deletes: Vec<LiveFile>, data: impl IntoIterator<Item = &'a LiveFile>) -> Self {
         let mut index = Self::default();
         for (number, live) in deletes.into_iter().enumerate() {
             let global = metadata.partition_spec_by_id(live.spec_id).is_none_or(|spec| spec.is_unpartitioned());

@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 use weir_base::ErrorKind;
 use weir_base::memory::MemoryBudget;
 use weir_catalog::properties::declared::CODEC;
-use weir_catalog::read::LiveFile;
+use weir_catalog::read::SlimFile;
 use weir_connectors::ConnectorError;
 use weir_connectors::iceberg::{PartitionPlace, Rewriter, SnapshotRows, SortBy, file_system_error};
 use weir_connectors::sink::{IntentLog, WriterContext};
@@ -52,7 +52,7 @@ impl Shared<'_> {
             .files
             .iter()
             .map(|file| self.live.files.get(&file.path))
-            .collect::<Option<Vec<&LiveFile>>>()
+            .collect::<Option<Vec<&SlimFile>>>()
             .ok_or_else(|| ConnectorError::internal("a plan names a file that its snapshot does not have"))?;
         let copied = match group.way {
             Way::Copy => self.copy(&inputs, &group, number).await?,
@@ -66,7 +66,7 @@ impl Shared<'_> {
     }
 
     /// `None` if the files cannot be copied; what was made of some of them is deleted with all that is in no table at the end.
-    async fn copy(&self, inputs: &[&LiveFile], group: &Group<PartitionKey>, number: usize) -> Result<Option<Vec<DataFile>>, ConnectorError> {
+    async fn copy(&self, inputs: &[&SlimFile], group: &Group<PartitionKey>, number: usize) -> Result<Option<Vec<DataFile>>, ConnectorError> {
         let metadata = &self.live.table.metadata;
         let row_groups: Vec<u32> = group.files.iter().map(|file| file.row_groups).collect();
         let Some(parts) = parts(&row_groups, leaf_columns(metadata.current_schema().as_struct()), self.options.min_input_files) else {
@@ -79,7 +79,15 @@ impl Shared<'_> {
             let path = copy_name(&folder, &self.attempt, &format!("{number}-{part}"));
             self.begun.record(std::slice::from_ref(&path)).await?;
             let inputs = inputs.get(range).unwrap_or_default();
-            let copy = Copy { table: &self.name, inputs, path: &path, codec, file_systems: &self.file_systems, budget: &self.budget };
+            let copy = Copy {
+                table: &self.name,
+                inputs,
+                schema: metadata.current_schema(),
+                path: &path,
+                codec,
+                file_systems: &self.file_systems,
+                budget: &self.budget,
+            };
             match copy.run().await? {
                 Copied::Done(file) => files.push(*file),
                 Copied::Hindered(obstacle) => {
@@ -91,7 +99,7 @@ impl Shared<'_> {
         Ok(Some(files))
     }
 
-    async fn decode(&self, inputs: &[&LiveFile], group: &Group<PartitionKey>, number: usize) -> Result<Vec<DataFile>, ConnectorError> {
+    async fn decode(&self, inputs: &[&SlimFile], group: &Group<PartitionKey>, number: usize) -> Result<Vec<DataFile>, ConnectorError> {
         let snapshot = self.live.snapshot.as_ref().ok_or_else(|| ConnectorError::internal("a plan for a table without snapshots"))?;
         let plan = || SnapshotRows::plan(&self.name, &self.live.table, snapshot, &self.file_systems);
         let rows = self.rows.get_or_try_init(plan).await?;
@@ -120,11 +128,11 @@ impl Shared<'_> {
     }
 
     /// Writes the rows in their order; gives their number.
-    async fn write_sorted(&self, by: &SortBy, rows: &SnapshotRows, inputs: &[&LiveFile], writer: &mut Rewriter) -> Result<u64, ConnectorError> {
+    async fn write_sorted(&self, by: &SortBy, rows: &SnapshotRows, inputs: &[&SlimFile], writer: &mut Rewriter) -> Result<u64, ConnectorError> {
         let (sorter, input) = Sorter::try_new(&rows.schema(), by, &self.budget, self.parallelism)?;
         let feed = async move {
             for file in inputs {
-                let mut batches = rows.of(file.file.file_path()).await?;
+                let mut batches = rows.of(file.live.file.file_path()).await?;
                 while let Some(batch) = batches.try_next().await? {
                     // A sort that takes no more has failed, and tells why itself.
                     if input.send(batch).await.is_err() {
@@ -145,8 +153,8 @@ impl Shared<'_> {
         futures::try_join!(feed, drain).map(|((), written)| written)
     }
 
-    fn writer(&self, inputs: &[&LiveFile], group: &Group<PartitionKey>, number: usize) -> Result<Rewriter, ConnectorError> {
-        let first = inputs.first().ok_or_else(|| ConnectorError::internal("a group without files"))?;
+    fn writer(&self, inputs: &[&SlimFile], group: &Group<PartitionKey>, number: usize) -> Result<Rewriter, ConnectorError> {
+        let first = &inputs.first().ok_or_else(|| ConnectorError::internal("a group without files"))?.live;
         let sort_order = self.sort.as_ref().map_or(0, |(_, number)| *number);
         let place = PartitionPlace { spec_id: first.spec_id, partition: first.file.partition().clone(), folder: self.folder(inputs)?, sort_order };
         // Decoding makes no more bytes than there were, so that this many files are enough.
@@ -165,8 +173,8 @@ impl Shared<'_> {
     }
 
     /// New files go where the first of the old ones is, under the name that checkpoints use.
-    fn folder(&self, inputs: &[&LiveFile]) -> Result<String, ConnectorError> {
-        let path = inputs.first().map_or("", |live| live.file.file_path());
+    fn folder(&self, inputs: &[&SlimFile]) -> Result<String, ConnectorError> {
+        let path = inputs.first().map_or("", |input| input.live.file.file_path());
         self.file_systems.for_checkpoint(folder_of(path)).map_err(file_system_error)
     }
 
@@ -183,10 +191,10 @@ impl Shared<'_> {
 }
 
 /// Writes the rows as they come; gives their number.
-async fn write(rows: &SnapshotRows, inputs: &[&LiveFile], writer: &mut Rewriter) -> Result<u64, ConnectorError> {
+async fn write(rows: &SnapshotRows, inputs: &[&SlimFile], writer: &mut Rewriter) -> Result<u64, ConnectorError> {
     let mut written = 0;
     for input in inputs {
-        let mut batches = rows.of(input.file.file_path()).await?;
+        let mut batches = rows.of(input.live.file.file_path()).await?;
         while let Some(batch) = batches.try_next().await? {
             written += batch.num_rows() as u64;
             writer.write(&batch).await?;

@@ -323,7 +323,7 @@ impl Commits<'_> {
     /// `Some`: others have changed the files, as the text says.
     async fn try_commit(&mut self, live: &LiveTable, made: &[Made]) -> Result<Option<String>, ConnectorError> {
         let Some(snapshot) = &live.snapshot else { return Ok(None) };
-        let inputs = || made.iter().flat_map(|made| &made.group.files).filter_map(|file| live.files.get(&file.path));
+        let inputs = || made.iter().flat_map(|made| &made.group.files).filter_map(|file| live.files.get(&file.path)).map(|slim| &slim.live);
         let going: HashSet<&str> = inputs().map(|file| file.file.file_path()).chain(self.gone.iter().map(String::as_str)).collect();
         let idle = live.deletes.idle_without(&going, &self.gone);
         let count = |way: Way| made.iter().filter(|made| made.way == way).count();
@@ -335,8 +335,7 @@ impl Commits<'_> {
         let by = self.request.job.iter().filter(|_| count(Way::Copy) > 0);
         let covered = snapshot.sequence_number().to_string();
         notes.extend(by.into_iter().flat_map(|job| [(SUMMARY_COMPACTED_BY.to_owned(), job.clone()), (SUMMARY_COVERED.to_owned(), covered.clone())]));
-        let without_metrics = inputs().map(LiveFile::without_metrics).collect::<Result<Vec<_>, _>>().map_err(catalog_error)?;
-        let files: Vec<LiveFile> = without_metrics.into_iter().chain(idle.iter().cloned()).collect();
+        let files: Vec<LiveFile> = inputs().chain(&idle).cloned().collect();
         let replacement = Replacement {
             table_uuid: live.table.metadata.uuid().to_string(),
             branch: self.request.branch.clone(),

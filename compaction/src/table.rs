@@ -13,7 +13,7 @@ use weir_base::options::{closest, parse_memory_size};
 use weir_catalog::commit::News;
 use weir_catalog::lake::LakeTable;
 use weir_catalog::properties::declared::TARGET_SIZE;
-use weir_catalog::read::{LiveFile, data_files, entries, manifests, sequence_number};
+use weir_catalog::read::{LiveFile, SlimFile, entries, manifests, sequence_number, slim_files};
 use weir_connectors::ConnectorError;
 use weir_connectors::iceberg::catalog_error;
 
@@ -33,6 +33,9 @@ impl Options {
 
 /// Partitions that a message names.
 const NAMED: usize = 10;
+
+/// About what is kept in memory for a live file beside its metrics, in bytes.
+const FILE: u64 = 2 << 10;
 
 /// A partition of one of a table's specs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,7 +63,7 @@ pub struct LiveTable {
     pub snapshot: Option<SnapshotRef>,
     /// What the policy knows of it.
     pub inventory: Inventory<PartitionKey>,
-    pub(crate) files: HashMap<String, LiveFile>,
+    pub(crate) files: HashMap<String, SlimFile>,
     pub(crate) deletes: Arc<Deletes>,
 }
 
@@ -89,7 +92,7 @@ impl LiveTable {
             return Err(ConnectorError::user(format!("table {} has no branch '{branch}'", table.id)));
         }
         let live = match &snapshot {
-            Some(snapshot) => data_files(&table, Some(snapshot.snapshot_id())).await.map_err(catalog_error)?,
+            Some(snapshot) => slim_files(&table, snapshot).await.map_err(catalog_error)?,
             None => Vec::new(),
         };
         Ok(Self::new(table, snapshot, live))
@@ -126,8 +129,8 @@ impl LiveTable {
         for snapshot in since {
             let Some(changed) = Changed::of(&table, &snapshot).await? else { return Self::load(table, branch).await };
             changed.removed.iter().for_each(|path| self.remove(path));
-            for live in changed.added {
-                self.add(&table.metadata, live);
+            for file in changed.added {
+                self.add(&table.metadata, file);
             }
         }
         (self.table, self.snapshot) = (table, head);
@@ -152,7 +155,9 @@ impl LiveTable {
             return self.follow(news.table.clone(), branch).await;
         }
         news.removed.iter().for_each(|path| self.remove(path));
-        news.added.iter().for_each(|live| self.add(&news.table.metadata, live.clone()));
+        for live in &news.added {
+            self.add(&news.table.metadata, SlimFile::of(live).map_err(catalog_error)?);
+        }
         (self.table, self.snapshot) = (news.table.clone(), head);
         Ok(self)
     }
@@ -161,6 +166,11 @@ impl LiveTable {
     #[must_use]
     pub fn paths(&self) -> HashSet<String> {
         self.files.keys().cloned().collect()
+    }
+
+    /// Bytes that it takes in memory, about.
+    pub(crate) fn memory(&self) -> u64 {
+        self.files.values().map(|file| FILE + file.metrics.memory() as u64).sum()
     }
 
     /// What rewriting these groups needs of the table.
@@ -179,17 +189,20 @@ impl LiveTable {
         }
     }
 
-    fn add(&mut self, metadata: &TableMetadata, live: LiveFile) {
+    fn add(&mut self, metadata: &TableMetadata, file: SlimFile) {
+        let live = &file.live;
         if !self.deletes.is_empty() {
-            Arc::make_mut(&mut self.deletes).meet(&live);
+            Arc::make_mut(&mut self.deletes).meet(live);
         }
-        self.inventory.add(partition_key(metadata, &live), facts(metadata, &live, &self.deletes));
-        self.files.insert(live.file.file_path().to_owned(), live);
+        self.inventory.add(partition_key(metadata, live), facts(metadata, live, &self.deletes));
+        self.files.insert(live.file.file_path().to_owned(), file);
     }
 
-    fn new(table: LakeTable, snapshot: Option<SnapshotRef>, live: Vec<LiveFile>) -> Self {
-        let (data, deletes): (Vec<LiveFile>, Vec<LiveFile>) = live.into_iter().partition(|live| live.file.content_type() == DataContentType::Data);
-        let deletes = Arc::new(Deletes::of(&table.metadata, deletes, &data));
+    fn new(table: LakeTable, snapshot: Option<SnapshotRef>, live: Vec<SlimFile>) -> Self {
+        let (data, deletes): (Vec<SlimFile>, Vec<SlimFile>) =
+            live.into_iter().partition(|file| file.live.file.content_type() == DataContentType::Data);
+        let deletes = deletes.into_iter().map(|file| file.live).collect();
+        let deletes = Arc::new(Deletes::of(&table.metadata, deletes, data.iter().map(|file| &file.live)));
         let metadata = Arc::clone(&table.metadata);
         let mut all = Self { table, snapshot, inventory: Inventory::default(), files: HashMap::new(), deletes };
         data.into_iter().for_each(|live| all.add(&metadata, live));
@@ -215,7 +228,7 @@ fn since(metadata: &TableMetadata, head: Option<&SnapshotRef>, known: Option<&Sn
 /// Data files that a snapshot has added and removed.
 #[derive(Debug, Default)]
 struct Changed {
-    added: Vec<LiveFile>,
+    added: Vec<SlimFile>,
     removed: Vec<String>,
 }
 
@@ -231,12 +244,12 @@ impl Changed {
             for entry in entries(table, &manifest).await.map_err(catalog_error)?.into_iter().filter(|entry| entry.snapshot_id() == Some(id)) {
                 match entry.status() {
                     ManifestStatus::Deleted => changed.removed.push(entry.file_path().to_owned()),
-                    ManifestStatus::Added => changed.added.push(LiveFile {
-                        file: entry.data_file().clone(),
-                        spec_id: manifest.partition_spec_id,
-                        sequence_number: sequence_number(table, &manifest, &entry).map_err(catalog_error)?,
-                        snapshot_id: Some(id),
-                    }),
+                    ManifestStatus::Added => {
+                        let sequence_number = sequence_number(table, &manifest, &entry).map_err(catalog_error)?;
+                        let file = entry.data_file().clone();
+                        let live = LiveFile { file, spec_id: manifest.partition_spec_id, sequence_number, snapshot_id: Some(id) };
+                        changed.added.push(SlimFile::of(&live).map_err(catalog_error)?);
+                    }
                     ManifestStatus::Existing => {}
                 }
             }

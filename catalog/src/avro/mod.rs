@@ -34,6 +34,13 @@ impl<'a> Cursor<'a> {
         Self(data)
     }
 
+    /// What is left.
+    #[must_use]
+    #[inline]
+    pub fn rest(self) -> &'a [u8] {
+        self.0
+    }
+
     /// Whether everything was read.
     #[must_use]
     #[inline]
@@ -177,16 +184,7 @@ impl<'a> Container<'a> {
     /// # Errors
     /// Another kind of file, or another codec than none and `deflate`.
     pub fn open(file: &'a [u8]) -> Outcome<Self> {
-        let mut cursor = Cursor::new(file);
-        if cursor.take(MAGIC.len())? != MAGIC {
-            return Err(Unusual("no Avro file"));
-        }
-        let mut metadata = HashMap::new();
-        cursor.items(|cursor| {
-            let key = std::str::from_utf8(cursor.bytes()?).map_err(|_bytes| Unusual("a key is no text"))?;
-            metadata.insert(key, cursor.bytes()?);
-            Ok(())
-        })?;
+        let (metadata, mut cursor) = read_head(file)?;
         let deflated = match metadata.get("avro.codec").copied() {
             None | Some(b"null" | b"") => false,
             Some(b"deflate") => true,
@@ -228,6 +226,33 @@ impl<'a> Container<'a> {
     }
 }
 
+/// The metadata at the head of a container file; the cursor stands before the sync marker.
+pub(crate) fn read_head(file: &[u8]) -> Outcome<(HashMap<&str, &[u8]>, Cursor<'_>)> {
+    let mut cursor = Cursor::new(file);
+    if cursor.take(MAGIC.len())? != MAGIC {
+        return Err(Unusual("no Avro file"));
+    }
+    let mut metadata = HashMap::new();
+    cursor.items(|cursor| {
+        let key = std::str::from_utf8(cursor.bytes()?).map_err(|_bytes| Unusual("a key is no text"))?;
+        metadata.insert(key, cursor.bytes()?);
+        Ok(())
+    })?;
+    Ok((metadata, cursor))
+}
+
+/// A head with this metadata.
+pub(crate) fn write_head(metadata: &HashMap<&str, &[u8]>) -> Vec<u8> {
+    let mut file = MAGIC.to_vec();
+    write_length(metadata.len(), &mut file);
+    for (key, value) in metadata {
+        write_bytes(key.as_bytes(), &mut file);
+        write_bytes(value, &mut file);
+    }
+    write_length(0, &mut file);
+    file
+}
+
 /// Writes the objects of a container file anew; its metadata and its schema stay, and blocks are not packed.
 #[derive(Debug)]
 pub(crate) struct Rewrite {
@@ -242,14 +267,8 @@ const FULL: usize = 64 << 10;
 
 impl Rewrite {
     pub(crate) fn of(container: &Container<'_>) -> Self {
-        let mut file = MAGIC.to_vec();
-        let entries = || container.metadata.iter().filter(|(key, _)| **key != "avro.codec");
-        write_length(entries().count(), &mut file);
-        for (key, value) in entries() {
-            write_bytes(key.as_bytes(), &mut file);
-            write_bytes(value, &mut file);
-        }
-        write_length(0, &mut file);
+        let metadata = container.metadata.iter().filter(|(key, _)| **key != "avro.codec").map(|(key, value)| (*key, *value)).collect();
+        let mut file = write_head(&metadata);
         file.extend_from_slice(container.sync);
         Self { file, block: Vec::new(), objects: 0, sync: container.sync.to_vec() }
     }

@@ -34,7 +34,10 @@ fn file(number: usize, drawn: &Drawn) -> DataFile {
         .file_size_in_bytes(records * 10)
         .split_offsets(Some(vec![4, 400]));
     if let Some(bound) = bound {
-        builder.column_sizes(HashMap::from([(1, 10), (2, 300)])).value_counts(HashMap::from([(1, *records)])).nan_value_counts(HashMap::from([(2, 0)]));
+        builder
+            .column_sizes(HashMap::from([(1, 10), (2, 300)]))
+            .value_counts(HashMap::from([(1, *records)]))
+            .nan_value_counts(HashMap::from([(2, 0)]));
         builder.lower_bounds(HashMap::from([(1, Datum::long(*bound))])).sort_order_id(1);
     }
     if let Some(text) = text {
@@ -47,7 +50,8 @@ fn file(number: usize, drawn: &Drawn) -> DataFile {
 /// A manifest of these files, as the list of its snapshot (7, with sequence number 5) has it; and its content.
 async fn manifest(io: &FileIO, files: &[Drawn]) -> (ManifestFile, bytes::Bytes) {
     let column = |id, name: &str, of| Arc::new(NestedField::optional(id, name, Type::Primitive(of)));
-    let schema = Schema::builder().with_fields([column(1, "n", PrimitiveType::Long), column(2, "s", PrimitiveType::String)]).build().expect("a schema");
+    let schema =
+        Schema::builder().with_fields([column(1, "n", PrimitiveType::Long), column(2, "s", PrimitiveType::String)]).build().expect("a schema");
     let spec = PartitionSpec::builder(schema.clone()).add_partition_field("n", "n", Transform::Identity).expect("a field").build().expect("a spec");
     let path = "memory://x/metadata/m0.avro";
     let output = io.new_output(path).expect("a path");

@@ -10,7 +10,7 @@ use parquet::arrow::async_reader::ParquetObjectReader;
 use parquet::bloom_filter::Sbbf;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
-use weir_catalog::read::LiveFile;
+use weir_catalog::read::SlimFile;
 use weir_fs::{FileSystems, Location};
 
 use super::{AHEAD, PIECE, Stopped};
@@ -54,11 +54,12 @@ pub(super) enum Read {
 pub(super) type Batch = Vec<(String, u64)>;
 
 /// Files in their order, in batches: small ones together, at most [`PIECE`] bytes of them; a large one alone.
-pub(super) fn batches(inputs: &[&LiveFile]) -> Vec<Batch> {
+pub(super) fn batches(inputs: &[&SlimFile]) -> Vec<Batch> {
     let mut batches: Vec<Batch> = Vec::new();
     let mut room = 0;
-    for live in inputs {
-        let (path, bytes) = (live.file.file_path().to_owned(), live.file.file_size_in_bytes());
+    for input in inputs {
+        let file = &input.live.file;
+        let (path, bytes) = (file.file_path().to_owned(), file.file_size_in_bytes());
         match batches.last_mut() {
             Some(last) if bytes <= room && last.len() < TOGETHER => {
                 last.push((path, bytes));

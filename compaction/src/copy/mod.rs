@@ -13,12 +13,12 @@ mod shape;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use iceberg::spec::DataFile;
+use iceberg::spec::{DataFile, Schema};
 use parquet::errors::ParquetError;
 use weir_base::memory::{MemoryBudget, Use};
 use weir_base::task::{TaskError, spawn};
 use weir_base::{ErrorKind, compute};
-use weir_catalog::read::LiveFile;
+use weir_catalog::read::SlimFile;
 use weir_connectors::ConnectorError;
 use weir_connectors::iceberg::{Upload, file_system_error};
 use weir_fs::FileSystems;
@@ -43,7 +43,9 @@ pub struct Copy<'a> {
     /// The table's name, for messages.
     pub table: &'a str,
     /// Files of one partition, to none of which deletes apply, oldest first.
-    pub inputs: &'a [&'a LiveFile],
+    pub inputs: &'a [&'a SlimFile],
+    /// The table's schema.
+    pub schema: &'a Schema,
     /// URI of the new file, which an intent log knows.
     pub path: &'a str,
     /// Codec that the table wants.
@@ -163,7 +165,7 @@ impl Copy<'_> {
     async fn footer(&self, layout: Layout, upload: &mut Upload) -> Result<DataFile, Stopped> {
         let footer = compute::run("parquet-copy", move || layout.finish()).await?.map_err(Stopped::by(self.path))?;
         let path = self.file_systems.for_metadata(self.path).map_err(file_system_error)?;
-        let file = merged(self.inputs, path, footer.bytes, footer.split_offsets).map_err(|what| self.wrong(&what))?;
+        let file = merged(self.inputs, self.schema, path, footer.bytes, footer.split_offsets).map_err(|what| self.wrong(&what))?;
         if file.record_count() != footer.rows {
             return Err(self.wrong(&format!("its inputs have {} rows, and the table says {}", footer.rows, file.record_count())).into());
         }

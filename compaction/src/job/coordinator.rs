@@ -34,9 +34,6 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// In whose name upkeep is journaled and fenced: that of no sink, because the sinks of a job may change.
 const KEEPER: &str = "table";
 
-/// About what is kept in memory for a live file, in bytes.
-const FILE: u64 = 2 << 10;
-
 /// What a coordinator is made of.
 #[derive(Debug, Clone)]
 pub struct Parts {
@@ -349,7 +346,7 @@ impl Desk {
                 }
                 // The table may have learnt the order by now.
                 self.settings.policy.sort_order = self.sort.as_ref().map(|by| by.number_in(&live.table.metadata));
-                self.charged.resize(live.files.len() as u64 * FILE);
+                self.charged.resize(live.memory());
                 self.live = Some(live);
                 self.recount();
                 Ok(())

@@ -10,7 +10,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::serialized_reader::ReadOptionsBuilder;
 use parquet::file::writer::TrackedWrite;
 use weir_base::memory::MemoryBudget;
-use weir_catalog::read::LiveFile;
+use weir_catalog::read::{LiveFile, SlimFile};
 
 use super::support::{Lake, local, request, rows};
 use crate::copy::{Codec, Copied, Copy, Obstacle};
@@ -126,9 +126,14 @@ async fn files_in_another_codec_are_decoded_instead_and_nothing_is_left_of_the_t
 }
 
 async fn copy(lake: &Lake, inputs: &[LiveFile], codec: Codec, budget: &MemoryBudget) -> Copied {
-    let inputs = &inputs.iter().collect::<Vec<_>>();
-    let path = format!("{}/data/by-hand.parquet", lake.table().await.metadata.location());
-    Copy { table: "t", inputs, path: &path, codec, file_systems: lake.catalog.file_systems(), budget }.run().await.expect("copies")
+    let slim: Vec<SlimFile> = inputs.iter().map(|live| SlimFile::of(live).expect("complete")).collect();
+    let inputs = &slim.iter().collect::<Vec<_>>();
+    let metadata = lake.table().await.metadata;
+    let path = format!("{}/data/by-hand.parquet", metadata.location());
+    Copy { table: "t", inputs, schema: metadata.current_schema(), path: &path, codec, file_systems: lake.catalog.file_systems(), budget }
+        .run()
+        .await
+        .expect("copies")
 }
 
 /// A file on the disk as a manifest would have it.

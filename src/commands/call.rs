@@ -7,13 +7,13 @@ use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use chrono::{DateTime, TimeDelta, Utc};
 use weir_base::memory::MemoryBudget;
 use weir_catalog::LakeTable;
-use weir_catalog::commit::{ExpireRules, GoneKind};
+use weir_catalog::commit::{ExpireRules, GoneKind, RewriteManifests};
 use weir_catalog::upkeep::orphans::{Equal, OrphanRules, PrefixMismatch};
 use weir_catalog::upkeep::{BackTo, Rollback, cherry_pick, plan_cherry_pick, plan_rollback, roll_back};
 use weir_sql::procedures::{Procedure, ProcedureCall, RemoveOrphanFiles, RewriteDataFiles, SnapshotName};
 
 use super::table::orphans::{self, By};
-use super::table::{compact, expire, rollback};
+use super::table::{compact, expire, manifests, rollback};
 use crate::failure::Failure;
 use crate::status_line;
 
@@ -59,6 +59,15 @@ async fn carry_out(call: &ProcedureCall, table: &LakeTable, budget: &MemoryBudge
             };
             let done = expire::carry_out(&call.catalog, &call.table, table, &rules).await?;
             row(&COUNTED.map(|(name, kind)| (name, count(done.count(kind).0))))
+        }
+        Procedure::RewriteManifests => {
+            if call.only_shown {
+                return Err(Failure::usage(format!("EXPLAIN cannot tell what '{}' would do without doing it.", call.name)));
+            }
+            let wanted = RewriteManifests { branch: None, min_count: manifests::MIN_COUNT as usize };
+            let done = manifests::carry_out(&call.catalog, &call.table, table, &wanted).await?;
+            let (rewritten, added) = done.map_or((0, 0), |done| (done.rewritten, done.added));
+            row(&[("rewritten_manifests_count", count(rewritten)), ("added_manifests_count", count(added))])
         }
         Procedure::RemoveOrphanFiles(wanted) => remove_orphans(call, table, wanted).await,
         Procedure::RewriteDataFiles(wanted) => rewrite(call, table, wanted, budget).await,

@@ -198,6 +198,9 @@ async fn procedures_do_what_the_commands_do_and_give_the_columns_that_spark_give
     let planned = lake.sql(&format!("EXPLAIN CALL {rewrite}")).await;
     assert!(planned.starts_with("8,2,"), "{planned}");
     assert_eq!(lake.snapshots().await.len(), 8, "EXPLAIN changes nothing");
+    let of_manifests = "CALL lake.system.rewrite_manifests(table => 'shop.t')";
+    assert_eq!((lake.sql(of_manifests).await, lake.sql(of_manifests).await), ("8,1".to_owned(), "0,0".to_owned()));
+    assert_eq!(lake.snapshots().await.len(), 9);
     let done = lake.sql(&format!("CALL {rewrite}")).await;
     assert!(done.starts_with("8,2,") && done.ends_with(",0,0"), "{done}");
     assert_eq!(lake.sql("SELECT id, s, day FROM lake.shop.t ORDER BY id").await, rows);

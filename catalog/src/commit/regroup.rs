@@ -45,6 +45,10 @@ pub struct RewrittenManifests {
     pub before: usize,
     /// And after.
     pub after: usize,
+    /// Those that were written anew.
+    pub rewritten: usize,
+    /// And those that were made of them.
+    pub added: usize,
 }
 
 /// How manifests are grouped.
@@ -147,7 +151,15 @@ impl TableCommitter {
         let (table, Appended { snapshot_id, .. }) = self.change(change, stager).await?;
         drop(turn);
         work.end().await?;
-        Ok(Some(RewrittenManifests { snapshot_id, before: before.len(), after: data_manifests(&table, branch).await?.len() }))
+        let after = data_manifests(&table, branch).await?;
+        let left: HashSet<&str> = after.iter().map(|manifest| manifest.manifest_path.as_str()).collect();
+        Ok(Some(RewrittenManifests {
+            snapshot_id,
+            before: before.len(),
+            after: after.len(),
+            rewritten: before.iter().filter(|manifest| !left.contains(manifest.manifest_path.as_str())).count(),
+            added: after.iter().filter(|manifest| manifest.added_snapshot_id == snapshot_id).count(),
+        }))
     }
 }
 

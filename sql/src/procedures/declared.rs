@@ -105,6 +105,11 @@ pub(crate) const PROCEDURES: &[Declared] = &[
         ],
     },
     Declared {
+        name: "rewrite_manifests",
+        doc: "Makes fewer manifests of many small ones, by partition.",
+        parameters: &[TABLE, idle("use_caching", Kind::Boolean), refused("spec_id", "Manifests of all partition specs are looked at.")],
+    },
+    Declared {
         name: "rollback_to_snapshot",
         doc: "Sets the main branch back to a snapshot that it has come from.",
         parameters: &[TABLE, needed("snapshot_id", Kind::Number)],

@@ -55,6 +55,8 @@ pub enum Procedure {
     ExpireSnapshots(ExpireSnapshots),
     /// `remove_orphan_files`.
     RemoveOrphanFiles(RemoveOrphanFiles),
+    /// `rewrite_manifests`.
+    RewriteManifests,
     /// `rollback_to_snapshot`.
     RollbackToSnapshot(i64),
     /// `rollback_to_timestamp`, in milliseconds since 1970.
@@ -191,6 +193,7 @@ fn procedure_of(name: &str, arguments: &mut Arguments<'_>) -> Result<Procedure, 
             retain_last: arguments.count("retain_last")?,
             snapshot_ids: arguments.numbers("snapshot_ids")?,
         }),
+        "rewrite_manifests" => Procedure::RewriteManifests,
         "rollback_to_snapshot" => Procedure::RollbackToSnapshot(arguments.needed_number("snapshot_id")?),
         "rollback_to_timestamp" => Procedure::RollbackToTimestamp(arguments.needed_time("timestamp")?),
         "cherrypick_snapshot" => Procedure::CherrypickSnapshot(arguments.needed_number("snapshot_id")?),

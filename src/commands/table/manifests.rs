@@ -1,8 +1,11 @@
 //! `weir table rewrite-manifests`: small manifests made fewer, overlarge ones cut.
 
+use std::sync::Arc;
+
 use clap::Args;
 use weir_catalog::commit::{RewriteManifests, RewrittenManifests, TableCommitter};
 use weir_catalog::upkeep::{Journal, Keeper};
+use weir_catalog::{LakeCatalog, LakeTable, TableId};
 
 use super::{Named, now};
 use crate::cli::Global;
@@ -17,6 +20,9 @@ pub(super) const EXAMPLES: &str = "\
 Example:
   weir table rewrite-manifests --init job.sql lake.db.t";
 
+/// Small manifests, at least, that are worth it, unless another number is given.
+pub(crate) const MIN_COUNT: u32 = 2;
+
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -25,7 +31,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     branch: Option<String>,
     /// Small manifests, at least, that are worth it
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..))]
+    #[arg(long, default_value_t = MIN_COUNT, value_parser = clap::value_parser!(u32).range(2..))]
     min_count: u32,
 }
 
@@ -33,14 +39,23 @@ pub(super) struct Arguments {
 pub(super) async fn run(global: &Global, arguments: &Arguments) -> Result<(), Failure> {
     let (_session, catalog, id) = arguments.which.find(global).await?;
     let table = super::super::load(&catalog, &id).await?;
-    let journal = Journal::new(&catalog, &table, Keeper::Command);
-    journal.recover(now()).await.map_err(|error| Failure::of(&error))?;
     let wanted = RewriteManifests { branch: arguments.branch.clone(), min_count: usize::try_from(arguments.min_count).unwrap_or(usize::MAX) };
-    let done = TableCommitter::of(&catalog, &id).rewrite_manifests(&wanted, &journal).await.map_err(|error| Failure::of(&error))?;
-    match done {
-        Some(RewrittenManifests { snapshot_id, before, after }) => {
+    match carry_out(&catalog, &id, &table, &wanted).await? {
+        Some(RewrittenManifests { snapshot_id, before, after, .. }) => {
             line(&format!("snapshot {snapshot_id}: {before} manifests of data before, {after} now"))
         }
         None => line("nothing to do: there are not enough small manifests, and none is overlarge"),
     }
+}
+
+/// Writes them, after what earlier commands have left is settled; `None`: nothing was worth it.
+pub(crate) async fn carry_out(
+    catalog: &Arc<dyn LakeCatalog>,
+    id: &TableId,
+    table: &LakeTable,
+    wanted: &RewriteManifests,
+) -> Result<Option<RewrittenManifests>, Failure> {
+    let journal = Journal::new(catalog, table, Keeper::Command);
+    journal.recover(now()).await.map_err(|error| Failure::of(&error))?;
+    TableCommitter::of(catalog, id).rewrite_manifests(wanted, &journal).await.map_err(|error| Failure::of(&error))
 }

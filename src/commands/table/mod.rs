@@ -5,7 +5,7 @@ pub(super) mod compact;
 mod compact_progress;
 pub(super) mod expire;
 mod files;
-mod manifests;
+pub(super) mod manifests;
 pub(super) mod orphans;
 pub(super) mod rollback;
 

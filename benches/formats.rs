@@ -19,7 +19,7 @@ use serde_json::Value;
 use support::cpu;
 use support::datasets::Dataset;
 use weir_base::options::OptionBag;
-use weir_connectors::format::{Decoded, Format, FormatFactory, SQL_TYPE, avro::AvroFactory, csv::CsvFactory, json::JsonFactory};
+use weir_connectors::format::{Decoded, Format, FormatFactory, SQL_TYPE, avro::AvroFactory, changes::debezium, csv::CsvFactory, json::JsonFactory};
 
 const MESSAGES: u64 = 40_000;
 const BATCH: usize = 8_192;
@@ -43,11 +43,12 @@ fn main() {
     let open = |factory: &dyn FormatFactory| factory.open("f.", &mut OptionBag::new("Table 'bench'"), &declared).expect("format");
     let cases = [
         Case { name: "json", baseline: "serde_json", format: open(&JsonFactory), theirs: with_serde_json, messages: json.clone() },
+        Case { name: "debezium-json", baseline: "serde_json", format: open(&debezium()), theirs: with_serde_json, messages: events(&json) },
         Case { name: "csv", baseline: "csv", format: open(&CsvFactory), theirs: with_csv, messages: lines(&schema, &json) },
         Case { name: "avro", baseline: "apache-avro", format: open(&AvroFactory), theirs: with_apache_avro, messages: records(&schema, &json) },
     ];
     println!(
-        "{:<6}{:>10}{:>12}{:>14}{:>13}{:>16}{:>10}{:>10}",
+        "{:<14}{:>10}{:>12}{:>14}{:>13}{:>16}{:>10}{:>10}",
         "format", "bytes/row", "all MB/s", "3 of 40 MB/s", "baseline", "baseline MB/s", "all", "3 of 40"
     );
     for case in &cases {
@@ -61,7 +62,7 @@ fn main() {
         rounds.sort_by(|a, b| (a[0] / a[2]).total_cmp(&(b[0] / b[2])));
         let [all, some, theirs] = rounds[PAIRS / 2];
         println!(
-            "{:<6}{:>10}{all:>12.0}{some:>14.0}{:>13}{theirs:>16.0}{:>10.1}{:>10.1}",
+            "{:<14}{:>10}{all:>12.0}{some:>14.0}{:>13}{theirs:>16.0}{:>10.1}{:>10.1}",
             case.name,
             bytes / case.messages.len(),
             case.baseline,
@@ -149,6 +150,13 @@ fn fields<'a>(schema: &'a SchemaRef, json: &'a [Vec<u8>]) -> impl Iterator<Item 
         let mut object: serde_json::Map<String, Value> = serde_json::from_slice(message).expect("JSON");
         schema.fields().iter().map(|field| object.remove(field.name()).expect("field")).collect()
     })
+}
+
+/// The messages as the inserts of a change log.
+fn events(json: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    json.iter()
+        .map(|row| [br#"{"before":null,"after":"#.as_slice(), row, br#","source":{"db":"shop","table":"readings"},"op":"c","ts_ms":1}"#].concat())
+        .collect()
 }
 
 fn lines(schema: &SchemaRef, json: &[Vec<u8>]) -> Vec<Vec<u8>> {

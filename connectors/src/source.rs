@@ -39,6 +39,11 @@ pub trait StreamSource: fmt::Debug + Send + Sync {
     /// All columns the source can deliver, in declared order.
     fn schema(&self) -> SchemaRef;
 
+    /// The column that says what a row is, where rows are changes: a query that does not look at it would take removed rows for new ones.
+    fn row_kind(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Where the source's dead letters go; `None`: it delivers none.
     fn dead_letters(&self) -> Option<&DeadLetters> {
         None

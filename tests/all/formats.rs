@@ -83,3 +83,25 @@ async fn the_job_of_the_page_on_dead_letters_runs() {
     let letters = "SELECT `partition`, `offset`, `column`, error FROM lake.db.errors";
     assert_eq!(answer(&folder, &job, letters).await, "0,1,id,'x' is not a number");
 }
+
+#[tokio::test]
+async fn the_job_of_the_page_on_change_logs_runs_and_one_that_is_blind_to_kinds_is_refused() {
+    let (anne, marie) = (r#"{"id":1004,"name":"Anne","email":"a@x.org"}"#, r#"{"id":1004,"name":"Anne Marie","email":"a@x.org"}"#);
+    let event = |before: &str, after: &str, op: &str| {
+        format!(r#"{{"before":{before},"after":{after},"source":{{"db":"inventory"}},"op":"{op}","ts_ms":1}}"#).into_bytes()
+    };
+    let bob = r#"{"id":1005,"name":"Bob","email":null}"#;
+    let events = [event("null", anne, "c"), event("null", bob, "r"), event(anne, marie, "u"), event(bob, "null", "d"), b"null".to_vec()];
+    let (folder, job) = run_page("format-changes", "customers", &events.each_ref().map(Vec::as_slice)).await;
+    let log = answer(&folder, &job, "SELECT at, kind, id, name FROM lake.db.customer_log ORDER BY at, kind DESC").await;
+    assert_eq!(log, "0,+I,1004,Anne\n1,+I,1005,Bob\n2,-U,1004,Anne\n2,+U,1004,Anne Marie\n3,-D,1005,Bob");
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/src/format-changes.md")).unwrap();
+    let now = page.split("```sql\n").nth(2).unwrap().split_once("```").unwrap().0.to_owned();
+    assert_eq!(answer(&folder, &job, &now).await, "1004,Anne Marie,a@x.org");
+
+    let blind = std::fs::read_to_string(&job).unwrap().replace("SELECT id, name, email, at, _row_kind", "SELECT id, name, email, at, ''");
+    let refused = folder.weir(run(&folder.write("blind.sql", &blind))).output(LIMIT).await.failed_with(2);
+    for part in ["reads the changes of 'default_catalog.default_database.customers' and does not look at '_row_kind'", "WHERE _row_kind = '+I'"] {
+        assert!(refused.stderr.contains(part), "`{part}` is not in:\n{}", refused.stderr);
+    }
+}

@@ -5,6 +5,7 @@
 //! a batch of messages (a source, a lookup, the replay of dead letters) does the same: `push` for each, then `take`.
 
 pub mod avro;
+pub mod changes;
 mod columns;
 pub mod csv;
 mod decoder;
@@ -49,6 +50,8 @@ impl BadMessage {
 pub enum Decoded {
     /// One row was appended.
     Row,
+    /// So many rows were appended, more than one: a change of several rows, or a row before a change and the one after it.
+    Rows(usize),
     /// Nothing to append (an empty message, a tombstone).
     Nothing,
     /// The message is bad and its options say to skip it; nothing was appended.
@@ -94,6 +97,11 @@ pub trait FormatFactory: Send + Sync + fmt::Debug {
     /// The name in `'format' = '…'`.
     fn name(&self) -> &'static str;
 
+    /// Whether messages are changes of rows: a schema that a decoder is made for may then have the column [`changes::ROW_KIND`].
+    fn tells_changes(&self) -> bool {
+        false
+    }
+
     /// One sentence for the book.
     fn doc(&self) -> &'static str;
 
@@ -107,7 +115,16 @@ pub trait FormatFactory: Send + Sync + fmt::Debug {
 /// All formats, by name.
 #[must_use]
 pub fn factories() -> Vec<Arc<dyn FormatFactory>> {
-    vec![Arc::new(avro::AvroFactory), Arc::new(csv::CsvFactory), Arc::new(json::JsonFactory), Arc::new(raw::RawFactory)]
+    vec![
+        Arc::new(avro::AvroFactory),
+        Arc::new(changes::canal()),
+        Arc::new(csv::CsvFactory),
+        Arc::new(changes::debezium()),
+        Arc::new(json::JsonFactory),
+        Arc::new(changes::maxwell()),
+        Arc::new(changes::ogg()),
+        Arc::new(raw::RawFactory),
+    ]
 }
 
 /// The option of formats that can do without a bad field or message.

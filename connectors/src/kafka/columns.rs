@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use arrow_schema::{Field, Schema};
+use arrow_schema::{DataType, Field, Schema};
 use weir_base::options::{OptionBag, Problem, closest};
 
 use super::decode::{ColumnSource, RowFormat, SkipLog};
 use super::metadata::{Metadata, keys};
 use super::metrics::SourceCounters;
 use super::options::{FORMAT, KEY_FIELDS, KEY_FIELDS_PREFIX, KEY_FORMAT, VALUE_FIELDS_INCLUDE, VALUE_FORMAT};
+use crate::format::changes::ROW_KIND;
 use crate::format::{Format, FormatFactory, SQL_TYPE};
 use crate::letters::{ErrorHandling, LossRate};
 use crate::table::{ColumnDef, ColumnKind, TableDef};
@@ -35,8 +36,15 @@ pub(super) fn row_format(table: &TableDef, bag: &mut OptionBag, formats: &[Arc<d
     };
     let in_key = keys.fields.iter().filter_map(|name| physical().find(|column| column.name == *name)).map(|column| typed(keys.field(column), column));
     let key = key_format.as_ref().map(|name| open(bag, formats, KEY_FORMAT.key, name, &format!("key.{name}."), in_key));
-    if !table.primary_key.is_empty() {
-        let name = value_format.or(format).unwrap_or_default();
+    let tells_changes = |name: Option<&str>| formats.iter().any(|factory| Some(factory.name()) == name && factory.tells_changes());
+    if tells_changes(key_format.as_deref()) {
+        bag.error("OPT-006", KEY_FORMAT.key, "A key format should only deal with INSERT-only records.");
+        return None;
+    }
+    let value_format = value_format.or(format);
+    let changes = tells_changes(value_format.as_deref());
+    if !table.primary_key.is_empty() && !changes {
+        let name = value_format.unwrap_or_default();
         let what = format!(
             "The Kafka table '{}' with '{name}' format doesn't support defining PRIMARY KEY constraint on the table, because it can't guarantee \
              the semantic of primary key.",
@@ -59,13 +67,21 @@ pub(super) fn row_format(table: &TableDef, bag: &mut OptionBag, formats: &[Arc<d
     if sources.len() < fields.len() {
         return None;
     }
+    if changes {
+        if fields.iter().any(|field| field.name() == ROW_KIND) {
+            bag.report(Problem::new("OPT-006", bag.object(), format!("'{ROW_KIND}' is the column of the kind of change: call yours another name.")));
+            return None;
+        }
+        fields.push(Field::new(ROW_KIND, DataType::Utf8, false));
+        sources.push(ColumnSource::Value);
+    }
     // A key that the value holds too is not decoded.
     let key = if keys.from_key { Some(key??) } else { None };
     let counters = SourceCounters::new(&table.path.to_string());
     let (object, schema) = (bag.object().to_owned(), Arc::new(Schema::new(fields)));
     let errors = errors?;
     let losses = errors.max_rate.map(|most| Mutex::new(LossRate::new(most)));
-    Some(RowFormat { object, schema, sources, value: value?, key, errors, losses, counters, skips: SkipLog::default() })
+    Some(RowFormat { object, schema, sources, value: value?, key, changes, errors, losses, counters, skips: SkipLog::default() })
 }
 
 fn field(column: &ColumnDef) -> Field {

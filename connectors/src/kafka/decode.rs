@@ -40,6 +40,8 @@ pub(super) struct RowFormat {
     pub(super) value: Box<dyn Format>,
     /// Format of the key, if columns are read from it.
     pub(super) key: Option<Box<dyn Format>>,
+    /// Rows are changes: the last column says of what kind.
+    pub(super) changes: bool,
     /// What becomes of bad messages.
     pub(super) errors: ErrorHandling,
     /// The share of them, if there is a limit.
@@ -192,29 +194,39 @@ impl RowBuilder {
         let payload = message.payload()?;
         let key = message.key();
         self.bytes += payload.len() + key.map_or(0, <[u8]>::len);
-        match self.value.push(payload) {
-            Decoded::Row => {}
+        let first = self.value.rows();
+        let rows = match self.value.push(payload) {
+            Decoded::Row => 1,
+            Decoded::Rows(rows) => rows,
             Decoded::Nothing => return None,
             Decoded::Skipped(bad) => return self.lose(message, bad, true),
             Decoded::Failed(bad) => return self.lose(message, bad, false),
-        }
+        };
         let mut failed = None;
         if let Some(decoder) = &mut self.key {
-            match key.map_or(Decoded::Nothing, |key| decoder.push(key)) {
+            // Each of the rows has the key.
+            let mut decoded = Decoded::Nothing;
+            for _ in 0..rows {
+                decoded = key.map_or(Decoded::Nothing, |key| decoder.push(key));
+                if decoded != Decoded::Row {
+                    break;
+                }
+            }
+            match decoded {
                 Decoded::Row => {}
                 other => {
-                    self.keyless.push(self.value.rows() - 1);
+                    self.keyless.extend(first..first + rows);
                     match other {
                         Decoded::Skipped(bad) => failed = self.lose(message, bad, true),
                         Decoded::Failed(bad) => failed = self.lose(message, bad, false),
-                        Decoded::Row | Decoded::Nothing => {}
+                        Decoded::Row | Decoded::Rows(_) | Decoded::Nothing => {}
                     }
                 }
             }
         }
-        self.offsets.push(message.offset());
-        for column in &mut self.metadata {
-            column.push(message);
+        for _ in 0..rows {
+            self.offsets.push(message.offset());
+            self.metadata.iter_mut().for_each(|column| column.push(message));
         }
         failed
     }

@@ -16,6 +16,7 @@ use super::reader::{PartitionReader, ReaderParts};
 use super::reading::Reading;
 use super::resend::KafkaResender;
 use crate::error::ConnectorError;
+use crate::format::changes::ROW_KIND;
 use crate::letters::{DeadLetters, ResendTo, Resender};
 use crate::source::{Cut, SplitEnumerator, SplitId, SplitPosition, SplitReader, StreamSource};
 
@@ -56,6 +57,10 @@ impl KafkaSource {
 impl StreamSource for KafkaSource {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.rows.schema)
+    }
+
+    fn row_kind(&self) -> Option<&'static str> {
+        self.rows.changes.then_some(ROW_KIND)
     }
 
     fn dead_letters(&self) -> Option<&DeadLetters> {

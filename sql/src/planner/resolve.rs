@@ -224,14 +224,15 @@ impl<'a> Planning<'a> {
             scan(&def.path, provider, at)?
         } else {
             let table = self.stream_table(def)?;
-            let schema = table.source.schema();
+            let (schema, row_kind) = (table.source.schema(), table.source.row_kind());
             let provider: Arc<dyn TableProvider> = Arc::new(StreamProvider { table, schema, lake: None });
             if !has_computed(def) {
                 return Ok(provider);
             }
-            scan(&def.path, provider, at)?
+            let plan = with_computed(&self.base, def, scan(&def.path, provider, at)?, row_kind, at)?;
+            return Ok(Arc::new(ViewTable::new(plan, None)));
         };
-        Ok(Arc::new(ViewTable::new(with_computed(&self.base, def, plan, at)?, None)))
+        Ok(Arc::new(ViewTable::new(with_computed(&self.base, def, plan, None, at)?, None)))
     }
 
     fn stream_table(&mut self, def: &TableDef) -> Result<StreamTable, SqlError> {
@@ -270,7 +271,7 @@ impl<'a> Planning<'a> {
             return Ok(provider);
         }
         let plan = scan(&def.path, provider, at)?;
-        Ok(Arc::new(ViewTable::new(with_computed(&self.base, def, plan, at)?, None)))
+        Ok(Arc::new(ViewTable::new(with_computed(&self.base, def, plan, None, at)?, None)))
     }
 
     /// A table of a lake: as it is now, or, in a job that asks for it, the stream of what its commits add.
@@ -424,8 +425,8 @@ fn scan(path: &TablePath, provider: Arc<dyn TableProvider>, at: Position) -> Res
     plan.map_err(|error| plan_error(&error, &format!("Table '{path}'"), at))
 }
 
-/// Puts the computed columns over a scan of the others.
-fn with_computed(base: &SessionState, def: &TableDef, input: LogicalPlan, at: Position) -> Result<LogicalPlan, SqlError> {
+/// Puts the computed columns over a scan of the others; `row_kind` is a column that is not declared.
+fn with_computed(base: &SessionState, def: &TableDef, input: LogicalPlan, row_kind: Option<&str>, at: Position) -> Result<LogicalPlan, SqlError> {
     let object = format!("Table '{}'", def.path);
     let mut columns = Vec::with_capacity(def.columns.len());
     for column in &def.columns {
@@ -435,6 +436,7 @@ fn with_computed(base: &SessionState, def: &TableDef, input: LogicalPlan, at: Po
         };
         columns.push(value);
     }
+    columns.extend(row_kind.map(ident));
     let plan = LogicalPlanBuilder::from(input).project(columns).and_then(LogicalPlanBuilder::build);
     plan.map_err(|error| plan_error(&error, &object, at))
 }

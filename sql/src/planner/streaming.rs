@@ -44,7 +44,8 @@ pub(crate) fn tables_followed(plan: &LogicalPlan) -> BTreeSet<String> {
 pub(crate) fn blind_to_changes(plan: &LogicalPlan) -> Option<(TablePath, &'static str)> {
     let mut found = None;
     each_stream(plan, |stream, scan| {
-        let Some(kind) = stream.lake.as_ref().and_then(|lake| lake.row_kind) else { return };
+        let of_lake = stream.lake.as_ref().and_then(|lake| lake.row_kind);
+        let Some(kind) = of_lake.or_else(|| stream.table.source.row_kind()) else { return };
         if !scan.projected_schema.has_column_with_unqualified_name(kind) {
             found = Some((stream.table.path.clone(), kind));
         }

@@ -34,13 +34,15 @@ pub(in crate::format) struct Column {
     name: String,
     nullable: bool,
     validity: Validity,
+    /// Slots whose field the message did not have, ascending, where that is asked for.
+    missing: Option<Vec<usize>>,
     pub(in crate::format) values: Values,
 }
 
 impl Column {
     pub(in crate::format) fn new(field: &Field) -> Self {
         let values = Values::new(field.data_type());
-        Self { name: field.name().clone(), nullable: field.is_nullable(), validity: Validity::default(), values }
+        Self { name: field.name().clone(), nullable: field.is_nullable(), validity: Validity::default(), missing: None, values }
     }
 
     /// Whether its type, or one in it, is one that no format can fill.
@@ -98,12 +100,43 @@ impl Column {
     pub(in crate::format) fn truncate(&mut self, len: usize) {
         self.values.truncate(len);
         self.validity.truncate(len);
+        if let Some(missing) = &mut self.missing {
+            missing.truncate(missing.partition_point(|slot| *slot < len));
+        }
     }
 
     /// Says that `values` has got the value of the next slot.
     #[inline]
     pub(in crate::format) fn filled(&mut self) {
         self.validity.valid();
+    }
+
+    /// From now on remembers which slots had no field, and lets them be blank even where the column is NOT NULL.
+    pub(in crate::format) fn note_missing(&mut self) {
+        self.missing = Some(Vec::new());
+    }
+
+    /// Remembers that the message has no field for `slot`, if that is asked for; false if not.
+    pub(in crate::format) fn is_missing_at(&mut self, slot: usize) -> bool {
+        self.missing.as_mut().map(|missing| missing.push(slot)).is_some()
+    }
+
+    /// The slots that had no field.
+    pub(in crate::format) fn take_missing(&mut self) -> Vec<usize> {
+        self.missing.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Whether a slot has a value.
+    pub(in crate::format) fn is_valid(&self, slot: usize) -> bool {
+        self.validity.bits.as_ref().is_none_or(|bits| bits.is_valid(slot))
+    }
+
+    /// The text in a slot of a column of texts, unless it is NULL.
+    pub(in crate::format) fn text(&self, slot: usize) -> Option<&[u8]> {
+        match &self.values {
+            Values::Utf8(bytes) if self.is_valid(slot) => bytes.get(slot),
+            _ => None,
+        }
     }
 
     /// Bytes held, about.

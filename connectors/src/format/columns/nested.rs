@@ -55,6 +55,12 @@ pub(in crate::format) struct List {
 }
 
 impl List {
+    /// The slots of the elements of one list.
+    pub(in crate::format) fn slots(&self, slot: usize) -> std::ops::Range<usize> {
+        let end = |slot: usize| self.ends.0.get(slot).and_then(|end| usize::try_from(*end).ok()).unwrap_or(0);
+        end(slot)..end(slot + 1)
+    }
+
     pub(in crate::format) fn new(element: &Field) -> Self {
         Self { ends: Ends::new(), elements: Column::new(element) }
     }

@@ -74,6 +74,11 @@ impl Bytes {
         Ok(())
     }
 
+    /// The value in a slot.
+    pub(in crate::format) fn get(&self, slot: usize) -> Option<&[u8]> {
+        self.values.get(self.offset(slot)..self.offset(slot + 1))
+    }
+
     fn truncate(&mut self, len: usize) {
         self.offsets.truncate(len + 1);
         self.values.truncate(self.offset(len));
@@ -222,7 +227,7 @@ impl Values {
     pub(in crate::format) fn identity(&self, slot: usize) -> Vec<u8> {
         fixed_width!(self, values => values.get(slot).map(|value| value.to_ne_bytes().to_vec()).unwrap_or_default(),
             Self::Boolean(values) => vec![u8::from(values.get_bit(slot))],
-            Self::Utf8(bytes) | Self::Binary(bytes) => bytes.values.get(bytes.offset(slot)..bytes.offset(slot + 1)).unwrap_or_default().to_vec(),
+            Self::Utf8(bytes) | Self::Binary(bytes) => bytes.get(slot).unwrap_or_default().to_vec(),
             Self::FixedBinary { values, size } => values.get(slot * size..(slot + 1) * size).unwrap_or_default().to_vec(),
             Self::List(_) | Self::Map(_) | Self::Row(_) | Self::Unreadable => Vec::new(),
         )

@@ -12,4 +12,8 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::format) use options::{
+    DECIMAL_AS_PLAIN_NUMBER, MAP_NULL_KEY_LITERAL, MAP_NULL_KEY_MODE, TIMESTAMP_STANDARD, pull_standard, pull_writing,
+};
 pub use options::{JsonFactory, JsonFormat};
+pub(in crate::format) use read::ReadJson;

@@ -11,18 +11,18 @@ use crate::format::{Decoder, Format, FormatFactory, IGNORE_PARSE_ERRORS, refuse_
 const FAIL_ON_MISSING_FIELD: OptionDecl =
     OptionDecl::new("fail-on-missing-field", ValueType::Boolean, "Whether a message that lacks a column is an error. Else the column is NULL.")
         .default("false");
-const TIMESTAMP_STANDARD: OptionDecl = OptionDecl::new(
+pub(in crate::format) const TIMESTAMP_STANDARD: OptionDecl = OptionDecl::new(
     "timestamp-format.standard",
     ValueType::Enum(&["SQL", "ISO-8601"]),
     "How timestamps are written: `yyyy-MM-dd HH:mm:ss[.fraction]` or with a `T` between date and time. TIMESTAMP_LTZ has a `Z` at the end.",
 )
 .default("SQL");
-const MAP_NULL_KEY_MODE: OptionDecl =
+pub(in crate::format) const MAP_NULL_KEY_MODE: OptionDecl =
     OptionDecl::new("map-null-key.mode", ValueType::Enum(&["FAIL", "DROP", "LITERAL"]), "What happens to a NULL key of a map that is written.")
         .default("FAIL");
-const MAP_NULL_KEY_LITERAL: OptionDecl =
+pub(in crate::format) const MAP_NULL_KEY_LITERAL: OptionDecl =
     OptionDecl::new("map-null-key.literal", ValueType::String, "The key written for NULL if `map-null-key.mode` is `LITERAL`.").default("null");
-const DECIMAL_AS_PLAIN_NUMBER: OptionDecl =
+pub(in crate::format) const DECIMAL_AS_PLAIN_NUMBER: OptionDecl =
     OptionDecl::new("encode.decimal-as-plain-number", ValueType::Boolean, "Whether decimals are written without an exponent.").default("false");
 const IGNORE_NULL_FIELDS: OptionDecl =
     OptionDecl::new("encode.ignore-null-fields", ValueType::Boolean, "Whether NULL fields are left out of what is written.").default("false");
@@ -82,17 +82,8 @@ impl FormatFactory for JsonFactory {
 fn pull(prefix: &str, options: &mut OptionBag) -> Option<JsonFormat> {
     let fail_on_missing_field = options.boolean(&FAIL_ON_MISSING_FIELD);
     let ignore_parse_errors = options.boolean(&IGNORE_PARSE_ERRORS);
-    let standard = options.choice(&TIMESTAMP_STANDARD);
-    options.choice(&MAP_NULL_KEY_MODE);
-    options.string(&MAP_NULL_KEY_LITERAL);
-    options.boolean(&DECIMAL_AS_PLAIN_NUMBER);
-    options.boolean(&IGNORE_NULL_FIELDS);
-    for option in [MAP_NULL_KEY_MODE, MAP_NULL_KEY_LITERAL, DECIMAL_AS_PLAIN_NUMBER, IGNORE_NULL_FIELDS] {
-        if options.contains(option.key) {
-            let what = format!("'{}' has no effect because it is for writing and the table is read.", options.full_key(option.key));
-            options.warn("OPT-008", option.key, what);
-        }
-    }
+    let standard = pull_standard(options);
+    pull_writing(options, &[MAP_NULL_KEY_MODE, MAP_NULL_KEY_LITERAL, DECIMAL_AS_PLAIN_NUMBER, IGNORE_NULL_FIELDS]);
     if options.boolean(&JSON_PARSER) == Some(false) {
         let what = format!("'{}' has no effect because there is only one decoder.", options.full_key(JSON_PARSER.key));
         options.warn("OPT-008", JSON_PARSER.key, what);
@@ -106,8 +97,27 @@ fn pull(prefix: &str, options: &mut OptionBag) -> Option<JsonFormat> {
         options.report(Problem::new("OPT-006", options.object(), what).hint(hint).at(position));
         return None;
     }
-    let standard = if standard? == "SQL" { Standard::Sql } else { Standard::Iso8601 };
-    Some(JsonFormat { prefix: prefix.to_owned(), fail_on_missing_field, ignore_parse_errors, standard })
+    Some(JsonFormat { prefix: prefix.to_owned(), fail_on_missing_field, ignore_parse_errors, standard: standard? })
+}
+
+/// Pulls how timestamps are written.
+pub(in crate::format) fn pull_standard(options: &mut OptionBag) -> Option<Standard> {
+    options.choice(&TIMESTAMP_STANDARD).map(|standard| if standard == "SQL" { Standard::Sql } else { Standard::Iso8601 })
+}
+
+/// Pulls options of writing, which mean nothing to a table that is read.
+pub(in crate::format) fn pull_writing(options: &mut OptionBag, declared: &[OptionDecl]) {
+    for option in declared {
+        match option.ty {
+            ValueType::Boolean => drop(options.boolean(option)),
+            ValueType::Enum(_) => drop(options.choice(option)),
+            _ => drop(options.string(option)),
+        }
+        if options.contains(option.key) {
+            let what = format!("'{}' has no effect because it is for writing and the table is read.", options.full_key(option.key));
+            options.warn("OPT-008", option.key, what);
+        }
+    }
 }
 
 impl Format for JsonFormat {

@@ -13,7 +13,7 @@ const REMEMBERED_STRANGERS: usize = 256;
 
 /// Reads messages that are objects; an empty message and `null` give no row, as in Flink.
 #[derive(Debug)]
-pub(super) struct ReadJson;
+pub(in crate::format) struct ReadJson;
 
 impl ReadRow for ReadJson {
     fn read(&mut self, message: &[u8], rows: &mut Rows, context: &mut Context) -> Result<bool, Fault> {
@@ -222,6 +222,10 @@ impl Rows {
     fn fill_missing(&mut self, row: usize, context: &Context) -> Result<(), Fault> {
         for column in self.columns.iter_mut().filter(|column| column.len() == row) {
             let filled = match &context.missing_fails {
+                _ if column.is_missing_at(row) => {
+                    column.blank();
+                    Ok(())
+                }
                 Some(option) => Err(Fault::missing(option)),
                 None => column.null(),
             };

@@ -55,6 +55,7 @@ fn value(data_type: DataType, value: &str, options: &[(&str, &str)]) -> Result<S
     let mut decoder = decoder(&schema, options);
     match decoder.push(format!(r#"{{"a":{value}}}"#).as_bytes()) {
         Decoded::Row => {}
+        Decoded::Rows(rows) => panic!("{rows} rows from {value}"),
         Decoded::Nothing => panic!("nothing read from {value}"),
         Decoded::Skipped(bad) | Decoded::Failed(bad) => return Err(bad),
     }

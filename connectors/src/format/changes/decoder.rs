@@ -1,0 +1,231 @@
+//! Decodes messages of a change log: the rows before and after go into columns of their own, and the rows of a batch are picked from both.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray, StructArray};
+use arrow_schema::{ArrowError, DataType, Field, Fields, SchemaRef};
+use arrow_select::interleave::interleave;
+
+use super::ROW_KIND;
+use super::dialects::Meaning;
+use super::options::ChangeFormat;
+use crate::format::columns::{Column, Context, Fault, Reach, Rows, Values};
+use crate::format::decoder::ReadRow;
+use crate::format::json::ReadJson;
+use crate::format::{Decoded, Decoder};
+
+/// Places of the envelope's columns; those of [`super::dialects::Layout::more`] follow.
+const AFTER: usize = 0;
+const BEFORE: usize = 1;
+const OPERATION: usize = 2;
+const MORE: usize = 3;
+
+/// A row to come: its kind, and where its values are.
+#[derive(Debug, Clone, Copy)]
+struct Pick {
+    kind: &'static str,
+    /// Among the rows after the changes; for a row before one, of what has not changed.
+    after: usize,
+    /// Among the rows before them.
+    before: Option<usize>,
+}
+
+/// The decoder of all dialects.
+#[derive(Debug)]
+pub(super) struct ChangeDecoder {
+    format: ChangeFormat,
+    schema: SchemaRef,
+    envelope: Fields,
+    rows: Rows,
+    picks: Vec<Pick>,
+    context: Context,
+    bytes: usize,
+}
+
+impl ChangeDecoder {
+    pub(super) fn new(format: &ChangeFormat, schema: &SchemaRef, context: Context) -> Self {
+        let layout = format.tool.layout();
+        let wanted: Fields = schema.fields().iter().filter(|field| field.name() != ROW_KIND).cloned().collect();
+        let row = |name: &str| {
+            let row = DataType::Struct(wanted.clone());
+            let data_type = if layout.lists { DataType::List(Arc::new(Field::new("row", row, true))) } else { row };
+            Field::new(name, data_type, true)
+        };
+        let text = |name: &str| Field::new(name, DataType::Utf8, true);
+        let fields = [row(layout.after), row(layout.before), text(layout.operation)].into_iter().chain(layout.more.iter().map(|name| text(name)));
+        let body: Fields = fields.collect();
+        let envelope = if format.schema_include { Fields::from(vec![Field::new("payload", DataType::Struct(body), true)]) } else { body };
+        let mut rows = Rows::new(&envelope);
+        if layout.partial
+            && let Some(before) = rows_of(&mut rows, format.schema_include, BEFORE)
+        {
+            before.columns.iter_mut().for_each(Column::note_missing);
+        }
+        Self { format: format.clone(), schema: Arc::clone(schema), envelope, rows, picks: Vec::new(), context, bytes: 0 }
+    }
+
+    /// Appends the rows of `message`.
+    fn read(&mut self, message: &[u8]) -> Result<(), Fault> {
+        if !ReadJson.read(message, &mut self.rows, &mut self.context)? {
+            return Ok(());
+        }
+        let row = self.rows.len() - 1;
+        let body = match self.rows.columns.first() {
+            Some(Column { values: Values::Row(body), .. }) if self.format.schema_include => body,
+            _ => &self.rows,
+        };
+        if self.format.schema_include && !self.rows.columns.first().is_some_and(|payload| payload.is_valid(row)) {
+            return Ok(()); // a tombstone with a schema
+        }
+        let text = |place: usize| body.columns.get(place).and_then(|column| column.text(row));
+        let more: Vec<Option<&[u8]>> = (MORE..body.columns.len()).map(text).collect();
+        let meaning = self.format.tool.meaning(text(OPERATION), &more, &self.format.include)?;
+        if meaning == Meaning::Nothing {
+            return Ok(());
+        }
+        let slots = |place: usize| body.columns.get(place).map_or(0..0, |column| slots(column, row));
+        let (after, before) = (slots(AFTER), slots(BEFORE));
+        self.pick(meaning, after, before)
+    }
+
+    fn pick(&mut self, meaning: Meaning, after: Range<usize>, before: Range<usize>) -> Result<(), Fault> {
+        let (tool, layout) = (self.format.tool, self.format.tool.layout());
+        // Where the row before is only what was changed, a deleted row is the one after.
+        let deleted = if layout.partial { after.clone() } else { before.clone() };
+        let empty = |name: &str| Fault::syntax(format!("the message has no \"{name}\""));
+        match meaning {
+            Meaning::Nothing => {}
+            Meaning::Insert if after.is_empty() => return Err(empty(layout.after)),
+            Meaning::Insert => self.picks.extend(after.map(|after| Pick { kind: "+I", after, before: None })),
+            Meaning::Delete if deleted.is_empty() && layout.partial => return Err(empty(layout.after)),
+            Meaning::Delete if deleted.is_empty() => return Err(tool.no_before(meaning)),
+            Meaning::Delete if layout.partial => self.picks.extend(deleted.map(|after| Pick { kind: "-D", after, before: None })),
+            Meaning::Delete => self.picks.extend(deleted.map(|before| Pick { kind: "-D", after: before, before: Some(before) })),
+            Meaning::Update if before.is_empty() => return Err(tool.no_before(meaning)),
+            Meaning::Update if after.len() != before.len() => return Err(empty(layout.after)),
+            Meaning::Update => {
+                let rows = after.zip(before);
+                self.picks.extend(
+                    rows.flat_map(|(after, before)| [Pick { kind: "-U", after, before: Some(before) }, Pick { kind: "+U", after, before: None }]),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn bad(&mut self, fault: Fault, before: (usize, usize, u64)) -> Decoded {
+        self.rows.truncate(before.0);
+        self.picks.truncate(before.1);
+        self.context.field_errors = before.2;
+        let skip = self.context.tolerant && fault.reach() != Reach::Batch;
+        let bad = fault.into_bad_message(Some(&self.format.option));
+        if skip { Decoded::Skipped(bad) } else { Decoded::Failed(bad) }
+    }
+}
+
+/// The rows of the envelope's column at `place`.
+fn rows_of(rows: &mut Rows, in_payload: bool, place: usize) -> Option<&mut Rows> {
+    let body = if in_payload {
+        match &mut rows.columns.first_mut()?.values {
+            Values::Row(body) => body,
+            _ => return None,
+        }
+    } else {
+        rows
+    };
+    match &mut body.columns.get_mut(place)?.values {
+        Values::Row(rows) => Some(rows),
+        Values::List(list) => match &mut list.elements.values {
+            Values::Row(rows) => Some(rows),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The rows that the last message has in a column, by their slots.
+fn slots(column: &Column, row: usize) -> Range<usize> {
+    match &column.values {
+        _ if !column.is_valid(row) => 0..0,
+        Values::List(list) => list.slots(row),
+        _ => row..row + 1,
+    }
+}
+
+impl Decoder for ChangeDecoder {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn push(&mut self, message: &[u8]) -> Decoded {
+        let before = (self.rows.len(), self.picks.len(), self.context.field_errors);
+        if let Err(fault) = self.read(message) {
+            return self.bad(fault, before);
+        }
+        self.bytes += message.len();
+        match self.picks.len() - before.1 {
+            0 => {
+                self.rows.truncate(before.0);
+                Decoded::Nothing
+            }
+            1 => Decoded::Row,
+            rows => Decoded::Rows(rows),
+        }
+    }
+
+    fn rows(&self) -> usize {
+        self.picks.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn field_errors(&self) -> u64 {
+        self.context.field_errors
+    }
+
+    fn take(&mut self) -> Result<RecordBatch, ArrowError> {
+        self.bytes = 0;
+        let missing: Vec<Vec<usize>> = match rows_of(&mut self.rows, self.format.schema_include, BEFORE) {
+            Some(before) => before.columns.iter_mut().map(Column::take_missing).collect(),
+            None => Vec::new(),
+        };
+        let columns = self.rows.take_columns(&self.envelope)?;
+        let body = match columns.first().and_then(|payload| payload.as_struct_opt()) {
+            Some(payload) if self.format.schema_include => payload.columns().to_vec(),
+            _ => columns,
+        };
+        let (after, before) = (rows_in(body.get(AFTER))?, rows_in(body.get(BEFORE))?);
+        let picks = std::mem::take(&mut self.picks);
+        let mut sides = after.columns().iter().zip(before.columns()).enumerate();
+        let columns = self.schema.fields().iter().map(|field| -> Result<ArrayRef, ArrowError> {
+            if field.name() == ROW_KIND {
+                return Ok(Arc::new(StringArray::from_iter_values(picks.iter().map(|pick| pick.kind))));
+            }
+            let (index, (after, before)) = sides.next().ok_or_else(|| ArrowError::SchemaError("a column too few".to_owned()))?;
+            let missing = missing.get(index).map(Vec::as_slice).unwrap_or_default();
+            let place = |pick: &Pick| match pick.before {
+                Some(before) if missing.binary_search(&before).is_err() => (1, before),
+                _ => (0, pick.after),
+            };
+            let places: Vec<(usize, usize)> = picks.iter().map(place).collect();
+            interleave(&[after.as_ref(), before.as_ref()], &places)
+        });
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(picks.len()));
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
+    }
+}
+
+/// The rows of a column of rows, or of lists of them.
+fn rows_in(column: Option<&ArrayRef>) -> Result<StructArray, ArrowError> {
+    let rows = column.and_then(|column| match column.as_list_opt::<i32>() {
+        Some(lists) => lists.values().as_struct_opt(),
+        None => column.as_struct_opt(),
+    });
+    rows.cloned().ok_or_else(|| ArrowError::SchemaError("a change log without rows".to_owned()))
+}

@@ -14,7 +14,11 @@ fn job_of(page: &str) -> String {
 
 /// Runs the job of a page on `messages`, in a folder and on a topic of its own.
 async fn run_page(page: &str, topic: &str, messages: &[&[u8]]) -> (Workdir, PathBuf) {
-    let (folder, brokers) = (Workdir::new(), Servers::shared().kafka());
+    run_page_in(Workdir::new(), page, topic, messages).await
+}
+
+async fn run_page_in(folder: Workdir, page: &str, topic: &str, messages: &[&[u8]]) -> (Workdir, PathBuf) {
+    let brokers = Servers::shared().kafka();
     let topic_now = Topic::create(&brokers, topic, 1, &[]).await;
     topic_now.produce(messages.iter().map(|message| Row::new(0, *message))).await;
     let root = folder.path("page.sql").parent().unwrap().display().to_string();
@@ -22,7 +26,8 @@ async fn run_page(page: &str, topic: &str, messages: &[&[u8]]) -> (Workdir, Path
         .replace(&format!("'topic' = '{topic}'"), &format!("'topic' = '{}'", topic_now.name()))
         .replace("localhost:9092", &brokers)
         .replace("file:///data/", &format!("file://{root}/"))
-        .replace("sqlite:/data/", &format!("sqlite:{root}/"));
+        .replace("sqlite:/data/", &format!("sqlite:{root}/"))
+        .replace("'/data/", &format!("'{root}/"));
     let file = folder.write("page.sql", &text);
     folder.weir(run(&file)).output(LIMIT).await.succeeded();
     (folder, file)
@@ -104,4 +109,73 @@ async fn the_job_of_the_page_on_change_logs_runs_and_one_that_is_blind_to_kinds_
     for part in ["reads the changes of 'default_catalog.default_database.customers' and does not look at '_row_kind'", "WHERE _row_kind = '+I'"] {
         assert!(refused.stderr.contains(part), "`{part}` is not in:\n{}", refused.stderr);
     }
+}
+
+#[tokio::test]
+async fn the_job_of_the_page_on_protobuf_runs() {
+    use prost::Message;
+    use prost_types::field_descriptor_proto::{Label, Type};
+    use prost_types::{
+        DescriptorProto, EnumDescriptorProto, EnumValueDescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet, MessageOptions,
+    };
+    #[derive(Clone, PartialEq, Message)]
+    struct Item {
+        #[prost(string, tag = "1")]
+        sku: String,
+        #[prost(int32, tag = "2")]
+        count: i32,
+    }
+    #[derive(Clone, PartialEq, Message)]
+    struct Order {
+        #[prost(int64, tag = "1")]
+        id: i64,
+        #[prost(int32, tag = "2")]
+        state: i32,
+        #[prost(message, repeated, tag = "3")]
+        items: Vec<Item>,
+        #[prost(map = "string, string", tag = "4")]
+        tags: std::collections::HashMap<String, String>,
+    }
+    // What protoc makes of the page's shop.proto.
+    let field = |name: &str, number, label: Label, ty: Type, type_name: &str| FieldDescriptorProto {
+        name: Some(name.to_owned()),
+        number: Some(number),
+        label: Some(label.into()),
+        r#type: Some(ty.into()),
+        type_name: (!type_name.is_empty()).then(|| type_name.to_owned()),
+        ..FieldDescriptorProto::default()
+    };
+    let message = |name: &str, field| DescriptorProto { name: Some(name.to_owned()), field, ..DescriptorProto::default() };
+    let one = Label::Optional;
+    let item = message("Item", vec![field("sku", 1, one, Type::String, ""), field("count", 2, one, Type::Int32, "")]);
+    let mut entry = message("TagsEntry", vec![field("key", 1, one, Type::String, ""), field("value", 2, one, Type::String, "")]);
+    entry.options = Some(MessageOptions { map_entry: Some(true), ..MessageOptions::default() });
+    let mut order = message(
+        "Order",
+        vec![
+            field("id", 1, one, Type::Int64, ""),
+            field("state", 2, one, Type::Enum, ".shop.State"),
+            field("items", 3, Label::Repeated, Type::Message, ".shop.Item"),
+            field("tags", 4, Label::Repeated, Type::Message, ".shop.Order.TagsEntry"),
+        ],
+    );
+    order.nested_type.push(entry);
+    let value = |name: &str, number| EnumValueDescriptorProto { name: Some(name.to_owned()), number: Some(number), options: None };
+    let state =
+        EnumDescriptorProto { name: Some("State".to_owned()), value: vec![value("NEW", 0), value("SENT", 1)], ..EnumDescriptorProto::default() };
+    let file = FileDescriptorProto {
+        package: Some("shop".to_owned()),
+        syntax: Some("proto3".to_owned()),
+        message_type: vec![item, order],
+        enum_type: vec![state],
+        ..FileDescriptorProto::default()
+    };
+    let folder = Workdir::new();
+    std::fs::write(folder.path("shop.desc"), FileDescriptorSet { file: vec![file] }.encode_to_vec()).unwrap();
+
+    let items = vec![Item { sku: "lamp".to_owned(), count: 2 }, Item::default()];
+    let tags = [("site".to_owned(), "a".to_owned())].into();
+    let messages = [Order { id: 1, state: 1, items, tags }.encode_to_vec(), Order { id: 2, ..Order::default() }.encode_to_vec()];
+    let (folder, job) = run_page_in(folder, "format-protobuf", "orders", &messages.each_ref().map(Vec::as_slice)).await;
+    assert_eq!(answer(&folder, &job, "SELECT * FROM lake.db.orders ORDER BY id").await, "1,SENT,lamp,a\n2,NEW,NULL,NULL");
 }

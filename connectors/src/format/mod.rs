@@ -10,6 +10,7 @@ mod columns;
 pub mod csv;
 mod decoder;
 pub mod json;
+pub mod protobuf;
 pub mod raw;
 
 use std::fmt;
@@ -123,6 +124,7 @@ pub fn factories() -> Vec<Arc<dyn FormatFactory>> {
         Arc::new(json::JsonFactory),
         Arc::new(changes::maxwell()),
         Arc::new(changes::ogg()),
+        Arc::new(protobuf::ProtobufFactory),
         Arc::new(raw::RawFactory),
     ]
 }

@@ -1,0 +1,319 @@
+//! How columns are filled from a message, as a plan says.
+
+use super::plan::{Absent, Field, Kind, Plan, Scalar, Value};
+use super::wire::{Input, Wire};
+use crate::format::columns::{Column, Context, Fault, List, Map, Rows, Values, quoted};
+use crate::format::decoder::ReadRow;
+
+/// Reads messages of one type.
+#[derive(Debug)]
+pub(super) struct ReadProtobuf(pub(super) Plan);
+
+impl ReadRow for ReadProtobuf {
+    fn read(&mut self, message: &[u8], rows: &mut Rows, context: &mut Context) -> Result<bool, Fault> {
+        rows.read_message(&self.0, message, context)?;
+        Ok(true)
+    }
+}
+
+impl Plan {
+    /// The field of a number; `expected` is where it should be.
+    #[inline]
+    fn find(&self, number: u32, expected: usize) -> Option<usize> {
+        match self.0.get(expected) {
+            Some(field) if field.number == number => Some(expected),
+            _ => self.0.binary_search_by_key(&number, |field| field.number).ok(),
+        }
+    }
+}
+
+impl Rows {
+    /// Reads a message as the next row.
+    fn read_message(&mut self, plan: &Plan, message: &[u8], context: &Context) -> Result<(), Fault> {
+        let row = self.len;
+        let mut input = Input::new(message);
+        let mut expected = 0;
+        while !input.at_end() {
+            let (number, wire) = input.tag()?;
+            let Some(place) = plan.find(number, expected) else {
+                input.skip(wire)?;
+                continue;
+            };
+            // A repeated field comes again.
+            expected = place + usize::from(plan.0.get(place).is_some_and(|field| matches!(field.kind, Kind::One(_))));
+            let Some(field) = plan.0.get(place) else { continue };
+            if field.oneof.is_some() {
+                self.clear_others(plan, field, row);
+            }
+            let Some(column) = self.columns.get_mut(field.column) else { continue };
+            column.read_protobuf(field, (row, wire), &mut input, message, context).map_err(|fault| fault.within(column.name()))?;
+        }
+        for field in &plan.0 {
+            if let Some(column) = self.columns.get_mut(field.column) {
+                column.end_field(field, row, message, context).map_err(|fault| fault.within(column.name()))?;
+            }
+        }
+        self.len = row + 1;
+        Ok(())
+    }
+
+    /// Takes back what another field of the same oneof has given: the last one counts.
+    fn clear_others(&mut self, plan: &Plan, field: &Field, row: usize) {
+        for other in plan.0.iter().filter(|other| other.oneof == field.oneof && other.number != field.number) {
+            if let Some(column) = self.columns.get_mut(other.column) {
+                column.truncate(row);
+            }
+        }
+    }
+}
+
+impl Column {
+    /// Reads a value of `field`: the value of its slot, or one more element of it.
+    fn read_protobuf(
+        &mut self,
+        field: &Field,
+        (row, wire): (usize, Wire),
+        input: &mut Input<'_>,
+        message: &[u8],
+        context: &Context,
+    ) -> Result<(), Fault> {
+        match (&field.kind, &mut self.values) {
+            (Kind::List(value), Values::List(list)) => list.read_elements(value, wire, input, context),
+            (Kind::Map(key, value), Values::Map(map)) => map.read_entry(key, value, sized(wire, input)?, context),
+            (Kind::One(value), _) => {
+                if self.len() <= row {
+                    return self.read_value(value, wire, input, context);
+                }
+                // It comes again: messages are merged, of other values the last counts.
+                self.truncate(row);
+                match value {
+                    Value::Scalar(_) => self.read_value(value, wire, input, context),
+                    Value::Message(plan) => {
+                        sized(wire, input)?;
+                        let merged = occurrences(message, field.number)?.concat();
+                        self.read_row(plan, &merged, context)
+                    }
+                }
+            }
+            _ => Err(Fault::field("the column was not made for the message")),
+        }
+    }
+
+    fn read_value(&mut self, value: &Value, wire: Wire, input: &mut Input<'_>, context: &Context) -> Result<(), Fault> {
+        match value {
+            Value::Scalar(scalar) => {
+                self.values.read_scalar(scalar, wire, input)?;
+                self.filled();
+                Ok(())
+            }
+            Value::Message(plan) => self.read_row(plan, sized(wire, input)?, context),
+        }
+    }
+
+    fn read_row(&mut self, plan: &Plan, message: &[u8], context: &Context) -> Result<(), Fault> {
+        let Values::Row(rows) = &mut self.values else { return Err(Fault::field("the column was not made for the message")) };
+        rows.read_message(plan, message, context)?;
+        self.filled();
+        Ok(())
+    }
+
+    /// Ends the slot of `row`, after all fields of the message have been seen.
+    fn end_field(&mut self, field: &Field, row: usize, message: &[u8], context: &Context) -> Result<(), Fault> {
+        if self.len() > row {
+            return Ok(());
+        }
+        let is_empty = match &mut self.values {
+            Values::List(list) => list.elements.len() == list.ends.last(),
+            Values::Map(map) => map.keys.len() == map.ends.last(),
+            _ => true,
+        };
+        match (&mut self.values, &field.absent, &field.kind) {
+            (_, Absent::Null, _) if is_empty => return self.null(),
+            (Values::List(list), ..) => list.ends.push(list.elements.len())?,
+            (Values::Map(map), _, Kind::Map(key, value)) => map.end_entries(|map, left_out| {
+                let entries = occurrences(message, field.number)?.into_iter().zip(left_out).filter(|(_, left_out)| !**left_out);
+                entries.map(|(entry, _)| entry).try_for_each(|entry| map.read_entry(key, value, entry, context))
+            })?,
+            (values, Absent::Text(text), _) => values.read_text(text.as_bytes(), context)?,
+            (values, ..) => values.blank(),
+        }
+        self.filled();
+        Ok(())
+    }
+}
+
+impl List {
+    /// Reads one element, or all of a packed field.
+    fn read_elements(&mut self, value: &Value, wire: Wire, input: &mut Input<'_>, context: &Context) -> Result<(), Fault> {
+        match value {
+            Value::Scalar(scalar) if wire == Wire::Sized && scalar.wire() != Wire::Sized => {
+                let mut packed = Input::new(input.sized()?);
+                while !packed.at_end() {
+                    self.elements.read_value(value, scalar.wire(), &mut packed, context)?;
+                }
+                Ok(())
+            }
+            _ => self.elements.read_value(value, wire, input, context),
+        }
+    }
+}
+
+impl Map {
+    fn read_entry(&mut self, key: &Scalar, value: &Value, entry: &[u8], context: &Context) -> Result<(), Fault> {
+        let slot = self.keys.len();
+        let mut input = Input::new(entry);
+        while !input.at_end() {
+            match input.tag()? {
+                (1, wire) => {
+                    self.keys.truncate(slot);
+                    self.keys.values.read_scalar(key, wire, &mut input)?;
+                    self.keys.filled();
+                }
+                (2, wire) => {
+                    self.values.truncate(slot);
+                    self.values.read_value(value, wire, &mut input, context)?;
+                }
+                (_, wire) => input.skip(wire)?,
+            }
+        }
+        // What is missing in an entry is zero, or the empty message.
+        if self.keys.len() == slot {
+            self.keys.values.blank();
+            self.keys.filled();
+        }
+        if self.values.len() == slot {
+            match value {
+                Value::Scalar(Scalar::Enum(names)) if let Some((_, name)) = names.first() => {
+                    self.values.values.read_text(name.as_bytes(), context)?;
+                    self.values.filled();
+                }
+                Value::Scalar(_) => {
+                    self.values.values.blank();
+                    self.values.filled();
+                }
+                Value::Message(plan) => self.values.read_row(plan, &[], context)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the entries of a slot; of those with the same key the last counts: `again` reads all but those that are marked.
+    fn end_entries(&mut self, again: impl FnOnce(&mut Self, &[bool]) -> Result<(), Fault>) -> Result<(), Fault> {
+        let superseded = self.superseded();
+        if superseded.contains(&true) {
+            let first = self.ends.last();
+            self.keys.truncate(first);
+            self.values.truncate(first);
+            again(self, &superseded)?;
+        }
+        self.ends.push(self.keys.len())
+    }
+}
+
+impl Scalar {
+    /// How it is written.
+    fn wire(&self) -> Wire {
+        match self {
+            Self::Double | Self::Fixed64 | Self::Sfixed64 => Wire::Eight,
+            Self::Float | Self::Fixed32 | Self::Sfixed32 => Wire::Four,
+            Self::Text | Self::Bytes => Wire::Sized,
+            Self::Int | Self::Uint | Self::Sint | Self::Bool | Self::Enum(_) => Wire::Varint,
+        }
+    }
+}
+
+impl Values {
+    fn read_scalar(&mut self, scalar: &Scalar, wire: Wire, input: &mut Input<'_>) -> Result<(), Fault> {
+        if wire != scalar.wire() {
+            return Err(Fault::syntax(format!("a {:?} is written as {wire:?}: the message is of another type", scalar.wire())));
+        }
+        match (scalar, self) {
+            (Scalar::Text, Self::Utf8(bytes)) => {
+                let text = input.sized()?;
+                if !text.is_ascii() && simdutf8::basic::from_utf8(text).is_err() {
+                    return Err(Fault::field("the text is not UTF-8"));
+                }
+                bytes.values.extend_from_slice(text);
+                bytes.end()
+            }
+            (Scalar::Bytes, Self::Binary(bytes)) => {
+                bytes.values.extend_from_slice(input.sized()?);
+                bytes.end()
+            }
+            (Scalar::Bytes, Self::FixedBinary { values, size }) => {
+                let found = input.sized()?;
+                if found.len() != *size {
+                    return Err(Fault::field(format!("expected {size} bytes, found {}", found.len())));
+                }
+                values.extend_from_slice(found);
+                Ok(())
+            }
+            (Scalar::Double, Self::Float64(values)) => input.array().map(|bytes| values.push(f64::from_le_bytes(bytes))),
+            (Scalar::Float, Self::Float32(values)) => input.array().map(|bytes| values.push(f32::from_le_bytes(bytes))),
+            (Scalar::Float, Self::Float64(values)) => input.array().map(|bytes| values.push(f32::from_le_bytes(bytes).into())),
+            (Scalar::Bool, Self::Boolean(values)) => input.varint().map(|value| values.append(value != 0)),
+            (Scalar::Enum(names), Self::Utf8(bytes)) => {
+                // Enumerations are open: a number without a name is written as it is. They have 32 bits, and -1 is written with 64.
+                let number = input.varint()?.cast_signed() as i32;
+                match names.iter().find(|(known, _)| *known == number) {
+                    Some((_, name)) => bytes.values.extend_from_slice(name.as_bytes()),
+                    None => bytes.values.extend_from_slice(number.to_string().as_bytes()),
+                }
+                bytes.end()
+            }
+            (scalar, values) => {
+                let value = whole(scalar, input)?;
+                match values {
+                    Self::Int64(values) => values.push(value),
+                    Self::Int32(values) => values.push(narrow(value)?),
+                    Self::Int16(values) => values.push(narrow(value)?),
+                    Self::Int8(values) => values.push(narrow(value)?),
+                    _ => return Err(Fault::field("the column was not made for the message")),
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A whole number.
+fn whole(scalar: &Scalar, input: &mut Input<'_>) -> Result<i64, Fault> {
+    let unsigned = |value: u64| i64::try_from(value).map_err(|_range| Fault::field(format!("'{value}' is out of range for BIGINT")));
+    Ok(match scalar {
+        Scalar::Int => input.varint()?.cast_signed(),
+        Scalar::Uint => unsigned(input.varint()?)?,
+        Scalar::Sint => {
+            let coded = input.varint()?;
+            (coded >> 1).cast_signed() ^ -(coded & 1).cast_signed()
+        }
+        Scalar::Fixed32 => u32::from_le_bytes(input.array()?).into(),
+        Scalar::Fixed64 => unsigned(u64::from_le_bytes(input.array()?))?,
+        Scalar::Sfixed32 => i32::from_le_bytes(input.array()?).into(),
+        Scalar::Sfixed64 => i64::from_le_bytes(input.array()?),
+        _ => return Err(Fault::field("the column was not made for the message")),
+    })
+}
+
+fn narrow<T: TryFrom<i64>>(value: i64) -> Result<T, Fault> {
+    T::try_from(value).map_err(|_range| {
+        let number = value.to_string();
+        Fault::field(format!("{} is out of range for a whole number of {} bits", quoted(number.as_bytes()), size_of::<T>() * 8))
+    })
+}
+
+fn sized<'a>(wire: Wire, input: &mut Input<'a>) -> Result<&'a [u8], Fault> {
+    if wire == Wire::Sized { input.sized() } else { Err(Fault::syntax(format!("a message is written as {wire:?}: the message is of another type"))) }
+}
+
+/// The values of every occurrence of a field that is a message.
+fn occurrences(message: &[u8], number: u32) -> Result<Vec<&[u8]>, Fault> {
+    let mut found = Vec::new();
+    let mut input = Input::new(message);
+    while !input.at_end() {
+        match input.tag()? {
+            (other, Wire::Sized) if other == number => found.push(input.sized()?),
+            (_, wire) => input.skip(wire)?,
+        }
+    }
+    Ok(found)
+}

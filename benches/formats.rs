@@ -1,7 +1,7 @@
 //! Megabytes per CPU second of each decoder and of a baseline on the same messages, in turn, with all of 40 columns and with 3 of them.
 //!
 //! A baseline takes every message apart into values with the usual library for its format: `serde_json`, `csv` (with the fields parsed into
-//! Arrow's builders), `apache-avro`. It knows no projection. `cargo bench --bench formats` builds with optimisation everywhere.
+//! Arrow's builders), `apache-avro`, `prost`. It knows no projection. `cargo bench --bench formats` builds with optimisation everywhere.
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a benchmark prints its table and stops at the first surprise")]
 
 mod support;
@@ -15,11 +15,16 @@ use apache_avro::{Schema as AvroSchema, from_avro_datum, to_avro_datum};
 use arrow_array::builder::{Float64Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use chrono::NaiveDateTime;
+use prost::Message as _;
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
 use serde_json::Value;
 use support::cpu;
 use support::datasets::Dataset;
 use weir_base::options::OptionBag;
-use weir_connectors::format::{Decoded, Format, FormatFactory, SQL_TYPE, avro::AvroFactory, changes::debezium, csv::CsvFactory, json::JsonFactory};
+use weir_connectors::format::{
+    Decoded, Format, FormatFactory, SQL_TYPE, avro::AvroFactory, changes::debezium, csv::CsvFactory, json::JsonFactory, protobuf::ProtobufFactory,
+};
 
 const MESSAGES: u64 = 40_000;
 const BATCH: usize = 8_192;
@@ -33,19 +38,49 @@ struct Case {
     format: Box<dyn Format>,
     messages: Vec<Vec<u8>>,
     theirs: fn(&SchemaRef, &[Vec<u8>]),
+    schema: SchemaRef,
 }
 
 fn main() {
     let schema = Dataset::Wide.schema();
     let declared = Arc::new(Schema::new(schema.fields().iter().map(|field| typed(field)).collect::<Vec<_>>()));
-    let few = Arc::new(schema.project(&[0, 10, 39]).expect("columns"));
     let json = Dataset::Wide.messages(MESSAGES);
     let open = |factory: &dyn FormatFactory| factory.open("f.", &mut OptionBag::new("Table 'bench'"), &declared).expect("format");
+    let (proto, numbers) = protobuf(&schema);
     let cases = [
-        Case { name: "json", baseline: "serde_json", format: open(&JsonFactory), theirs: with_serde_json, messages: json.clone() },
-        Case { name: "debezium-json", baseline: "serde_json", format: open(&debezium()), theirs: with_serde_json, messages: events(&json) },
-        Case { name: "csv", baseline: "csv", format: open(&CsvFactory), theirs: with_csv, messages: lines(&schema, &json) },
-        Case { name: "avro", baseline: "apache-avro", format: open(&AvroFactory), theirs: with_apache_avro, messages: records(&schema, &json) },
+        Case {
+            name: "json",
+            baseline: "serde_json",
+            format: open(&JsonFactory),
+            theirs: with_serde_json,
+            messages: json.clone(),
+            schema: schema.clone(),
+        },
+        Case {
+            name: "debezium-json",
+            baseline: "serde_json",
+            format: open(&debezium()),
+            theirs: with_serde_json,
+            messages: events(&json),
+            schema: schema.clone(),
+        },
+        Case { name: "csv", baseline: "csv", format: open(&CsvFactory), theirs: with_csv, messages: lines(&schema, &json), schema: schema.clone() },
+        Case {
+            name: "avro",
+            baseline: "apache-avro",
+            format: open(&AvroFactory),
+            theirs: with_apache_avro,
+            messages: records(&schema, &json),
+            schema: schema.clone(),
+        },
+        Case {
+            name: "protobuf",
+            baseline: "prost",
+            format: proto,
+            theirs: with_prost,
+            messages: fields(&schema, &json).map(|values| Wide::of(&values).encode_to_vec()).collect(),
+            schema: numbers,
+        },
     ];
     println!(
         "{:<14}{:>10}{:>12}{:>14}{:>13}{:>16}{:>10}{:>10}",
@@ -54,9 +89,14 @@ fn main() {
     for case in &cases {
         let bytes: usize = case.messages.iter().map(Vec::len).sum();
         let rate = |spent: Duration| bytes as f64 / 1e6 / spent.max(Duration::from_millis(1)).as_secs_f64();
+        let few = Arc::new(case.schema.project(&[0, 10, 39]).expect("columns"));
         let mut rounds: Vec<[f64; 3]> = (0..PAIRS)
             .map(|_| {
-                [rate(cpu_of(|| ours(case, &schema))), rate(cpu_of(|| ours(case, &few))), rate(cpu_of(|| (case.theirs)(&schema, &case.messages)))]
+                [
+                    rate(cpu_of(|| ours(case, &case.schema))),
+                    rate(cpu_of(|| ours(case, &few))),
+                    rate(cpu_of(|| (case.theirs)(&schema, &case.messages))),
+                ]
             })
             .collect();
         rounds.sort_by(|a, b| (a[0] / a[2]).total_cmp(&(b[0] / b[2])));
@@ -70,6 +110,127 @@ fn main() {
             some / theirs
         );
     }
+}
+
+macro_rules! wide_message {
+    ($($kind:ident $rust:ty, $name:ident = $tag:tt, $place:literal;)*) => {
+        /// The wide messages as prost has them; times count microseconds.
+        #[derive(Clone, PartialEq, prost::Message)]
+        struct Wide {
+            $(#[prost($kind, tag = $tag)] $name: $rust,)*
+        }
+
+        impl Wide {
+            fn of(values: &[Value]) -> Self {
+                Self { $($name: <$rust as FromValue>::of(&values[$place]),)* }
+            }
+        }
+
+        fn wide_fields() -> Vec<FieldDescriptorProto> {
+            vec![$(FieldDescriptorProto {
+                name: Some(stringify!($name).to_owned()),
+                number: Some($place + 1),
+                label: Some(Label::Optional.into()),
+                r#type: Some(<$rust as FromValue>::TYPE.into()),
+                ..FieldDescriptorProto::default()
+            }),*]
+        }
+    };
+}
+
+wide_message! {
+    int64 i64, id = "1", 0;
+    int64 i64, ts = "2", 1;
+    string String, state_02 = "3", 2;
+    string String, label_03 = "4", 3;
+    int64 i64, count_04 = "5", 4;
+    double f64, value_05 = "6", 5;
+    string String, state_06 = "7", 6;
+    string String, label_07 = "8", 7;
+    int64 i64, count_08 = "9", 8;
+    double f64, value_09 = "10", 9;
+    string String, state_10 = "11", 10;
+    string String, label_11 = "12", 11;
+    int64 i64, count_12 = "13", 12;
+    double f64, value_13 = "14", 13;
+    string String, state_14 = "15", 14;
+    string String, label_15 = "16", 15;
+    int64 i64, count_16 = "17", 16;
+    double f64, value_17 = "18", 17;
+    string String, state_18 = "19", 18;
+    string String, label_19 = "20", 19;
+    int64 i64, count_20 = "21", 20;
+    double f64, value_21 = "22", 21;
+    string String, state_22 = "23", 22;
+    string String, label_23 = "24", 23;
+    int64 i64, count_24 = "25", 24;
+    double f64, value_25 = "26", 25;
+    string String, state_26 = "27", 26;
+    string String, label_27 = "28", 27;
+    int64 i64, count_28 = "29", 28;
+    double f64, value_29 = "30", 29;
+    string String, state_30 = "31", 30;
+    string String, label_31 = "32", 31;
+    int64 i64, count_32 = "33", 32;
+    double f64, value_33 = "34", 33;
+    string String, state_34 = "35", 34;
+    string String, label_35 = "36", 35;
+    int64 i64, count_36 = "37", 36;
+    double f64, value_37 = "38", 37;
+    string String, state_38 = "39", 38;
+    string String, label_39 = "40", 39;
+}
+
+/// Values of JSON as those of prost.
+trait FromValue {
+    const TYPE: Type;
+    fn of(value: &Value) -> Self;
+}
+
+impl FromValue for i64 {
+    const TYPE: Type = Type::Int64;
+    fn of(value: &Value) -> Self {
+        value.as_i64().unwrap_or_else(|| micros(value))
+    }
+}
+
+impl FromValue for f64 {
+    const TYPE: Type = Type::Double;
+    fn of(value: &Value) -> Self {
+        value.as_f64().expect("number")
+    }
+}
+
+impl FromValue for String {
+    const TYPE: Type = Type::String;
+    fn of(value: &Value) -> Self {
+        value.as_str().expect("text").to_owned()
+    }
+}
+
+fn micros(value: &Value) -> i64 {
+    NaiveDateTime::parse_from_str(value.as_str().expect("text"), TIME).expect("time").and_utc().timestamp_micros()
+}
+
+fn with_prost(_: &SchemaRef, messages: &[Vec<u8>]) {
+    for message in messages {
+        assert!(Wide::decode(message.as_slice()).expect("message").id >= 0);
+    }
+}
+
+/// The format, and the columns as it reads them: the time is a number.
+fn protobuf(schema: &SchemaRef) -> (Box<dyn Format>, SchemaRef) {
+    let message = DescriptorProto { name: Some("Wide".to_owned()), field: wide_fields(), ..DescriptorProto::default() };
+    let file = FileDescriptorProto { syntax: Some("proto3".to_owned()), message_type: vec![message], ..FileDescriptorProto::default() };
+    let descriptors = tempfile::NamedTempFile::new().expect("file");
+    std::fs::write(descriptors.path(), FileDescriptorSet { file: vec![file] }.encode_to_vec()).expect("written");
+    let number =
+        |field: &Arc<Field>| if field.data_type().is_temporal() { Field::new(field.name(), DataType::Int64, true) } else { Field::clone(field) };
+    let columns = Arc::new(Schema::new(schema.fields().iter().map(number).collect::<Vec<_>>()));
+    let mut bag = OptionBag::new("Table 'bench'");
+    bag.insert("f.descriptor-file", descriptors.path().display().to_string(), None);
+    bag.insert("f.message-name", "Wide", None);
+    (ProtobufFactory.open("f.", &mut bag, &columns).expect("format"), columns)
 }
 
 /// With the declared type of a timestamp, which Avro needs to know.

@@ -74,10 +74,8 @@ impl LiveTable {
     /// A branch that the table does not have, a format version that cannot be compacted (user); metadata that cannot be read.
     pub async fn load(table: LakeTable, branch: Option<&str>) -> Result<Self, ConnectorError> {
         if table.metadata.format_version() == FormatVersion::V3 {
-            return Err(ConnectorError::user(format!(
-                "table {} has format version 3: its files cannot be replaced yet, since the ids of rows would be lost. Use a table of format version 2",
-                table.id
-            )));
+            let what = "the table has format version 3: its files cannot be replaced yet, since the ids of rows would be lost. Use a table of format version 2";
+            return Err(ConnectorError::user(what));
         }
         Self::read(table, branch).await
     }
@@ -89,7 +87,7 @@ impl LiveTable {
     pub async fn read(table: LakeTable, branch: Option<&str>) -> Result<Self, ConnectorError> {
         let snapshot = table.metadata.snapshot_for_ref(branch.unwrap_or(MAIN_BRANCH)).cloned();
         if let (None, Some(branch)) = (&snapshot, branch) {
-            return Err(ConnectorError::user(format!("table {} has no branch '{branch}'", table.id)));
+            return Err(ConnectorError::user(format!("the table has no branch '{branch}'")));
         }
         let live = match &snapshot {
             Some(snapshot) => slim_files(&table, snapshot).await.map_err(catalog_error)?,
@@ -107,14 +105,13 @@ impl LiveTable {
         if names.is_empty() || names.iter().any(|name| name.starts_with(wanted)) {
             return Ok(());
         }
-        let table = &self.table.id;
         if names.iter().all(|name| name.is_empty()) {
-            return Err(ConnectorError::user(format!("table {table} has no partitions: none begins with '{wanted}'")));
+            return Err(ConnectorError::user(format!("the table has no partitions: none begins with '{wanted}'")));
         }
         let near = closest(wanted, names.iter().copied()).first().map(|near| format!(" Did you mean '{near}'?")).unwrap_or_default();
         let shown: Vec<String> = names.iter().take(NAMED).map(|name| format!("'{name}'")).collect();
         let more = if names.len() > NAMED { format!(", and {} more", names.len() - NAMED) } else { String::new() };
-        let what = format!("table {table} has no partition whose name begins with '{wanted}'.{near} Its partitions are {}{more}", shown.join(", "));
+        let what = format!("the table has no partition whose name begins with '{wanted}'.{near} Its partitions are {}{more}", shown.join(", "));
         Err(ConnectorError::user(what))
     }
 

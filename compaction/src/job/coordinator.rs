@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use iceberg::spec::MAIN_BRANCH;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
@@ -13,19 +12,21 @@ use weir_base::memory::{MemoryBudget, Reservation, Use};
 use weir_base::task::{Task, spawn};
 use weir_base::{Classified, ErrorKind};
 use weir_catalog::CatalogError;
-use weir_catalog::commit::{ExpireRules, Expired, News, TableCommitter, appended_by};
+use weir_catalog::commit::{ExpireRules, Expired, News, TableCommitter};
 use weir_catalog::lake::LakeTable;
 use weir_catalog::upkeep::{Journal, Keeper, Recovered};
 use weir_connectors::ConnectorError;
-use weir_connectors::iceberg::{ExpireOptions, LakeTarget, SortBy, catalog_error};
+use weir_connectors::iceberg::{LakeTarget, SortBy, catalog_error};
 
+use super::expiry::{Expiry, expired};
 use super::settings::Settings;
 use super::status::{Activity, Status};
-use super::trigger::{Pending, Trigger};
+use super::trigger::Trigger;
+use super::uncovered::uncovered;
 use crate::pace::Pace;
 use crate::policy::{Group, Options, Way};
 use crate::progress::Quiet;
-use crate::run::{Compactor, Failed, Plan, Report, Request, SUMMARY_COMPACTED_BY, SUMMARY_COVERED};
+use crate::run::{Compactor, Failed, Plan, Report, Request};
 use crate::table::{LiveTable, PartitionKey};
 
 /// How long the end of a job waits for an expiry.
@@ -93,7 +94,7 @@ impl Coordinator {
             if pace.failures() >= self.parts.target.upkeep.max_failures {
                 return Err(catalog_error(error));
             }
-            tracing::warn!(job = self.parts.job, table = %self.parts.target.id, %error, "the table could not be read, trying again");
+            tracing::warn!(job = self.parts.job, table = %self.parts.target.name(), %error, "the table could not be read, trying again");
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 () = finish.cancelled() => return Ok(()),
@@ -159,7 +160,7 @@ impl Desk {
         let mut settings = Settings::of(&parts.target.upkeep, table.metadata.properties(), parts.parallelism);
         let refused = |error| {
             let way = "Give another in a hint, /*+ OPTIONS('compact.sort-order' = '…') */, or leave 'auto-compact' off";
-            ConnectorError::user(format!("table {}: 'compact.sort-order': {error} {way}", parts.target.id))
+            ConnectorError::user(format!("table {}: 'compact.sort-order': {error} {way}", parts.target.name()))
         };
         let wanted = parts.target.upkeep.compact.then(|| SortBy::of(parts.target.upkeep.sort_order.as_deref(), &table.metadata));
         let sort = wanted.transpose().map_err(refused)?.flatten();
@@ -264,7 +265,7 @@ impl Desk {
         };
         self.recovered = true;
         if recovered != Recovered::default() {
-            let (Recovered { data_files, metadata_files, .. }, table) = (recovered, &self.parts.target.id);
+            let (Recovered { data_files, metadata_files, .. }, table) = (recovered, self.parts.target.name());
             tracing::info!(job = self.parts.job, %table, data_files, metadata_files, "files of upkeep that was cut off deleted");
         }
         Ok(())
@@ -427,7 +428,7 @@ impl Desk {
             (status.last_rewrite, status.last_duration) = (Some(SystemTime::now()), Some(took));
         });
         let Report { files_before, files_after, bytes_before, bytes_after, gave_way, .. } = report;
-        let table = &self.parts.target.id;
+        let table = self.parts.target.name();
         tracing::info!(job = self.parts.job, %table, way = way.as_str(), files_before, files_after, bytes_before, bytes_after, gave_way, ?took, "compacted");
         if gave_way > 0 && report.commits == 0 {
             if way == Way::Copy {
@@ -450,7 +451,7 @@ impl Desk {
     /// The failure itself, if there were too many in a row.
     fn failed(&mut self, error: ConnectorError) -> Result<(), ConnectorError> {
         if error.kind() == ErrorKind::User {
-            tracing::warn!(job = self.parts.job, table = %self.parts.target.id, %error, "the table is not compacted");
+            tracing::warn!(job = self.parts.job, table = %self.parts.target.name(), %error, "the table is not compacted");
             self.board.send_modify(|status| status.last_error = Some(error.to_string()));
             self.off = true;
             return Ok(());
@@ -459,7 +460,7 @@ impl Desk {
         self.ready = Instant::now() + self.pace.wait();
         let (failures, most) = (self.pace.failures(), self.settings.max_failures);
         let told = weir_base::error::chain(&error);
-        tracing::warn!(job = self.parts.job, table = %self.parts.target.id, failures, wait = ?self.pace.wait(), error = told, "a rewrite failed");
+        tracing::warn!(job = self.parts.job, table = %self.parts.target.name(), failures, wait = ?self.pace.wait(), error = told, "a rewrite failed");
         self.board.send_modify(|status| status.last_error = Some(told));
         if error.kind() == ErrorKind::Fenced {
             return Err(error);
@@ -469,7 +470,7 @@ impl Desk {
         }
         let what = format!(
             "table {} could not be compacted {failures} times in a row ('compact.max-consecutive-failures' = '{most}')",
-            self.parts.target.id
+            self.parts.target.name()
         );
         Err(ConnectorError::new(error.kind(), format!("{what}: {error}")).with_source(error))
     }
@@ -493,7 +494,7 @@ impl Desk {
     }
 
     fn end_expiry(&self, done: Result<Expired, CatalogError>) -> Result<(), ConnectorError> {
-        let (job, table) = (&self.parts.job, &self.parts.target.id);
+        let (job, table) = (&self.parts.job, self.parts.target.name());
         match done {
             Ok(expired) => {
                 for reader in &expired.stale_readers {
@@ -535,12 +536,12 @@ impl Desk {
             && let Ok(done) = tokio::time::timeout(PATIENCE, expired(&mut self.expiry)).await
             && let Err(error) = self.end_expiry(done)
         {
-            tracing::debug!(job = self.parts.job, table = %self.parts.target.id, %error, "an expiry failed at the end");
+            tracing::debug!(job = self.parts.job, table = %self.parts.target.name(), %error, "an expiry failed at the end");
         }
         for rewrite in [self.copying.take(), self.decoding.take()].into_iter().flatten() {
             // One that takes longer is aborted, and the journal tells the next start of it.
             if let Ok(Ok(Err(Failed { error, .. }))) = tokio::time::timeout(PATIENCE, rewrite.task).await {
-                tracing::debug!(job = self.parts.job, table = %self.parts.target.id, %error, "a rewrite was given up");
+                tracing::debug!(job = self.parts.job, table = %self.parts.target.name(), %error, "a rewrite was given up");
             }
         }
     }
@@ -554,60 +555,6 @@ async fn ended(slot: &mut Option<Rewrite>) -> (Rewrite, Result<Report, Failed>) 
         Some(rewrite) => (rewrite, done),
         None => std::future::pending().await,
     }
-}
-
-/// The expiry of the job's own snapshots.
-#[derive(Debug)]
-struct Expiry {
-    options: ExpireOptions,
-    /// Commits since the last time.
-    commits: u64,
-    last: Option<Instant>,
-    task: Option<Task<Result<Expired, CatalogError>>>,
-}
-
-impl Expiry {
-    fn new(options: ExpireOptions) -> Self {
-        Self { options, commits: 0, last: None, task: None }
-    }
-
-    /// After the first commit, and then as often as the options say.
-    fn is_due(&self) -> bool {
-        let Some(last) = self.last else { return self.task.is_none() && self.commits > 0 };
-        self.task.is_none() && self.commits > 0 && (self.commits >= self.options.commits || last.elapsed() >= self.options.interval)
-    }
-}
-
-/// Waits for the end of an expiry; for ever if there is none.
-async fn expired(expiry: &mut Option<Expiry>) -> Result<Expired, CatalogError> {
-    let Some(slot) = expiry.as_mut().map(|expiry| &mut expiry.task) else { return std::future::pending().await };
-    let Some(task) = slot.as_mut() else { return std::future::pending().await };
-    let done = task.await;
-    *slot = None;
-    done.unwrap_or_else(|error| Err(CatalogError::other(ErrorKind::Internal, error.to_string())))
-}
-
-/// What the job has committed and no copy has covered yet, as far as the table's history tells.
-fn uncovered(table: &LakeTable, parts: &Parts) -> Pending {
-    let branch = parts.target.branch.as_deref().unwrap_or(MAIN_BRANCH);
-    let (mut next, mut pending, mut covered) = (table.metadata.snapshot_for_ref(branch), Pending::default(), None);
-    while let Some(snapshot) = next {
-        let entry = |key: &str| snapshot.summary().additional_properties.get(key);
-        let count = |key: &str| entry(key).and_then(|text| text.parse().ok()).unwrap_or(0);
-        if covered.is_none() && entry(SUMMARY_COMPACTED_BY).is_some_and(|job| *job == parts.job) {
-            // What came between the snapshot that the copy has read and its own is not in it.
-            covered = Some(entry(SUMMARY_COVERED).and_then(|number| number.parse().ok()).unwrap_or_else(|| snapshot.sequence_number()));
-        }
-        if covered.is_some_and(|covered| snapshot.sequence_number() <= covered) {
-            break;
-        }
-        let files = count("added-data-files");
-        if files > 0 && appended_by(snapshot).is_some_and(|(job, sink)| job == parts.job && parts.sinks.contains(sink)) {
-            pending = pending.plus(Pending { commits: 1, files, bytes: count("added-files-size") });
-        }
-        next = snapshot.parent_snapshot_id().and_then(|id| table.metadata.snapshot_by_id(id));
-    }
-    pending
 }
 
 /// The time since 1970.

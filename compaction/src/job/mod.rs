@@ -6,9 +6,11 @@
 //! look is decided by [`trigger`].
 
 mod coordinator;
+mod expiry;
 mod settings;
 mod status;
 pub mod trigger;
+mod uncovered;
 
 pub use coordinator::{Coordinator, Parts};
 pub use settings::Settings;

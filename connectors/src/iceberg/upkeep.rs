@@ -223,6 +223,14 @@ pub struct LakeTarget {
     pub upkeep: UpkeepOptions,
 }
 
+impl LakeTarget {
+    /// `catalog.database.table`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}.{}", self.catalog.name(), self.id)
+    }
+}
+
 impl UpkeepOptions {
     /// Pulls the options from `hint`, and those that it does not have from the table's properties `set`. Problems are noted where they are.
     pub(super) fn pull(hint: &mut OptionBag, set: &mut OptionBag) -> Self {

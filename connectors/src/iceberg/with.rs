@@ -74,7 +74,6 @@ impl TableWith {
             found.warnings.extend(unstored(&parts.uses, &parts.properties, &key));
         }
         let with = parts.take(&mut found);
-        found.warnings.extend(with.iter().filter(|with| with.is_newer() && !with.does_without()).map(|_| not_in_format_3(options.object())));
         found.end(with)
     }
 
@@ -109,10 +108,12 @@ impl TableWith {
         self.properties.get("format-version").and_then(|version| version.trim().parse::<u8>().ok()).is_some_and(|version| version > 2)
     }
 
-    /// Whether it says that files are not to be compacted.
-    fn does_without(&self) -> bool {
+    /// That the files of a new table will not be compacted, unless that is what WITH says.
+    #[must_use]
+    pub fn not_compacted(&self, object: &str) -> Option<Problem> {
         let mut keys = std::iter::once(AUTO_COMPACT).chain(upkeep_aliases(AUTO_COMPACT));
-        keys.any(|key| self.properties.get(key).is_some_and(|value| value.trim().eq_ignore_ascii_case("false")))
+        let says_so = keys.any(|key| self.properties.get(key).is_some_and(|value| value.trim().eq_ignore_ascii_case("false")));
+        (self.is_newer() && !says_so).then(|| not_in_format_3(object))
     }
 
     /// What is said of reading, with the options of a hint over it.
@@ -446,16 +447,16 @@ mod tests {
     fn a_table_of_format_3_is_told_that_it_is_not_compacted_unless_it_says_so_itself() {
         let format_3 = |more: &[(&str, &str)]| {
             let options = [&[("format-version", "3")], more].concat();
-            TableWith::in_catalog(&bag(&options)).expect("fine")
+            TableWith::in_catalog(&bag(&options)).expect("fine").value
         };
         let silent = format_3(&[]);
-        assert_eq!(silent.value.stored_properties().len(), 1);
-        for opened in [silent, format_3(&[("auto-compact", "true")])] {
-            let told = opened.warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        assert_eq!(silent.stored_properties().len(), 1);
+        for with in [silent, format_3(&[("auto-compact", "true")])] {
+            let told = with.not_compacted("Table 'c.d.t'").expect("a warning").to_string();
             assert!(told.contains("format version 3 are not compacted") && told.contains("'format-version' = '2'"), "{told}");
         }
         for off in ["auto-compact", "compaction-enabled"] {
-            assert_eq!(format_3(&[(off, "false")]).warnings, []);
+            assert_eq!(format_3(&[(off, "false")]).not_compacted("Table 'c.d.t'"), None);
         }
     }
 

@@ -73,7 +73,7 @@ impl Session {
         outcome: &mut Outcome,
     ) -> Result<Option<(LakeTable, String)>, SqlError> {
         let object = format!("Table '{path}'");
-        let spec = Self::lake_spec(table, &object, &mut outcome.warnings)?;
+        let (spec, not_compacted) = Self::lake_spec(table, &object, &mut outcome.warnings)?;
         let id = TableId { database: path.database.clone(), table: path.table.clone() };
         if run.mode == Mode::Run {
             self.before_lake_create(run).await?;
@@ -89,6 +89,9 @@ impl Session {
             Ok(_) => return Err(Problem::new(EXISTS, object, "it exists already.").hint("Write CREATE TABLE IF NOT EXISTS.").at(Some(at)).into()),
             Err(CatalogError::NotFound(_)) => {}
             Err(source) => return Err(SqlError::Catalog { what: format!("table '{path}' cannot be looked up"), source }),
+        }
+        if run.mode != Mode::Init {
+            outcome.warnings.extend(not_compacted.map(|problem| problem.at(Some(at))));
         }
         if run.mode != Mode::Run {
             if run.mode == Mode::Explain {
@@ -108,8 +111,8 @@ impl Session {
         }
     }
 
-    /// What a CREATE TABLE in a lake asks for; every problem of it.
-    fn lake_spec(table: &CreateTable, object: &str, warnings: &mut Vec<Problem>) -> Result<TableSpec, SqlError> {
+    /// What a CREATE TABLE in a lake asks for, and what to tell if that is made; every problem of it.
+    fn lake_spec(table: &CreateTable, object: &str, warnings: &mut Vec<Problem>) -> Result<(TableSpec, Option<Problem>), SqlError> {
         let at = Some(table.name.position);
         let mut problems = Vec::new();
         if let Some(like) = &table.like {
@@ -154,10 +157,11 @@ impl Session {
         let Some(with) = with.filter(|_| problems.is_empty()) else { return Err(Problems::new(problems).into()) };
         let mut spec = table_spec(object, fields, &table.primary_key, &table.partitioned_by).map_err(|problem| problem.at(at))?;
         spec.properties = with.stored_properties();
+        let not_compacted = with.not_compacted(object);
         spec.location = with.location;
         let position = |key: &str| table.options.iter().find(|option| option.key == key).map(|option| option.position);
         check_new(object, &spec, position)?;
-        Ok(spec)
+        Ok((spec, not_compacted))
     }
 }
 

@@ -41,7 +41,10 @@ pub fn cannot_be(connector: &dyn Connector, table: &TableDef, role: Role) -> Pro
                 "Connector '{name}' can only be used as a lookup table: JOIN … FOR SYSTEM_TIME AS OF t.proctime, a column PROCTIME() of the other side."
             )
         }
-        Role::Source | Role::Scan => format!("Connector '{name}' can only be used as a sink. It cannot be used as a source."),
+        Role::Source | Role::Scan => {
+            let or_lookup = if connector.supports(Role::Lookup) { " or a lookup table" } else { "" };
+            format!("Connector '{name}' can only be used as a sink{or_lookup}. It cannot be used as a source.")
+        }
         Role::Sink => format!("Connector '{name}' can only be used as a source. It cannot be used as a sink."),
         Role::Lookup => format!("Connector '{name}' cannot be used as a lookup table: it does not give rows by key."),
     };

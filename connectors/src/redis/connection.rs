@@ -123,17 +123,17 @@ impl Server {
         if moved.is_empty() {
             return Ok(all);
         }
-        let again = moved.iter().filter_map(|number| commands.get(*number)).map(|keyed| async {
+        // One after the other: the commands of one key keep their order.
+        for number in &moved {
+            let Some(keyed) = commands.get(*number) else { continue };
             let route = RoutingInfo::SingleNode(SingleNodeRoutingInfo::SpecificNode(Route::with_key(&keyed.key, SlotAddr::Master)));
-            connection.clone().route_command(keyed.command.clone(), route).await
-        });
-        for (number, answer) in moved.iter().zip(futures::future::join_all(again).await) {
-            let answer = match answer {
-                Ok(answer) => answer,
+            match connection.clone().route_command(keyed.command.clone(), route).await {
+                Ok(answer) => {
+                    if let Some(slot) = all.get_mut(*number) {
+                        *slot = answer;
+                    }
+                }
                 Err(error) => return Err(self.failed(error).await),
-            };
-            if let Some(slot) = all.get_mut(*number) {
-                *slot = answer;
             }
         }
         tracing::debug!(table = self.table, keys = moved.len(), "keys have moved within the cluster");

@@ -1,29 +1,37 @@
-//! The redis connector: a lookup table over the strings and hashes of a Redis server, a cluster, or servers that sentinels watch.
+//! The redis connector: a lookup table, and a sink, over the strings and hashes of a Redis server, a cluster, or servers that sentinels watch.
 //!
 //! `options` checks a declaration, `shape` says how rows lie under keys, `connection` sends commands and follows a cluster's slots, `values`
-//! turns texts into columns, `lookup` answers keys and loads whole tables, and `trouble` says what an error of the server means.
+//! turns texts into columns, `lookup` answers keys and loads whole tables, `changes` makes commands of rows and `sink` writes them, and
+//! `trouble` says what an error of the server means.
 
+mod changes;
 mod connection;
 mod lookup;
 mod options;
 mod shape;
+mod sink;
 mod slots;
 mod trouble;
 mod values;
 
 use std::sync::Arc;
 
+use arrow_schema::DataType;
 use weir_base::options::{OptionDecl, Problem, Problems};
 use weir_fs::FileSystems;
 
 use crate::batch::BatchTable;
 use crate::lookup::{Lookup, LookupOptions, LookupParts};
-use crate::registry::{Connector, MetadataKey, Opened, Role};
+use crate::registry::{Connector, MetadataKey, Opened, Role, cannot_be};
 use crate::sink::StreamSink;
 use crate::source::StreamSource;
-use crate::table::TableDef;
+use crate::table::{ColumnKind, TableDef};
+use changes::Writing;
 use connection::Server;
 use lookup::RedisLookup;
+use options::{Settings, Sinking};
+use shape::{Place, Shape};
+use sink::RedisSink;
 
 /// The redis connector.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,7 +43,7 @@ impl Connector for RedisConnector {
     }
 
     fn doc(&self) -> &'static str {
-        "Looks up rows by key in Redis: strings and hashes, of one server, a cluster, or servers that sentinels watch."
+        "Looks up rows by key in Redis, and writes them: strings and hashes, of one server, a cluster, or servers that sentinels watch."
     }
 
     fn options(&self) -> &'static [OptionDecl] {
@@ -43,47 +51,73 @@ impl Connector for RedisConnector {
     }
 
     fn metadata(&self) -> Vec<MetadataKey> {
-        Vec::new()
+        let doc = "What a row that is written is: `+I` or `+U` puts it, `-D` removes it, `-U` does nothing. Without it every row is put.";
+        vec![MetadataKey { key: ROW_KIND, data_type: DataType::Utf8, writable: true, doc }]
     }
 
     fn supports(&self, role: Role) -> bool {
-        role == Role::Lookup
+        matches!(role, Role::Lookup | Role::Sink)
     }
 
     fn source(&self, table: &TableDef, _file_systems: &FileSystems) -> Result<Opened<Arc<dyn StreamSource>>, Problems> {
-        Err(only_lookups(table, "It cannot be read as a stream."))
+        Err(cannot_be(self, table, Role::Source))
     }
 
     fn scan(&self, table: &TableDef, _file_systems: &FileSystems) -> Result<Opened<Arc<dyn BatchTable>>, Problems> {
-        Err(only_lookups(table, "It cannot be read as a whole yet."))
+        Err(cannot_be(self, table, Role::Scan))
     }
 
     fn sink(&self, table: &TableDef, _file_systems: &FileSystems) -> Result<Opened<Arc<dyn StreamSink>>, Problems> {
-        Err(only_lookups(table, "It cannot be used as a sink yet."))
+        let Opened { value: declared, warnings } = pull(table)?;
+        let Declared { settings, shape, options: _, sinking } = declared;
+        let schema = table.sink_schema();
+        let kind = table.columns.iter().find(|column| matches!(column.kind, ColumnKind::Metadata { virtual_column: false, .. }));
+        let kind = kind.and_then(|kind| schema.index_of(&kind.name).ok());
+        let names = table.columns.iter().filter(|column| column.kind == ColumnKind::Physical).map(|column| column.name.clone()).collect();
+        if sinking.if_absent && shape.place == Place::Hash {
+            let what = "'set.if.absent'='true' does not go with a hash that is a row.";
+            return Err(Problem::new("OPT-006", table.options.object(), what).at(table.options.position("set.if.absent")).into());
+        }
+        let writing = Writing { shape, names, kind, ttl: sinking.ttl, if_absent: sinking.if_absent };
+        let server = Server::new(settings, table.path.to_string());
+        Ok(Opened { value: Arc::new(RedisSink::new(server, writing, sinking, schema)), warnings })
     }
 
     fn lookup(&self, table: &TableDef, _file_systems: &FileSystems) -> Result<Opened<LookupParts>, Problems> {
-        let mut bag = table.options.fresh();
-        let settings = options::pull(&mut bag);
-        let shape = shape::pull(table, &mut bag);
-        let options = LookupOptions::pull(&mut bag, lookup::ability(settings.as_ref()));
-        let object = bag.object().to_owned();
-        let known: Vec<&OptionDecl> = options::ALL.iter().collect();
-        let warnings = bag.finish("redis", &known, &[])?;
-        match (settings, shape, options) {
-            (Some(settings), Some(shape), Some(options)) => {
-                let server = Server::new(settings, table.path.to_string());
-                let lookup: Arc<dyn Lookup> = Arc::new(RedisLookup::new(Arc::new(server), shape, table.source_schema()));
-                Ok(Opened { value: (lookup, options), warnings })
-            }
-            // Whoever gave nothing has said why, and `finish` has failed.
-            _ => Err(Problem::new("OPT-003", object, "The declaration could not be checked.").into()),
+        let Opened { value: Declared { settings, shape, options, .. }, warnings } = pull(table)?;
+        if let Some(column) = table.columns.iter().find(|column| column.kind != ColumnKind::Physical) {
+            let what = format!("column '{}' is only for writing: a lookup table has columns of its values alone.", column.name);
+            return Err(Problem::new("SQL-005", table.options.object(), what).at(table.options.position("command")).into());
         }
+        let server = Arc::new(Server::new(settings, table.path.to_string()));
+        let lookup: Arc<dyn Lookup> = Arc::new(RedisLookup::new(server, shape, table.source_schema()));
+        Ok(Opened { value: (lookup, options), warnings })
     }
 }
 
-fn only_lookups(table: &TableDef, what: &str) -> Problems {
-    let what = format!("Connector 'redis' can only be used as a lookup table. {what}");
-    let problem = Problem::new("CON-002", table.options.object(), what).at(table.options.position("connector"));
-    problem.hint("Write JOIN … FOR SYSTEM_TIME AS OF t.proctime ON …, where proctime is a column PROCTIME() of t.").into()
+/// The key of the metadata column that says what a row is.
+const ROW_KIND: &str = "row-kind";
+
+/// A declaration that was checked.
+struct Declared {
+    settings: Settings,
+    shape: Shape,
+    options: LookupOptions,
+    sinking: Sinking,
+}
+
+fn pull(table: &TableDef) -> Result<Opened<Declared>, Problems> {
+    let mut bag = table.options.fresh();
+    let settings = options::pull(&mut bag);
+    let shape = shape::pull(table, &mut bag);
+    let lookups = LookupOptions::pull(&mut bag, lookup::ability(settings.as_ref()));
+    let sinking = options::sinking(&mut bag);
+    let object = bag.object().to_owned();
+    let known: Vec<&OptionDecl> = options::ALL.iter().collect();
+    let warnings = bag.finish("redis", &known, &[])?;
+    match (settings, shape, lookups, sinking) {
+        (Some(settings), Some(shape), Some(options), Some(sinking)) => Ok(Opened { value: Declared { settings, shape, options, sinking }, warnings }),
+        // Whoever gave nothing has said why, and `finish` has failed.
+        _ => Err(Problem::new("OPT-003", object, "The declaration could not be checked.").into()),
+    }
 }

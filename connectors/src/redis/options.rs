@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use weir_base::Secret;
-use weir_base::options::{OptionBag, OptionDecl, ValueType};
+use weir_base::options::{OptionBag, OptionDecl, ValueType, parse_duration};
 
 use crate::lookup::LOOKUP_OPTIONS;
 use crate::registry::CONNECTOR;
@@ -52,6 +52,34 @@ const STRUCTURE: OptionDecl = OptionDecl::new(
 )
 .default("column");
 const PREFIX: OptionDecl = OptionDecl::new("key.prefix", ValueType::String, "Stands before the value of the key column in each key.");
+const TTL: OptionDecl =
+    OptionDecl::new("ttl", ValueType::String, "Life of a key after it was written; a bare number counts seconds. Default: it stays.");
+const IF_ABSENT: OptionDecl = OptionDecl::new(
+    "set.if.absent",
+    ValueType::Boolean,
+    "Whether a string, or a field, that is there already stays as it is; not with whole hashes.",
+)
+.default("false");
+const PARALLELISM: OptionDecl =
+    OptionDecl::new("sink.parallelism", ValueType::Integer { min: 1, max: 1_024 }, "How many writers there are. Default: those of the job.");
+const SINK_RETRIES: OptionDecl =
+    OptionDecl::new("sink.max-retries", ValueType::Integer { min: 0, max: 1_000_000 }, "How often commands that failed are sent again.").default("3");
+const FLUSH_ROWS: OptionDecl =
+    OptionDecl::new("sink.buffer-flush.max-rows", ValueType::Integer { min: 1, max: 100_000 }, "Rows whose commands are sent together.")
+        .default("500");
+const MERGE_ROWS: OptionDecl = OptionDecl::new(
+    "sink.merge.max-rows",
+    ValueType::Integer { min: 1, max: 10_000_000 },
+    "Keys whose changes a writer holds: of an epoch, only the last change of each is written, as long as they are not more than these.",
+)
+.default("100000");
+const RATE_ROWS: OptionDecl = OptionDecl::new(
+    "sink.rate-limit.rows",
+    ValueType::Integer { min: 1, max: i64::MAX },
+    "The most rows that a process writes in a second. Default: no limit.",
+);
+const RATE_BYTES: OptionDecl =
+    OptionDecl::new("sink.rate-limit.bytes", ValueType::MemorySize, "The most bytes that a process writes in a second, about. Default: no limit.");
 
 /// Every option.
 pub(super) const ALL: &[OptionDecl] = &{
@@ -75,8 +103,16 @@ pub(super) const ALL: &[OptionDecl] = &{
         COMMAND,
         STRUCTURE,
         PREFIX,
+        TTL,
+        IF_ABSENT,
+        PARALLELISM,
+        SINK_RETRIES,
+        FLUSH_ROWS,
+        MERGE_ROWS,
+        RATE_ROWS,
+        RATE_BYTES,
     ];
-    let mut all = [CONNECTOR; 19 + LOOKUP_OPTIONS.len()];
+    let mut all = [CONNECTOR; 27 + LOOKUP_OPTIONS.len()];
     let mut index = 0;
     while index < all.len() {
         all[index] = if index < own.len() { own[index] } else { LOOKUP_OPTIONS[index - own.len()] };
@@ -121,6 +157,51 @@ pub(super) struct Layout {
     pub(super) command: &'static str,
     pub(super) is_row: bool,
     pub(super) prefix: String,
+}
+
+/// How a table is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sinking {
+    pub(super) ttl: Option<Duration>,
+    pub(super) if_absent: bool,
+    pub(super) parallelism: Option<usize>,
+    pub(super) max_retries: u32,
+    /// Rows of a pipeline.
+    pub(super) pipeline_rows: usize,
+    /// Keys that a writer holds.
+    pub(super) merge_rows: usize,
+    pub(super) rows_per_second: Option<u64>,
+    pub(super) bytes_per_second: Option<u64>,
+}
+
+/// Pulls how a table is written; `None` if a problem was noted.
+pub(super) fn sinking(bag: &mut OptionBag) -> Option<Sinking> {
+    let ttl = bag.string(&TTL);
+    let if_absent = bag.boolean(&IF_ABSENT);
+    let parallelism = bag.integer(&PARALLELISM).and_then(|writers| usize::try_from(writers).ok());
+    let retries = bag.integer(&SINK_RETRIES);
+    let (pipeline, merge) = (bag.integer(&FLUSH_ROWS), bag.integer(&MERGE_ROWS));
+    let (rows, bytes_per_second) = (bag.integer(&RATE_ROWS), bag.bytes(&RATE_BYTES));
+    let life = ttl.as_deref().map(str::trim).and_then(|text| match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => parse_duration(text).map(|(life, _)| life),
+    });
+    if let (Some(text), true) = (&ttl, life.is_none_or(|life| life.as_millis() == 0)) {
+        bag.error("OPT-003", TTL.key, format!("Invalid value for option 'ttl': '{text}' is neither seconds nor a duration, or is 0."));
+    }
+    if bytes_per_second == Some(0) {
+        bag.error("OPT-007", RATE_BYTES.key, format!("'{}' must be > 0, but is 0.", RATE_BYTES.key));
+    }
+    Some(Sinking {
+        ttl: life,
+        if_absent: if_absent?,
+        parallelism,
+        max_retries: u32::try_from(retries?).ok()?,
+        pipeline_rows: usize::try_from(pipeline?).ok()?,
+        merge_rows: usize::try_from(merge?).ok()?,
+        rows_per_second: rows.and_then(|rows| u64::try_from(rows).ok()),
+        bytes_per_second,
+    })
 }
 
 /// Pulls where to connect to; `None` if a problem was noted.

@@ -4,7 +4,7 @@ use arrow_schema::DataType;
 use weir_base::options::{OptionBag, Problem};
 
 use super::options::{Layout, layout};
-use crate::table::TableDef;
+use crate::table::{ColumnKind, TableDef};
 
 /// Where the values of a row are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,8 @@ pub(super) fn pull(table: &TableDef, bag: &mut OptionBag) -> Option<Shape> {
     let keys = shape.key_columns();
     let object = bag.object().to_owned();
     let mut refuse = |what: String| bag.report(Problem::new("SQL-005", object.clone(), what).at(table.options.position("command")));
-    let columns = table.columns.len();
+    let physical: Vec<_> = table.columns.iter().filter(|column| column.kind == ColumnKind::Physical).collect();
+    let columns = physical.len();
     let fits = if place == Place::Hash || is_row { columns > keys } else { columns == keys + 1 };
     if !fits {
         let wanted = match (place, is_row) {
@@ -64,11 +65,11 @@ pub(super) fn pull(table: &TableDef, bag: &mut OptionBag) -> Option<Shape> {
     if is_row && place == Place::Hash {
         refuse(format!("'value.data.structure' = 'row' does not go with 'command' = '{command}', whose fields are the columns."));
     }
-    let leading: Vec<&str> = table.columns.iter().take(keys).map(|column| column.name.as_str()).collect();
+    let leading: Vec<&str> = physical.iter().take(keys).map(|column| column.name.as_str()).collect();
     if !table.primary_key.is_empty() && table.primary_key != leading {
         refuse(format!("the primary key must be ({}), which are the first columns.", leading.join(", ")));
     }
-    for (index, column) in table.columns.iter().enumerate() {
+    for (index, column) in physical.iter().enumerate() {
         if index < keys && !can_be_key(&column.data_type) {
             refuse(format!("column '{}' of type {} cannot be a key.", column.name, column.sql_type));
         } else if column.data_type.is_nested() {

@@ -3,6 +3,7 @@
 mod cluster;
 mod jobs;
 mod single;
+mod sink;
 mod trouble;
 
 use crate::support::Redis;

@@ -79,5 +79,5 @@ async fn tables_that_cannot_be_are_refused_when_they_are_declared() {
     }
     lake.run("CREATE TEMPORARY TABLE d (id BIGINT, v STRING) WITH ('connector' = 'redis', 'host' = 'h', 'command' = 'get')").await;
     let told = lake.batches("SELECT * FROM d").await.unwrap_err();
-    assert!(told.contains("can only be used as a lookup table"), "{told}");
+    assert!(told.contains("can only be used as a sink or a lookup table"), "{told}");
 }

@@ -1,0 +1,90 @@
+//! Redis as a sink: upserts, deletes, lives of keys, and what a job does that is killed or whose server goes away.
+
+use redis::ConnectionLike;
+
+use crate::lake::Lake;
+use crate::lookups::{command, connection, options, prefix};
+use crate::orders::{LIMIT, OrdersJob, run, send};
+use crate::support::{Servers, Topic, Workdir, until};
+
+const MEMORY: u64 = 200 << 20;
+
+fn get(keys: &mut impl ConnectionLike, key: &str) -> Option<String> {
+    redis::cmd("GET").arg(key).query(keys).unwrap()
+}
+
+#[tokio::test]
+async fn rows_are_put_and_those_that_are_gone_are_removed() {
+    let redis = Servers::shared().redis();
+    let (mut keys, prefix) = (connection(&redis), prefix());
+    command(&mut keys, &["SET", &format!("{prefix}3"), "old"]);
+    let mut lake = Lake::new(MEMORY).await;
+    let with = |command: &str| format!("{}, 'command' = '{command}', 'key.prefix' = '{prefix}'", options(&redis));
+    lake.run(&format!(
+        "CREATE TEMPORARY TABLE d (id BIGINT, v STRING, kind STRING METADATA FROM 'row-kind', PRIMARY KEY (id) NOT ENFORCED) WITH ({}, 'ttl' = '1000');
+         INSERT INTO d VALUES (1, 'a', '+I'), (2, 'b', '+I'), (1, 'c', '+U'), (3, 'x', '-D'), (4, CAST(NULL AS STRING), '+I')",
+        with("set")
+    ))
+    .await;
+    let values: Vec<_> = (1..5).map(|key| get(&mut keys, &format!("{prefix}{key}"))).collect();
+    assert_eq!(values, [Some("c".to_owned()), Some("b".to_owned()), None, None]);
+    let life: i64 = redis::cmd("TTL").arg(format!("{prefix}1")).query(&mut keys).unwrap();
+    assert!((1..=1_000).contains(&life), "{life}");
+    lake.run(&format!(
+        "CREATE TEMPORARY TABLE people (id STRING, name STRING, age INT) WITH ({}, 'sink.rate-limit.rows' = '10000', 'sink.buffer-flush.max-rows' = '1');
+         INSERT INTO people VALUES ('x', 'Ann', 30), ('y', 'Bob', NULL)",
+        with("hset").replace("'hset'", "'hmset'")
+    ))
+    .await;
+    let query = "SELECT k, name, age FROM (VALUES ('x'), ('y')) AS v (k) JOIN people FOR SYSTEM_TIME AS OF PROCTIME() ON v.k = people.id ORDER BY k";
+    assert_eq!(lake.ask(query).await, "x,Ann,30\ny,Bob,NULL");
+    let told = lake.refused(&format!("INSERT INTO d SELECT CAST(k AS BIGINT), 'v', 'what' FROM (VALUES (1)) AS v (k)")).await;
+    assert!(told.contains("'what' is no kind of row"), "{told}");
+}
+
+#[tokio::test]
+async fn a_job_that_is_killed_and_loses_its_server_leaves_the_last_order_of_each_user() {
+    let servers = Servers::own();
+    let redis = servers.redis();
+    let (brokers, folder) = (Servers::shared().kafka(), Workdir::new());
+    let topic = Topic::create(&brokers, "users", 1, &[]).await;
+    let mut job = OrdersJob::on_disk(&folder, &topic, &brokers);
+    job.bounded = false;
+    job.settings = format!(
+        "SET 'execution.checkpointing.interval' = '200 ms';
+CREATE TABLE latest (user_id BIGINT, id BIGINT, PRIMARY KEY (user_id) NOT ENFORCED) WITH ({}, 'command' = 'set', 'timeout' = '300 ms');",
+        options(&redis)
+    );
+    job.inserts = "INSERT INTO latest SELECT user_id, id FROM orders;".to_owned();
+    let job = job.write(&folder);
+    let mut sent = 0;
+    for place in ["checkpoint-before-put", "checkpoint-after-put"] {
+        let mut running = Some(folder.weir(run(&job)).env("WEIR_FAIL", &format!("{place}@2=kill")).start());
+        until(&format!("{place} is reached"), LIMIT, async || {
+            send(&topic, 1, sent..sent + 30).await;
+            sent += 30;
+            running.as_mut().unwrap().has_ended().then_some(())
+        })
+        .await;
+        running.take().unwrap().wait(LIMIT).await.killed();
+    }
+    let mut running = folder.weir(run(&job)).start();
+    let address = running.address(LIMIT).await;
+    servers.pause("redis");
+    send(&topic, 1, sent..sent + 300).await;
+    sent += 300;
+    until("the job waits to begin again", LIMIT, async || {
+        let status = running.status(&address).await?;
+        (status["restarts"].as_u64()? > 0).then_some(())
+    })
+    .await;
+    servers.resume("redis");
+    let mut keys = connection(&redis);
+    until("the last order of each user is there", LIMIT, async || {
+        let is_last = |user: u64| get(&mut keys, &user.to_string()) == Some(((sent - 1 - user) / 97 * 97 + user).to_string());
+        (0..97_u64).all(is_last).then_some(())
+    })
+    .await;
+    running.terminate();
+    running.wait(LIMIT).await.succeeded();
+}

@@ -44,11 +44,15 @@ pub struct Recovered {
     pub metadata_files: usize,
 }
 
-/// The highest number that an attempt of the job has put into the table's upkeep: as its fence, or as the owner of an entry. One listing.
+/// The highest number that an attempt of the job has put into the table's upkeep: as its fence, or as the owner of an entry. One listing, none of a
+/// table without snapshots, in which there is nothing to keep up.
 ///
 /// # Errors
 /// A fence that cannot be read (corrupt); the store's.
 pub async fn highest_fence(catalog: &Arc<dyn LakeCatalog>, table: &LakeTable, job: &str) -> Result<Option<u64>, CatalogError> {
+    if table.metadata.snapshots().len() == 0 {
+        return highest(table, job);
+    }
     let entries = Journal::new(catalog, table, Keeper::Command).entries().await?;
     let written = entries.into_iter().filter(|left| left.owner.is_of(job)).filter_map(|left| left.owner.fence()).max();
     Ok(written.max(highest(table, job)?))

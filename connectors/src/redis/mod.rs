@@ -1,13 +1,14 @@
 //! The redis connector: a lookup table, and a sink, over the strings and hashes of a Redis server, a cluster, or servers that sentinels watch.
 //!
 //! `options` checks a declaration, `shape` says how rows lie under keys, `connection` sends commands and follows a cluster's slots, `values`
-//! turns texts into columns, `lookup` answers keys and loads whole tables, `changes` makes commands of rows and `sink` writes them, and
+//! turns texts into columns, `lookup` answers keys and loads whole tables, `scan` gives them to queries, `changes` makes commands of rows and `sink` writes them, and
 //! `trouble` says what an error of the server means.
 
 mod changes;
 mod connection;
 mod lookup;
 mod options;
+mod scan;
 mod shape;
 mod sink;
 mod slots;
@@ -30,6 +31,7 @@ use changes::Writing;
 use connection::Server;
 use lookup::RedisLookup;
 use options::{Settings, Sinking};
+use scan::RedisTable;
 use shape::{Place, Shape};
 use sink::RedisSink;
 
@@ -56,7 +58,7 @@ impl Connector for RedisConnector {
     }
 
     fn supports(&self, role: Role) -> bool {
-        matches!(role, Role::Lookup | Role::Sink)
+        role != Role::Source
     }
 
     fn source(&self, table: &TableDef, _file_systems: &FileSystems) -> Result<Opened<Arc<dyn StreamSource>>, Problems> {
@@ -64,7 +66,13 @@ impl Connector for RedisConnector {
     }
 
     fn scan(&self, table: &TableDef, _file_systems: &FileSystems) -> Result<Opened<Arc<dyn BatchTable>>, Problems> {
-        Err(cannot_be(self, table, Role::Scan))
+        let Opened { value: Declared { settings, shape, .. }, warnings } = pull(table)?;
+        if !lookup::ability(Some(&settings)).can_load {
+            let what = "a cluster cannot be read as a whole yet; one server and a master behind sentinels can.";
+            return Err(Problem::new("SQL-004", table.options.object(), what).at(table.options.position("redis-mode")).into());
+        }
+        let lookup = of_values_alone(table, settings, shape)?;
+        Ok(Opened { value: Arc::new(RedisTable::new(lookup)), warnings })
     }
 
     fn sink(&self, table: &TableDef, _file_systems: &FileSystems) -> Result<Opened<Arc<dyn StreamSink>>, Problems> {
@@ -85,14 +93,19 @@ impl Connector for RedisConnector {
 
     fn lookup(&self, table: &TableDef, _file_systems: &FileSystems) -> Result<Opened<LookupParts>, Problems> {
         let Opened { value: Declared { settings, shape, options, .. }, warnings } = pull(table)?;
-        if let Some(column) = table.columns.iter().find(|column| column.kind != ColumnKind::Physical) {
-            let what = format!("column '{}' is only for writing: a lookup table has columns of its values alone.", column.name);
-            return Err(Problem::new("SQL-005", table.options.object(), what).at(table.options.position("command")).into());
-        }
-        let server = Arc::new(Server::new(settings, table.path.to_string()));
-        let lookup: Arc<dyn Lookup> = Arc::new(RedisLookup::new(server, shape, table.source_schema()));
+        let lookup: Arc<dyn Lookup> = Arc::new(of_values_alone(table, settings, shape)?);
         Ok(Opened { value: (lookup, options), warnings })
     }
+}
+
+/// A table to read, which has no column for writing.
+fn of_values_alone(table: &TableDef, settings: Settings, shape: Shape) -> Result<RedisLookup, Problems> {
+    if let Some(column) = table.columns.iter().find(|column| column.kind != ColumnKind::Physical) {
+        let what = format!("column '{}' is only for writing: a table that is read has columns of its values alone.", column.name);
+        return Err(Problem::new("SQL-005", table.options.object(), what).at(table.options.position("command")).into());
+    }
+    let server = Arc::new(Server::new(settings, table.path.to_string()));
+    Ok(RedisLookup::new(server, shape, table.source_schema()))
 }
 
 /// The key of the metadata column that says what a row is.

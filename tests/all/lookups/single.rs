@@ -116,6 +116,7 @@ async fn a_whole_table_is_loaded_by_a_scan_of_its_keys() {
         lake.run(&format!("CREATE TEMPORARY TABLE d (id BIGINT, v BIGINT) WITH ({with})")).await;
         let join = "LEFT JOIN d FOR SYSTEM_TIME AS OF PROCTIME() ON v.k = d.id";
         assert_eq!(lake.ask(&lookup("n, d.v", "(1, 0), (2, 2999), (3, 3000)", join)).await, "1,0\n2,5998\n3,NULL");
+        assert_eq!(lake.ask("SELECT count(*), sum(v), max(id) FROM d").await, "3000,8997000,2999");
         lake.run("DROP TEMPORARY TABLE d").await;
     }
 }

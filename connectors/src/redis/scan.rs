@@ -1,0 +1,53 @@
+//! The whole table in a batch query: all keys that a scan finds.
+
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::streaming::StreamingTable;
+use datafusion::datasource::TableProvider;
+use datafusion::error::DataFusionError;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::PartitionStream;
+use futures::{TryStreamExt, stream};
+
+use super::lookup::RedisLookup;
+use crate::batch::BatchTable;
+use crate::error::ConnectorError;
+use crate::lookup::Lookup;
+
+/// A table for batch queries. It is read while the query runs: keys that change meanwhile may be seen as before or after.
+#[derive(Debug, Clone)]
+pub(super) struct RedisTable {
+    lookup: RedisLookup,
+    schema: SchemaRef,
+}
+
+impl RedisTable {
+    pub(super) fn new(lookup: RedisLookup) -> Self {
+        let schema = lookup.schema();
+        Self { lookup, schema }
+    }
+}
+
+#[async_trait]
+impl BatchTable for RedisTable {
+    async fn provider(&self) -> Result<Arc<dyn TableProvider>, ConnectorError> {
+        let table = StreamingTable::try_new(Arc::clone(&self.schema), vec![Arc::new(self.clone())]);
+        Ok(Arc::new(table.map_err(|error| ConnectorError::internal("a table that cannot be read").with_source(error))?))
+    }
+}
+
+impl PartitionStream for RedisTable {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let lookup = self.lookup.clone();
+        let rows = stream::once(async move { lookup.load(1).await }).try_flatten();
+        let rows = rows.map_err(|error| DataFusionError::External(Box::new(error)));
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows))
+    }
+}

@@ -229,7 +229,11 @@ impl<'a> Attempt<'a> {
         let lookups = &self.parts.lookups;
         let engine = Engine::try_new(&self.parts.plan, &self.parts.store, lookups, self.reading(), self.writers.clone())?;
         self.failure.or(engine.look()).await??;
-        self.failure.or(engine.load_lookups()).await??;
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()), // nothing is read yet
+            loaded = self.failure.or(engine.load_lookups()) => loaded??,
+        }
         let reached: BTreeMap<String, Cuts> = recovered.sinks.iter().map(|(id, sink)| (id.clone(), sink.reached.clone())).collect();
         let mut progress = recovered.sinks;
         let mut ending: Option<Task<Option<Progress>>> = None;

@@ -92,16 +92,11 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_task_that_waits_for_another_leaves_its_error_to_the_coordinator() {
+    async fn the_first_error_of_a_task_is_the_attempts() {
         let failure = Failure::default();
-        let (finished, end) = tokio::sync::oneshot::channel::<()>();
-        let part = async move {
-            let _finished = finished;
-            Err::<(), _>(RuntimeError::Setting("broken".to_owned()))
-        };
-        let _part = failure.spawn("part", (), part);
-        let mut whole = failure.spawn("whole", (), async move { end.await.map_err(|_closed| RuntimeError::Internal("too late".to_owned())) });
-        assert!(matches!((&mut whole).await, Ok(None)));
+        let mut first = failure.spawn("first", (), async { Err::<(), _>(RuntimeError::Setting("broken".to_owned())) });
+        assert!(matches!((&mut first).await, Ok(None)));
+        failure.set(RuntimeError::Internal("follows from it".to_owned()));
         assert!(failure.wait().await.to_string().contains("broken"));
     }
 }

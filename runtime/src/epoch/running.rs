@@ -132,9 +132,11 @@ impl RunningEpoch {
             for sink in &mut self.sinks {
                 let mut committables = Vec::new();
                 for partition in &mut sink.partitions {
-                    // What is told here comes too late to be the attempt's failure: that was kept before.
-                    let part = partition.await;
-                    committables.extend(part.map_err(|_closed| RuntimeError::Internal("a part of the epoch failed before".to_owned()))?);
+                    match partition.await {
+                        Ok(part) => committables.extend(part),
+                        // It has failed, and says itself why: the attempt ends with that.
+                        Err(_closed) => std::future::pending().await,
+                    }
                 }
                 if !committables.is_empty() {
                     written.committables.insert(sink.id.clone(), committables);

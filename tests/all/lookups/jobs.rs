@@ -35,7 +35,7 @@ CREATE TABLE users (id BIGINT, name STRING, PRIMARY KEY (id) NOT ENFORCED) WITH 
         // The category of an order is replaced by the name of its user.
         job.inserts = format!(
             "INSERT INTO lake.shop.orders SELECT {hint} o.id, o.user_id, o.item_id, u.name, o.event_type, o.amount, o.ts, o.props, o.p, o.o FROM orders AS o
-             LEFT JOIN users FOR SYSTEM_TIME AS OF PROCTIME() AS u ON o.user_id = u.id;"
+             LEFT JOIN users FOR SYSTEM_TIME AS OF PROCTIME() AS u ON o.user_id = u.id AND COALESCE(u.name <> '', TRUE);"
         );
         let job = job.write(&folder);
         Self { folder, topic, job, sent: Vec::new() }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use arrow_schema::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, JoinType, TableReference, plan_err};
+use datafusion::common::{Column, DFSchema, JoinType, ScalarValue, TableReference, plan_err};
 use datafusion::datasource::source_as_provider;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Extension, Join, LogicalPlan, LogicalPlanBuilder, Operator, lit, try_cast, when};
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercionRewriter;
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use weir_base::options::{Position, Problem};
 
 use super::super::functions::is_proctime;
@@ -221,8 +223,13 @@ fn typed(value: Expr, left: &DFSchema, right: &DFSchema, column: usize) -> Resul
     }
     let is_text = |data_type: &DataType| matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     let whole = |data_type: &DataType| data_type.is_integer();
-    let constant = matches!(value, Expr::Literal(..)) && (is_text(wanted) == is_text(&given));
-    if (whole(&given) && whole(wanted)) || (is_text(&given) && is_text(wanted)) || given == DataType::Null || constant {
+    if let Expr::Literal(constant, _) = &value
+        && is_text(wanted) == is_text(&given)
+    {
+        let same = constant.cast_to(wanted).ok().filter(|cast| cast.cast_to(&given).is_ok_and(|back| back == *constant));
+        return Ok(lit(same.map_or_else(|| ScalarValue::try_from(wanted), Ok)?));
+    }
+    if (whole(&given) && whole(wanted)) || (is_text(&given) && is_text(wanted)) || given == DataType::Null {
         return Ok(try_cast(value, wanted.clone()));
     }
     let (given, wanted) = (sql_type_of(&given), sql_type_of(wanted));
@@ -230,10 +237,13 @@ fn typed(value: Expr, left: &DFSchema, right: &DFSchema, column: usize) -> Resul
     Err(Refusal::new(crate::error::TYPES, what).hint(format!("Write CAST({value} AS {wanted}) = {}.", field.name())))
 }
 
-/// A condition as the analyser would leave it, which does not see it within the node.
+/// A condition as the analyser and the optimiser would leave it, which do not see it within the node. Some functions can only be simplified, not
+/// called.
 fn coerced(condition: Expr, schema: &DFSchema) -> DataFusionResult<Expr> {
     let condition = with_text_casts(condition, schema)?;
     let condition = condition.rewrite(&mut TypeCoercionRewriter::new(schema))?.data;
+    let context = SimplifyContext::builder().with_schema(Arc::new(schema.clone())).with_current_time().build();
+    let condition = ExprSimplifier::new(context).simplify(condition)?;
     match condition.get_type(schema)? {
         DataType::Boolean => Ok(condition),
         DataType::Null => Ok(lit(false)),

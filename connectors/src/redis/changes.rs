@@ -46,7 +46,7 @@ impl Writing {
                 columns.push(texts(column)?);
             }
         }
-        let kinds = self.kind.and_then(|kind| batch.columns().get(kind)).map(|kinds| texts(kinds)).transpose()?;
+        let kinds = self.kind.and_then(|kind| batch.columns().get(kind)).map(texts).transpose()?;
         let keys = self.shape.key_columns();
         let mut grown = 0;
         for row in 0..batch.num_rows() {

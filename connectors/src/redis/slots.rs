@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn slots_are_those_of_the_specification() {
-        assert_eq!([slot(b"foo"), slot(b"bar"), slot(b"hello"), slot(b"123456789")], [12_182, 5_061, 866, 0x31c3 % 16_384]);
+        assert_eq!([slot(b"foo"), slot(b"bar"), slot(b"hello"), slot(b"123456789")], [12_182, 5_061, 866, 0x31c3]);
         assert_eq!(slot(b"{foo}x"), slot(b"foo"));
         assert_eq!(slot(b"a{b}{c}"), slot(b"b"));
         assert_ne!(slot(b"{}x"), slot(b""));

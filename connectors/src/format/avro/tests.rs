@@ -209,9 +209,12 @@ fn of_equal_keys_the_last_wins() {
     assert_eq!(shown(&decoder.take().expect("batch"), 0), ["{b: 2, a: 3}"]);
 }
 
+/// A column, the options of the format, and what is said of them.
+type Refused<'a> = (Field, &'a [(&'a str, &'a str)], &'a str);
+
 #[test]
 fn declarations_without_a_schema_are_refused() {
-    let cases: &[(Field, &[(&str, &str)], &str)] = &[
+    let cases: &[Refused<'_>] = &[
         (
             field("a", micros(false), "TIMESTAMP(6)"),
             &[],

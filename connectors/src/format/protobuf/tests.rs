@@ -296,10 +296,13 @@ fn bad_messages_say_why() {
     assert!(matches!(tolerant.push(&[0x08]), Decoded::Skipped(bad) if bad.tolerated_by.as_deref() == Some("protobuf.ignore-parse-errors")));
 }
 
+/// A column, the options of the format, and what is said of them.
+type Refused<'a> = (Field, &'a [(&'a str, &'a str)], &'a str);
+
 #[test]
 fn declarations_that_do_not_fit_are_refused() {
     let order = ("message-name", "Order");
-    let cases: &[(Field, &[(&str, &str)], &str)] = &[
+    let cases: &[Refused<'_>] = &[
         (
             nullable("id", DataType::Utf8),
             &[order],

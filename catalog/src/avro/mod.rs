@@ -267,7 +267,9 @@ const FULL: usize = 64 << 10;
 
 impl Rewrite {
     pub(crate) fn of(container: &Container<'_>) -> Self {
-        let metadata = container.metadata.iter().filter(|(key, _)| **key != "avro.codec").map(|(key, value)| (*key, *value)).collect();
+        // Said in so many words: PyIceberg takes a file that names no codec for one of gzip.
+        let codec: (&str, &[u8]) = ("avro.codec", b"null");
+        let metadata = container.metadata.iter().map(|(key, value)| (*key, *value)).chain([codec]).collect();
         let mut file = write_head(&metadata);
         file.extend_from_slice(container.sync);
         Self { file, block: Vec::new(), objects: 0, sync: container.sync.to_vec() }

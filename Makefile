@@ -28,11 +28,13 @@ test-servers: ## Download and build the servers and the reader that tests use, i
 	scripts/servers fetch
 	scripts/reader fetch
 
-test-engines: ## Hold our answers on tables that Spark and Flink write against their own (downloads some 600 MB)
+test-engines: ## Spark, Flink and DuckDB write, change and read tables beside us, answers compared (downloads some 700 MB; half an hour and more)
 	scripts/setup test
+	@$(MAKE) --no-print-directory test-servers
 	$(CARGO) build --locked --bin weir
 	scripts/foreign check spark --weir $(TARGET)/debug/weir
 	scripts/foreign check flink --weir $(TARGET)/debug/weir
+	$(CARGO) test --locked --workspace --test all -- --ignored --nocapture --test-threads 1 rewrites::engines
 
 servers: ## Start the test servers to play with (SERVERS="kafka s3" for some of them) and print their addresses
 	scripts/setup test

@@ -1,20 +1,10 @@
 import java.io.PrintStream;
 import java.nio.file.Path;
-import java.time.Instant;
-import java.time.LocalDate;
-import java.time.LocalDateTime;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.TreeMap;
-import java.util.stream.Collectors;
 
-import org.apache.flink.configuration.Configuration;
-import org.apache.flink.table.api.EnvironmentSettings;
 import org.apache.flink.table.api.TableEnvironment;
-import org.apache.flink.table.api.TableResult;
-import org.apache.flink.types.Row;
-import org.apache.flink.util.CloseableIterator;
 
 /**
  * Tables that Flink writes: batch inserts and overwrites, and upserts by a stream, which leave equality and position deletes. Prints the
@@ -30,30 +20,10 @@ public final class FlinkTables {
     private final List<String> checks = new ArrayList<>();
 
     private FlinkTables(String warehouse) {
-        batch = environment(true, warehouse);
-        streaming = environment(false, warehouse);
-    }
-
-    private static TableEnvironment environment(boolean isBatch, String warehouse) {
-        Configuration settings = new Configuration();
-        settings.setString("parallelism.default", "2");
-        settings.setString("rest.address", "127.0.0.1");
-        settings.setString("rest.port", "0");
-        settings.setString("table.local-time-zone", "UTC");
-        settings.setString("execution.checkpointing.interval", "500 ms");
-        settings.setString("taskmanager.memory.network.max", "64mb");
-        settings.setString("taskmanager.memory.managed.size", "128mb");
-        EnvironmentSettings.Builder builder = EnvironmentSettings.newInstance().withConfiguration(settings);
-        TableEnvironment made = TableEnvironment.create((isBatch ? builder.inBatchMode() : builder.inStreamingMode()).build());
-        made.executeSql("CREATE CATALOG lake WITH ('type' = 'iceberg', 'catalog-type' = 'hadoop', 'warehouse' = '" + warehouse + "')");
-        made.executeSql("CREATE DATABASE IF NOT EXISTS lake.f");
-        return made;
-    }
-
-    private static void run(TableEnvironment in, String... statements) throws Exception {
-        for (String statement : statements) {
-            in.executeSql(statement).await();
-        }
+        Map<String, String> properties = Map.of("catalog-type", "hadoop", "warehouse", warehouse);
+        batch = FlinkSql.environment(true, 2, properties);
+        streaming = FlinkSql.environment(false, 2, properties);
+        batch.executeSql("CREATE DATABASE IF NOT EXISTS lake.f");
     }
 
     /** Weir and Flink must answer alike. */
@@ -62,20 +32,7 @@ public final class FlinkTables {
     }
 
     private void same(String sql, String forFlink) throws Exception {
-        TableResult result = batch.executeSql(forFlink);
-        List<String> names = result.getResolvedSchema().getColumnNames();
-        List<String> rows = new ArrayList<>();
-        try (CloseableIterator<Row> found = result.collect()) {
-            while (found.hasNext()) {
-                Row row = found.next();
-                Map<String, Object> fields = new TreeMap<>();
-                for (int place = 0; place < names.size(); place++) {
-                    fields.put(names.get(place), row.getField(place));
-                }
-                rows.add(json(fields));
-            }
-        }
-        checks.add("{\"sql\": " + json(sql) + ", \"rows\": [" + String.join(", ", rows) + "]}");
+        checks.add(FlinkSql.check(sql, FlinkSql.rows(batch, forFlink)));
     }
 
     private void types() throws Exception {
@@ -89,7 +46,7 @@ public final class FlinkTables {
             + " FROM (VALUES (2), (3)) AS t(n)";
         for (String codec : List.of("zstd", "gzip", "snappy", "uncompressed")) {
             String name = "lake.f.types_" + codec;
-            run(batch, "CREATE TABLE " + name + " (" + COLUMNS + ") WITH ('write.parquet.compression-codec' = '" + codec + "')",
+            FlinkSql.run(batch, "CREATE TABLE " + name + " (" + COLUMNS + ") WITH ('write.parquet.compression-codec' = '" + codec + "')",
                 "INSERT INTO " + name + " VALUES " + filled, "INSERT INTO " + name + " " + select);
             same("SELECT * FROM " + name);
             same("SELECT id, ev.b.d AS d FROM " + name);
@@ -102,9 +59,9 @@ public final class FlinkTables {
         String table = "(id BIGINT, v STRING, ev ROW<a BIGINT, n INT>, p INT, PRIMARY KEY (id, p) NOT ENFORCED)";
         for (String name : List.of("lake.f.upserted", "lake.f.upserted_parts")) {
             String parts = name.endsWith("parts") ? " PARTITIONED BY (p)" : "";
-            run(batch, "CREATE TABLE " + name + " " + table + parts + " WITH ('format-version' = '2', 'write.upsert.enabled' = 'true')");
+            FlinkSql.run(batch, "CREATE TABLE " + name + " " + table + parts + " WITH ('format-version' = '2', 'write.upsert.enabled' = 'true')");
             for (int round = 0; round < 3; round++) {
-                run(streaming, "CREATE TEMPORARY TABLE source (id BIGINT, v INT) WITH ('connector' = 'datagen', 'number-of-rows' = '2000', 'rows-per-second' = '1000',"
+                FlinkSql.run(streaming, "CREATE TEMPORARY TABLE source (id BIGINT, v INT) WITH ('connector' = 'datagen', 'number-of-rows' = '2000', 'rows-per-second' = '1000',"
                     + " 'fields.id.kind' = 'random', 'fields.id.min' = '0', 'fields.id.max' = '300', 'fields.v.min' = '0', 'fields.v.max' = '1000')",
                     "INSERT INTO " + name + " SELECT id, CAST(v AS STRING), ROW(id * 2, v), CAST(id AS INT) / 100 FROM source", "DROP TEMPORARY TABLE source");
             }
@@ -117,35 +74,12 @@ public final class FlinkTables {
 
     private void overwritten() throws Exception {
         String name = "lake.f.overwritten";
-        run(batch, "CREATE TABLE " + name + " (id BIGINT, p STRING) PARTITIONED BY (p)",
+        FlinkSql.run(batch, "CREATE TABLE " + name + " (id BIGINT, p STRING) PARTITIONED BY (p)",
             "INSERT INTO " + name + " VALUES (1, 'a'), (2, 'b'), (3, 'c')", "INSERT OVERWRITE " + name + " PARTITION (p = 'a') SELECT CAST(10 AS BIGINT)",
             "INSERT OVERWRITE " + name + " VALUES (20, 'b')", "ALTER TABLE " + name + " ADD late STRING", "INSERT INTO " + name + " VALUES (4, 'd', 'x')");
         same("SELECT * FROM " + name);
         same("SELECT id FROM " + name + " WHERE p = 'b'");
         same("SELECT id FROM " + name + " WHERE late IS NULL");
-    }
-
-    private static String json(Object value) {
-        if (value == null || value instanceof Boolean || value instanceof Number) {
-            boolean isNumber = !(value instanceof Double number && number.isNaN());
-            return isNumber ? String.valueOf(value) : "null";
-        }
-        if (value instanceof Map<?, ?> map) {
-            return map.entrySet().stream().map(one -> json(String.valueOf(one.getKey())) + ": " + json(one.getValue())).collect(Collectors.joining(", ", "{", "}"));
-        }
-        if (value instanceof Row row) {
-            return row.getFieldNames(true).stream().map(name -> json(name) + ": " + json(row.getField(name))).collect(Collectors.joining(", ", "{", "}"));
-        }
-        if (value instanceof Object[] array) {
-            return java.util.Arrays.stream(array).map(FlinkTables::json).collect(Collectors.joining(", ", "[", "]"));
-        }
-        if (value instanceof byte[] bytes) {
-            return json(java.util.HexFormat.of().formatHex(bytes));
-        }
-        if (value instanceof LocalDateTime || value instanceof LocalDate || value instanceof Instant) {
-            return "\"" + (value instanceof LocalDateTime time ? time.format(java.time.format.DateTimeFormatter.ISO_LOCAL_DATE_TIME) : value) + "\"";
-        }
-        return "\"" + value.toString().replace("\\", "\\\\").replace("\"", "\\\"") + "\"";
     }
 
     public static void main(String[] arguments) throws Exception {
@@ -156,7 +90,7 @@ public final class FlinkTables {
         tables.upserts();
         tables.overwritten();
         String init = "CREATE CATALOG lake WITH ('type' = 'iceberg', 'catalog-type' = 'hadoop', 'warehouse' = '" + warehouse + "')";
-        out.println("{\"init\": " + json(init) + ", \"checks\": [" + String.join(", ", tables.checks) + "]}");
+        out.println("{\"init\": " + FlinkSql.json(init) + ", \"checks\": [" + String.join(", ", tables.checks) + "]}");
         System.exit(0);
     }
 }

@@ -10,7 +10,7 @@ class Document:
     """Collects what a writer expects of Weir."""
 
     def __init__(self, init):
-        self._document = {"init": init, "checks": [], "refusals": []}
+        self._document = {"init": init, "checks": [], "refusals": [], "complaints": []}
 
     def check(self, sql, rows):
         """Weir's answer to `sql` must be these rows, in any order."""
@@ -19,6 +19,10 @@ class Document:
     def refuse(self, sql, *says):
         """Weir must refuse `sql` with all of these words."""
         self._document["refusals"].append({"sql": sql, "says": says})
+
+    def complain(self, what):
+        """Says that the engine finds something wrong without asking Weir."""
+        self._document["complaints"].append(what)
 
     def print(self):
         """Prints the document as one line."""

@@ -24,7 +24,10 @@ def compare(weir, folder, written):
         missing = [words for words in refusal["says"] if words not in output.stderr]
         complaint = f"was answered:\n{output.stdout}" if output.returncode == 0 else f"the refusal lacks {missing}:\n{output.stderr}"
         wrong += told(refusal["sql"], complaint if output.returncode == 0 or missing else "")
-    total = len(written["checks"]) + len(written.get("refusals", []))
+    complaints = written.get("complaints", [])
+    for complaint in complaints:
+        wrong += told(complaint, "  so says the engine, of what it reads itself")
+    total = len(written["checks"]) + len(written.get("refusals", [])) + len(complaints)
     print(f"{total - wrong} of {total} answers are right")
     return wrong
 

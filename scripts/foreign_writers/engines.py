@@ -1,7 +1,9 @@
-"""How each engine's writer is started."""
+"""How each engine's programs are started."""
 
+import contextlib
 import json
 import pathlib
+import tempfile
 
 from weir_servers import cache, java, python
 
@@ -18,21 +20,62 @@ def pyiceberg(folder):
 
 def spark(folder):
     """Spark in one process, through its Python driver."""
-    jars = ":".join(str(jar) for jar in sorted(java.jars("spark").glob("*.jar")))
-    return called([python.interpreter("spark"), "-B", HERE / "spark_tables.py", folder, jars], "tables of Spark")
+    return called(of_spark("spark_tables.py", folder, jars_of_spark()), "tables of Spark")
 
 
 def flink(folder):
     """Flink in one process; a small Java program runs the statements."""
+    return with_flink("FlinkTables", folder, "tables of Flink")
+
+
+WRITERS = {"pyiceberg": pyiceberg, "spark": spark, "flink": flink}
+
+READERS = {
+    "duckdb": lambda task: called([python.interpreter("duckdb"), "-B", HERE / "duckdb_reads.py", task], "DuckDB"),
+    "spark": lambda task: called(of_spark("spark_reads.py", jars_of_spark(), task), "Spark"),
+    "flink": lambda task: with_flink("FlinkReads", task, "Flink"),
+}
+
+CHANGERS = {
+    "spark": lambda task: called(of_spark("spark_churn.py", jars_of_spark(), task), "Spark"),
+    "flink": lambda task: with_flink("FlinkUpserts", task, "Flink"),
+}
+
+
+def of_spark(script, *arguments):
+    """The command line of a program for Spark."""
+    return [python.interpreter("spark"), "-B", HERE / script, *arguments]
+
+
+def jars_of_spark():
+    """Its class path."""
+    return ":".join(str(jar) for jar in [*sorted(java.jars("spark").glob("*.jar")), sqlite()])
+
+
+def sqlite():
+    """The driver of SQLite catalogs, which is among the jars of the REST catalog."""
+    (jar,) = java.jars("rest").glob("sqlite-jdbc-*.jar")
+    return jar
+
+
+def with_flink(main, argument, what):
+    """What a program of Flink says."""
     opened = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in OPENED]
-    quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"
-    command = ["java", "-Xmx1g", *java.FLAGS, *opened, quiet, "-cp", java.jars("flink") / "*", HERE / "FlinkTables.java", folder]
-    return called(command, "tables of Flink")
+    with compiled() as folder:
+        quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"
+        classpath = ":".join(str(part) for part in (folder, java.jars("flink") / "*", sqlite()))
+        return called(["java", "-Xmx1g", *java.FLAGS, *opened, quiet, "-cp", classpath, main, argument], what)
 
 
-ENGINES = {"pyiceberg": pyiceberg, "spark": spark, "flink": flink}
+@contextlib.contextmanager
+def compiled():
+    """A folder with the classes of our programs for Flink."""
+    with tempfile.TemporaryDirectory(prefix="weir-flink-") as folder:
+        cache.call(["javac", "-cp", java.jars("flink") / "*", "-d", folder, *sorted(HERE.glob("*.java"))], "programs for Flink")
+        yield folder
 
 
 def called(command, what):
-    """What a writer printed; the document is its last line, since engines print before it."""
-    return json.loads(cache.call(command, what).splitlines()[-1])
+    """What a program printed; the document is its last object, since engines print before it, and after it at their end."""
+    lines = cache.call(command, what).splitlines()
+    return json.loads(next(line for line in reversed(lines) if line.startswith("{")))

@@ -3,18 +3,13 @@
 import pathlib
 import sys
 
+import spark_session
 from answers import Document
-from pyspark.sql import SparkSession
 
 SETTINGS = {
-    "spark.master": "local[1]", "spark.driver.memory": "1g", "spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "2",
-    "spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1", "spark.sql.session.timeZone": "UTC",
-    "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions", "spark.sql.defaultCatalog": "lake",
-    "spark.sql.catalog.lake": "org.apache.iceberg.spark.SparkCatalog", "spark.sql.catalog.lake.type": "hadoop",
+    "spark.sql.catalog.lake.type": "hadoop",
     "spark.sql.catalog.spark_catalog": "org.apache.iceberg.spark.SparkSessionCatalog", "spark.sql.catalog.spark_catalog.type": "hadoop",
     "spark.sql.parquet.outputTimestampType": "INT96",
-    # With it, a field added to the values of a map ends the query: Spark asks old files for a key that it has left out.
-    "spark.sql.optimizer.nestedSchemaPruning.enabled": "false",
 }
 
 
@@ -22,14 +17,9 @@ class Lake:
     """The session, and what is expected of the tables."""
 
     def __init__(self, folder, jars):
-        builder = SparkSession.builder.config("spark.driver.extraClassPath", jars).config("spark.sql.warehouse.dir", f"{folder}/plain")
-        for key, value in SETTINGS.items():
-            builder = builder.config(key, value)
         warehouse = f"file://{folder}/warehouse"
-        for catalog in ("lake", "spark_catalog"):
-            builder = builder.config(f"spark.sql.catalog.{catalog}.warehouse", warehouse)
-        self.session = builder.getOrCreate()
-        self.session.sparkContext.setLogLevel("ERROR")
+        of_catalogs = {f"spark.sql.catalog.{catalog}.warehouse": warehouse for catalog in ("lake", "spark_catalog")}
+        self.session = spark_session.session(jars, {**SETTINGS, **of_catalogs, "spark.sql.warehouse.dir": f"{folder}/plain"})
         self.document = Document(f"CREATE CATALOG lake WITH ('type' = 'iceberg', 'catalog-type' = 'hadoop', 'warehouse' = '{warehouse}')")
 
     def run(self, *statements):
@@ -39,7 +29,7 @@ class Lake:
 
     def rows(self, sql):
         """What Spark answers."""
-        return [row.asDict(recursive=True) for row in self.session.sql(sql).collect()]
+        return spark_session.rows(self.session, sql)
 
     def same(self, sql, for_spark=None):
         """Weir and Spark must answer alike; `for_spark` is the query in Spark's words where they differ."""

@@ -61,8 +61,10 @@ import org.apache.iceberg.types.Types;
  *
  * <p>`{"create": "kind"}` makes a table of `id`, `kind` and `v`, partitioned by that column (or by none, if empty); `{"append": [from, to]}`
  * adds rows with these ids in one file for each partition; `{"delete_ids": [from, to]}` deletes by key, `{"upsert": [from, to]}` does both in
- * one snapshot, and `{"delete_places": [..]}` deletes rows at these places of every data file, the lowest first; `{"rows": {}}` tells how
- * many rows each snapshot has and their digest, which is that of `digest.py`.
+ * one snapshot, and `{"delete_places": [..]}` deletes rows at these places of every data file, the lowest first; `{"await": {}}` waits until
+ * somebody else has committed; `{"rows": {}}` tells how many rows each snapshot has and their digest, which is that of `digest.py`, and
+ * `{"rows": {"last": true}}` says so of the current one alone. Snapshots bear the number of their step as `churn.step`. In a table with the
+ * columns that `steps.py` knows, rows are as it has them.
  */
 @SuppressWarnings("deprecation")
 public final class IcebergRows {
@@ -70,9 +72,11 @@ public final class IcebergRows {
         Types.NestedField.optional(1, "id", Types.LongType.get()), Types.NestedField.optional(2, "kind", Types.StringType.get()),
         Types.NestedField.optional(3, "v", Types.DoubleType.get()));
     private static final ObjectMapper JSON = new ObjectMapper();
+    private static final String STEP = "churn.step";
 
     private final Catalog catalog;
     private final TableIdentifier name;
+    private int number;
 
     private IcebergRows(Catalog catalog, TableIdentifier name) {
         this.catalog = catalog;
@@ -86,7 +90,8 @@ public final class IcebergRows {
             case "delete_ids" -> deleteIds(with.get(0).asLong(), with.get(1).asLong(), false);
             case "upsert" -> deleteIds(with.get(0).asLong(), with.get(1).asLong(), true);
             case "delete_places" -> deletePlaces(with);
-            case "rows" -> { return rows(); }
+            case "await" -> awaitOthers();
+            case "rows" -> { return rows(with.path("last").asBoolean()); }
             default -> throw new IllegalArgumentException("no step " + what);
         }
         Snapshot current = catalog.loadTable(name).currentSnapshot();
@@ -101,9 +106,14 @@ public final class IcebergRows {
         catalog.createTable(name, SCHEMA, spec, Map.of("format-version", "2"));
     }
 
-    private static Record row(long id, boolean updated) {
-        Record row = GenericRecord.create(SCHEMA);
+    private static Record row(Schema schema, long id, boolean updated) {
+        Record row = GenericRecord.create(schema);
         row.setField("id", id);
+        if (schema.findField("p") != null) {
+            Map<String, Object> order = Map.of("kind", "k" + id % 3, "v", updated ? -id : id * 7, "p", 99, "o", id);
+            order.forEach(row::setField);
+            return row;
+        }
         row.setField("kind", id % 11 == 3 ? null : "kind-" + id % 3);
         row.setField("v", updated ? -1.0 * id : id % 17 == 5 ? Double.NaN : id / 4.0);
         return row;
@@ -111,7 +121,7 @@ public final class IcebergRows {
 
     private void append(long from, long to) throws IOException {
         Table table = catalog.loadTable(name);
-        AppendFiles append = table.newAppend();
+        AppendFiles append = table.newAppend().set(STEP, String.valueOf(number));
         for (DataFile file : files(table, from, to, false)) {
             append.appendFile(file);
         }
@@ -131,7 +141,7 @@ public final class IcebergRows {
     private static Map<String, List<Record>> byPartition(Table table, long from, long to, boolean updated) {
         Map<String, List<Record>> rows = new TreeMap<>();
         for (long id = from; id < to; id++) {
-            Record row = row(id, updated);
+            Record row = row(table.schema(), id, updated);
             rows.computeIfAbsent(String.valueOf(partition(table, row)), key -> new ArrayList<>()).add(row);
         }
         return rows;
@@ -156,7 +166,7 @@ public final class IcebergRows {
 
     private void deleteIds(long from, long to, boolean addAgain) throws IOException {
         Table table = catalog.loadTable(name);
-        RowDelta delta = table.newRowDelta();
+        RowDelta delta = table.newRowDelta().set(STEP, String.valueOf(number));
         for (List<Record> rows : byPartition(table, from, to, false).values()) {
             Schema key = table.schema().select("id");
             EqualityDeleteWriter<Record> writer = Parquet.writeDeletes(output(table, "keys")).withSpec(table.spec()).withPartition(partition(table, rows.get(0)))
@@ -178,7 +188,7 @@ public final class IcebergRows {
 
     private void deletePlaces(JsonNode places) throws IOException {
         Table table = catalog.loadTable(name);
-        RowDelta delta = table.newRowDelta();
+        RowDelta delta = table.newRowDelta().set(STEP, String.valueOf(number));
         try (CloseableIterable<FileScanTask> tasks = table.newScan().planFiles()) {
             for (FileScanTask task : tasks) {
                 if (places.get(0).asLong() >= task.file().recordCount()) {
@@ -200,10 +210,23 @@ public final class IcebergRows {
         delta.commit();
     }
 
-    private ArrayNode rows() throws Exception {
+    private void awaitOthers() throws InterruptedException {
+        Table table = catalog.loadTable(name);
+        long before = table.currentSnapshot().snapshotId();
+        for (int tries = 0; tries < 600 && table.currentSnapshot().snapshotId() == before; tries++) {
+            Thread.sleep(50);
+            table.refresh();
+        }
+    }
+
+    private ArrayNode rows(boolean last) throws Exception {
         Table table = catalog.loadTable(name);
         List<Snapshot> snapshots = new ArrayList<>();
-        table.snapshots().forEach(snapshots::add);
+        if (last) {
+            snapshots.add(table.currentSnapshot());
+        } else {
+            table.snapshots().forEach(snapshots::add);
+        }
         snapshots.sort(Comparator.comparingLong(Snapshot::sequenceNumber));
         ArrayNode told = JSON.createArrayNode();
         for (Snapshot snapshot : snapshots) {
@@ -297,6 +320,7 @@ public final class IcebergRows {
             for (JsonNode step : of.getValue()) {
                 Map.Entry<String, JsonNode> one = step.properties().iterator().next();
                 told.set(of.getKey(), table.step(one.getKey(), one.getValue()));
+                table.number++;
             }
         }
         System.out.println(told);

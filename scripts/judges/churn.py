@@ -1,10 +1,11 @@
 """Changes to a table that others write to, and what its rows must be in the end.
 
-`churn` appends, deletes and overwrites, each step in a commit that bears its number; a step that lost a race is taken again on what the table
-has become. `replay` follows the history of the branch from its first snapshot and applies to a bag of rows what each one stands for: the
-orders of a job, told by the cuts in its summary, a step, or a rewrite, which changes nothing. The rows of the table must be that bag.
+`churn` takes steps (see `steps.py`), each in a commit that bears its number; a step that lost a race is taken again on what the table has
+become. `replay` follows the history of the branch from its first snapshot and applies to a bag of rows what each one stands for: the orders
+of a job, told by the cuts in its summary, a step, or a rewrite, which changes nothing. The rows of the table must be that bag. Where a stream
+of Flink has upserted rows of its own keys, each is there once in the end, as it came last.
 
-The table has the columns of `COLUMNS`; order `id` of a job is at offset `id // partitions` of partition `id % partitions`.
+Order `id` of a job is at offset `id // partitions` of partition `id % partitions`.
 """
 
 import json
@@ -13,18 +14,18 @@ import random
 import time
 from collections import Counter
 
+import duckdb
 import pyarrow
 from pyiceberg.exceptions import CommitFailedException, ValidationException
+from pyiceberg.manifest import DataFileContent
 from sqlalchemy.exc import OperationalError
 
-COLUMNS = ("id", "kind", "v", "p", "o")
+from . import digest
+from .contents import live, prepare
+from .steps import COLUMNS, PARTITION, PATIENCE, applied, chosen
+
 STEP = "churn.step"
-# Rows of steps: far from those of any order.
-FIRST = 1_000_000
-# Of the steps' rows.
-PARTITION = 99
-# The longest wait for somebody else's commit before the next step.
-PATIENCE = 30
+KINDS = ("append", "delete", "delete", "overwrite")
 
 
 def churn(catalog, arguments):
@@ -33,31 +34,14 @@ def churn(catalog, arguments):
     steps = []
     for number in range(arguments.steps):
         table = catalog.load_table(arguments.table)
-        steps.append({"number": number, **chosen(chance, number, table)})
+        most = int(table.current_snapshot().summary.additional_properties.get("total-records", 1_000))
+        steps.append({"number": number, **chosen(chance, number, most, KINDS)})
         steps[-1]["tries"] = taken(catalog, arguments.table, steps[-1])
         own = catalog.load_table(arguments.table).metadata.last_sequence_number
         deadline = time.monotonic() + PATIENCE
         while catalog.load_table(arguments.table).metadata.last_sequence_number == own and time.monotonic() < deadline:
             time.sleep(0.05)
     return {"seed": arguments.seed, "steps": steps}
-
-
-def chosen(chance, number, table):
-    """A step: what is added, and the range of ids that goes before it."""
-    kind = chance.choice(["append", "delete", "delete", "overwrite"]) if number else "append"
-    first = FIRST + 1_000 * number
-    if kind == "append":
-        return {"kind": kind, "range": [0, 0], "rows": [row(first + one, "a") for one in range(chance.randint(1, 40))]}
-    most = int(table.current_snapshot().summary.additional_properties.get("total-records", 1_000))
-    low = chance.choice([chance.randrange(max(most, 1)), FIRST + 1_000 * chance.randrange(number)])
-    high = low + chance.randint(1, max(most // 4, 2))
-    again = [row(one, "o") for one in sorted(chance.sample(range(low, high), min(high - low, 10)))] if kind == "overwrite" else []
-    return {"kind": kind, "range": [low, high], "rows": again}
-
-
-def row(number, kind):
-    """A row of a step."""
-    return [number, kind, -number, PARTITION, number]
 
 
 def taken(catalog, name, step):
@@ -91,17 +75,39 @@ def step_of(snapshot):
 def replay(catalog, arguments):
     """Compares the table with what its history says, and tells how they differ."""
     table = catalog.load_table(arguments.table)
-    steps = {str(step["number"]): step for step in json.loads(pathlib.Path(arguments.told).read_text(encoding="utf-8"))["steps"]}
-    history = list(ancestors(table))
-    rows, counts = replayed([facts(one) for one in history], steps, arguments.partitions)
-    found = Counter(tuple(one[name] for name in COLUMNS) for one in table.scan().to_arrow().to_pylist())
+    told = json.loads(pathlib.Path(arguments.told).read_text(encoding="utf-8"))
+    steps = {step["number"]: step for step in told.get("steps", [])}
+    numbers = {snapshot: step["number"] for step in steps.values() for snapshot in step.get("snapshots", [])}
+    rows, counts = replayed([facts(one, numbers) for one in ancestors(table)], steps, arguments.partitions)
+    if upserts := told.get("upserts"):
+        rows.update(upserted(**upserts))
+    found = Counter(rows_of(table))
+    expected = [dict(zip(COLUMNS, one, strict=True)) for one in rows.elements()]
     return {
         "rows": found.total(),
         "expected": rows.total(),
+        "digest": digest.digest(expected, table.schema().as_struct()),
         "only_table": sorted((found - rows).elements())[:10],
         "only_model": sorted((rows - found).elements())[:10],
         "commits": dict(counts),
     }
+
+
+def rows_of(table):
+    """The rows as PyIceberg reads them, or, with deletes that it does not know, DuckDB."""
+    snapshot = table.current_snapshot()
+    if not any(one.content == DataFileContent.EQUALITY_DELETES for one, _ in live(table, snapshot)):
+        return [tuple(one[name] for name in COLUMNS) for one in table.scan().to_arrow().to_pylist()]
+    with duckdb.connect(config={"threads": 1}) as connection:
+        prepare(connection, table, snapshot)
+        return connection.sql(f"SELECT {', '.join(COLUMNS)} FROM rows").fetchall()
+
+
+def upserted(first, keys, count):
+    """What is left of rows 0 to `count` that went round so many keys."""
+    for key in range(min(keys, count)):
+        last = key + (count - 1 - key) // keys * keys
+        yield first + key, f"k{key % 3}", last, PARTITION, last
 
 
 def ancestors(table):
@@ -114,15 +120,19 @@ def ancestors(table):
     return reversed(line)
 
 
-def facts(snapshot):
-    """What a snapshot's summary says that it stands for."""
+def facts(snapshot, numbers):
+    """What a snapshot stands for: its summary says it, or the number of a step."""
     said = snapshot.summary.additional_properties
     if STEP in said:
-        return "step", said[STEP]
+        return "step", int(said[STEP])
+    if snapshot.snapshot_id in numbers:
+        return "step", numbers[snapshot.snapshot_id]
     if "weir.cut.to" in said:
         return "orders", (json.loads(said.get("weir.cut.from") or "{}"), json.loads(said["weir.cut.to"]))
     if snapshot.summary.operation.value == "replace":
-        return "rewrite", None
+        return "rewrite" if said.get("engine-name") == "weir" else "rewrite by others", None
+    if "flink.job-id" in said:
+        return "upserts", None
     raise ValueError(f"nobody knows who made the snapshot {snapshot}")
 
 
@@ -136,9 +146,7 @@ def replayed(history, steps, partitions):
         elif kind == "step" and what not in done:
             # A step that deletes and adds makes two snapshots at once.
             done.add(what)
-            low, high = steps[what]["range"]
-            rows = Counter({one: count for one, count in rows.items() if not low <= one[0] < high})
-            rows.update(tuple(one) for one in steps[what]["rows"])
+            rows = applied(rows, steps[what])
     return rows, counts
 
 

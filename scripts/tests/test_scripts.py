@@ -4,10 +4,12 @@ import importlib.machinery
 import importlib.util
 import os
 import pathlib
+import random
 import signal
 import sys
 import tempfile
 import unittest
+from collections import Counter
 from unittest import mock
 
 SCRIPTS = pathlib.Path(__file__).resolve().parents[1]
@@ -15,6 +17,7 @@ sys.path.insert(0, str(SCRIPTS))
 sys.dont_write_bytecode = True
 
 from foreign_writers import comparison  # noqa: E402 (the path is set above)
+from judges import steps  # noqa: E402
 from weir_servers import cache, certificates, kafka, lifecycle, ports, process, s3  # noqa: E402
 from weir_servers.cli import KNOWN  # noqa: E402
 from weir_servers.run import Run  # noqa: E402
@@ -68,6 +71,33 @@ class Ports(InOwnCache):
     def test_a_port_is_not_given_to_two_runs(self):
         first, second = ports.pick(50), ports.pick(50)
         self.assertEqual(len({*first, *second}), 100)
+
+
+class Steps(unittest.TestCase):
+    def setUp(self):
+        self.rows = Counter({(1, "k1", 7, 0, 0): 1, (2, "k2", 14, 0, 1): 2, (3, "k0", 21, 1, 1): 1})
+
+    def after(self, kind, **step):
+        return steps.applied(self.rows, {"kind": kind, "range": [0, 0], "rows": [], **step})
+
+    def test_rows_of_a_range_go_and_others_come(self):
+        self.assertEqual(self.after("overwrite", range=[2, 3], rows=[[9, "o", -9, 99, 9]]), Counter([*list(self.rows)[::2], (9, "o", -9, 99, 9)]))
+
+    def test_a_partition_is_replaced(self):
+        self.assertEqual(self.after("overwrite_part", part="k2", rows=[[9, "k2", -9, 99, 9]])[(9, "k2", -9, 99, 9)], 1)
+        self.assertEqual(self.after("overwrite_part", part="k2").total(), 2)
+
+    def test_an_update_keeps_the_number_of_equal_rows(self):
+        self.assertEqual(self.after("update", range=[2, 4]), Counter({(1, "k1", 7, 0, 0): 1, (2, "k2", 15, 0, 1): 2, (3, "k0", 22, 1, 1): 1}))
+
+    def test_a_compaction_changes_nothing(self):
+        self.assertEqual(self.after("compact"), self.rows)
+
+    def test_a_seed_always_gives_the_same_steps(self):
+        kinds = ("append", "delete", "overwrite", "overwrite_part", "compact")
+        runs = [[steps.chosen(chance, number, 100, kinds) for number in range(20)] for chance in (random.Random(3), random.Random(3))]
+        self.assertEqual(*runs)
+        self.assertEqual(runs[0][0]["kind"], "append")
 
 
 class Processes(InOwnCache):

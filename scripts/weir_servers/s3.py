@@ -60,7 +60,8 @@ class S3(Server):
 
     def addresses(self, site: Site) -> dict[str, str]:
         keys = {"access_key": self.access_key, "secret_key": self.secret_key}
-        return {"endpoint": endpoint(site), **keys, "region": REGION, "bucket": BUCKET, "server": kind()}
+        files = {"data": str(site.folder / "data")} if kind() == "versitygw" else {}
+        return {"endpoint": endpoint(site), **keys, "region": REGION, "bucket": BUCKET, "server": kind(), **files}
 
     def request(self, site: Site, method: str, path: str) -> int:
         """The status of a request without a body, signed as AWS Signature Version 4 says."""

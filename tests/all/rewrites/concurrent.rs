@@ -1,92 +1,87 @@
 //! Others write while files are rewritten: a job and PyIceberg with a model beside them, and Iceberg's own classes where keys delete rows.
 
-use std::cell::Cell;
-
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use super::{World, agreed, asked};
-use crate::orders::{LIMIT, answer, run};
+use super::beside::{Beside, PATIENT};
+use super::{Chance, World, agreed, asked};
+use crate::orders::{LIMIT, answer};
 use crate::orphans::{nothing_is_left, nothing_is_left_but};
-use crate::support::{Fault, IcebergRows, Proxy, Row, Servers, Table, Topic, Warehouse, until};
-
-const PARTITIONS: u64 = 2;
-/// Orders that are sent at once.
-const BATCH: u64 = 40;
-
-/// The order that `scripts/judges/churn.py` knows.
-fn order(id: u64) -> Row {
-    let payload = format!(r#"{{"id": {id}, "kind": "k{}", "v": {}}}"#, id % 3, id * 7);
-    Row::new(i32::try_from(id % PARTITIONS).unwrap(), payload)
-}
-
-/// A job that commits orders of a topic five times a second and compacts their table itself, beside the commands that do so too.
-fn job(world: &World, topic: &Topic, brokers: &str) -> String {
-    format!(
-        "SET 'pipeline.name' = 'orders';
-SET 'execution.checkpointing.interval' = '200 ms';
-SET 'execution.checkpointing.dir' = '{}';
-CREATE TABLE orders (id BIGINT, kind STRING, v BIGINT, p INT METADATA FROM 'partition' VIRTUAL, o BIGINT METADATA FROM 'offset' VIRTUAL)
-  WITH ('connector' = 'kafka', 'topic' = '{}', 'properties.bootstrap.servers' = '{brokers}', 'scan.startup.mode' = 'earliest-offset', 'format' = 'json');
-{}
-CREATE DATABASE IF NOT EXISTS lake.shop;
-CREATE TABLE IF NOT EXISTS lake.shop.orders (id BIGINT, kind STRING, v BIGINT, p INT, o BIGINT) PARTITIONED BY (kind)
-  WITH ('auto-compact' = 'true', 'compact.delta.commits' = '4', 'compact.min-input-files' = '3',
-    'weir.expire-snapshots.enabled' = 'false');
-INSERT INTO lake.shop.orders SELECT * FROM orders;
-",
-        world.folder.uri("checkpoints"),
-        topic.name(),
-        std::fs::read_to_string(&world.init).unwrap(),
-    )
-}
+use crate::support::{Fault, IcebergRows, Proxy, Servers, Table, Warehouse, Workdir, until};
 
 /// `WEIR_TEST_STEPS` changes by PyIceberg (6 if unset), chosen by `WEIR_TEST_SEED`, while a job commits and the table is compacted.
 #[tokio::test]
 async fn whatever_a_job_pyiceberg_and_compaction_do_at_the_same_time_the_rows_are_those_of_the_history() {
-    let brokers = Servers::shared().kafka();
     let world = World::new();
-    let topic = Topic::create(&brokers, "orders", i32::try_from(PARTITIONS).unwrap(), &[]).await;
-    let file = world.folder.write("orders.sql", &job(&world, &topic, &brokers));
-    topic.produce((0..BATCH).map(order)).await;
-    let mut running = world.folder.weir(run(&file)).start();
-    running.logged("committed", LIMIT).await;
+    let beside = Beside::new(&world.folder, &std::fs::read_to_string(&world.init).unwrap(), "shop.orders", "200 ms", "").await;
     let table = world.table("shop.orders");
-    let (ended, seed) = (Cell::new(false), asked("WEIR_TEST_SEED", 7));
-    let sending = async {
-        let mut sent = BATCH;
-        while !ended.get() {
-            topic.produce((sent..sent + BATCH).map(order)).await;
-            sent += BATCH;
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        }
-    };
-    let compacting = async {
-        let ways: [&[&str]; 3] =
-            [&["--min-input-files", "2"], &["--min-input-files", "3", "--commits", "1"], &["--min-input-files", "2", "--settle"]];
-        for way in ways.iter().cycle().take_while(|_| !ended.get()) {
-            world.compact("shop.orders", way).await;
-        }
-    };
-    let changing = async {
-        let told = table.churn(asked("WEIR_TEST_STEPS", 6), seed).await;
-        ended.set(true);
-        told
-    };
-    let (told, (), ()) = tokio::join!(changing, sending, compacting);
-    running.terminate();
-    running.wait(LIMIT).await.succeeded();
-    let steps = world.folder.write("steps.json", &told.to_string());
-    let found = table.replay(&steps, PARTITIONS).await;
-    let none = json!([]);
-    assert_eq!((&found["only_table"], &found["only_model"]), (&none, &none), "{found}\n{told}");
-    assert!(found["commits"]["rewrite"].as_u64() > Some(1) && found["commits"]["orders"].as_u64() > Some(4), "{found}");
+    let told = beside
+        .while_it_runs(async |ended| {
+            let compacting = async {
+                let ways: [&[&str]; 3] =
+                    [&["--min-input-files", "2"], &["--min-input-files", "3", "--commits", "1"], &["--min-input-files", "2", "--settle"]];
+                for way in ways.iter().cycle().take_while(|_| !ended.get()) {
+                    world.compact("shop.orders", way).await;
+                }
+            };
+            let changing = async {
+                let told = table.churn(asked("WEIR_TEST_STEPS", 6), asked("WEIR_TEST_SEED", 7)).await;
+                ended.set(true);
+                told
+            };
+            tokio::join!(changing, compacting).0
+        })
+        .await;
+    let found = beside.is_as_told(&table, &told).await;
     let rewrites = agreed(&table.contents(&["--rewrites"]).await["shop.orders"]);
     assert_eq!(Some(rewrites as u64), found["commits"]["rewrite"].as_u64());
     // What PyIceberg wrote for a step that lost a race, it leaves: data files, and metadata files of refused swaps.
     nothing_is_left_but(&table, |path| path.contains("/00000-") || path.ends_with(".metadata.json")).await;
-    let verify = ["verify", "--init", file.to_str().unwrap(), "lake.shop.orders"];
-    world.folder.weir(verify).output(LIMIT).await.succeeded();
+    beside.is_verified("shop.orders").await;
+}
+
+/// Steps of Iceberg's own classes that leave equality deletes, and the same as `scripts/judges/steps.py` has them; each waits for others.
+fn steps_by_key(chance: &mut Chance, count: u64) -> (Vec<Value>, Vec<Value>) {
+    let (mut steps, mut told) = (Vec::new(), Vec::new());
+    for number in 0..count {
+        // Orders that are there, some that come later, and rows of earlier steps.
+        let low = if chance.below(3) == 0 { 1_000_000 + 10 * chance.below(number + 1) } else { chance.below(40 * (number + 2)) };
+        let high = low + 1 + chance.below(60);
+        let (kind, range, added) = match chance.below(4) {
+            0 => ("append", 0..0, 1_000_000 + 10 * number..1_000_000 + 10 * number + 1 + chance.below(30)),
+            1 => ("delete_ids", low..high, 0..0),
+            _ => ("upsert", low..high, low..high),
+        };
+        let asked = if kind == "append" { &added } else { &range };
+        steps.push(json!({ kind: [asked.start, asked.end] }));
+        let v = |id: u64| if kind == "append" { i64::try_from(id * 7).unwrap() } else { -i64::try_from(id).unwrap() };
+        let rows: Vec<Value> = added.map(|id| json!([id, format!("k{}", id % 3), v(id), 99, id])).collect();
+        // Every second step waits.
+        told.push(json!({"number": 2 * number, "kind": kind, "range": [range.start, range.end], "rows": rows}));
+        steps.push(json!({"await": {}}));
+    }
+    (steps, told)
+}
+
+/// `WEIR_TEST_STEPS` upserts and deletes by key (8 if unset), chosen by `WEIR_TEST_SEED`, while a job commits and the table is compacted.
+#[tokio::test]
+async fn whatever_is_deleted_by_key_while_a_job_commits_and_compacts_iceberg_itself_finds_the_rows_of_the_history() {
+    let rest = Servers::shared().rest(Warehouse::File);
+    let folder = Workdir::new();
+    let name = format!("keys_{}.orders", uuid::Uuid::new_v4().simple());
+    let catalog = format!("CREATE CATALOG lake WITH ('type' = 'iceberg', 'catalog-type' = 'rest', 'uri' = '{}');", rest.uri);
+    let beside = Beside::new(&folder, &catalog, &name, "200 ms", PATIENT).await;
+    let (steps, told) = steps_by_key(&mut Chance::new(asked("WEIR_TEST_SEED", 7)), asked("WEIR_TEST_STEPS", 8));
+    let java = IcebergRows::of_rest(&rest.uri);
+    beside.while_it_runs(async |_| java.take(json!({ name.as_str(): steps })).await).await;
+    let table = Table::of_rest(&name, &rest.uri);
+    let found = beside.is_as_told(&table, &json!({ "steps": told })).await;
+    let judged = java.take(json!({ name.as_str(): [{"rows": {"last": true}}] })).await;
+    let of_java = &judged[name.as_str()][0]["readers"]["java"];
+    assert_eq!((&of_java["rows"], &of_java["digest"]), (&found["expected"], &found["digest"]), "{found}");
+    // The REST server leaves the metadata files of swaps that it has refused.
+    nothing_is_left_but(&table, |path| path.ends_with(".metadata.json")).await;
+    beside.is_verified(&name).await;
 }
 
 /// 1,000 rows of which ten were upserted; while the commit of their rewrite is on its way, fifteen are deleted by their keys.

@@ -4,54 +4,37 @@
 //! rows, so that a rewrite is held against the snapshot that it was made from; `reach` compares the files that are there with those that the
 //! metadata names.
 
-use std::path::PathBuf;
-
 use serde_json::Value;
 
-use crate::orders::{LIMIT, sqlite};
-use crate::support::{IcebergRows, Table, Workdir};
+use world::World;
 
+mod beside;
+mod commands;
 mod concurrent;
+mod engines;
 mod kills;
 mod readers;
-
-/// A lake on the local disk: its catalog is a SQLite file that other engines open too.
-struct World {
-    folder: Workdir,
-    init: PathBuf,
-}
-
-impl World {
-    fn new() -> Self {
-        let folder = Workdir::new();
-        let options =
-            format!("'type' = 'iceberg', 'catalog-type' = 'sql', 'uri' = '{}', 'warehouse' = '{}'", sqlite(&folder), folder.uri("warehouse"));
-        let init = folder.write("init.sql", &format!("CREATE CATALOG lake WITH ({options});"));
-        Self { folder, init }
-    }
-
-    /// Tables or a namespace, for PyIceberg.
-    fn table(&self, name: &str) -> Table {
-        Table::of_sql(name, "lake", &sqlite(&self.folder), &self.folder.uri("warehouse"))
-    }
-
-    fn java(&self) -> IcebergRows {
-        IcebergRows::of_sqlite(&self.folder.path("catalog.db"), &self.folder.uri("warehouse"))
-    }
-
-    /// What `weir table compact` tells.
-    async fn compact(&self, table: &str, more: &[&str]) -> String {
-        let name = format!("lake.{table}");
-        let mut arguments = vec!["table", "compact", &name, "--init", self.init.to_str().unwrap()];
-        arguments.extend(more);
-        self.folder.weir(arguments).output(LIMIT).await.succeeded().stdout
-    }
-}
+mod world;
 
 /// A number from the environment, for longer runs by hand.
 fn asked(name: &str, default: u64) -> u64 {
     #[expect(clippy::disallowed_methods, reason = "a longer run by hand is asked for in the environment")]
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// Numbers that one seed always gives in the same order.
+struct Chance(u64);
+
+impl Chance {
+    fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// One from 0 to `end`, which is excluded.
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
 }
 
 /// Fails the test unless all readers agree on every snapshot of a table's history, and each rewrite has the rows of the snapshot before it.

@@ -3,30 +3,23 @@
 use serde_json::{Value, json};
 
 use super::{World, agreed};
-use crate::orders::answer;
 use crate::orphans::nothing_is_left;
 
 const SETTLE: [&str; 5] = ["--settle", "--min-input-files", "2", "--commits", "1"];
-
-async fn sql(world: &World, statement: &str) {
-    answer(&world.folder, &world.init, statement).await;
-}
 
 #[tokio::test]
 async fn tables_of_all_types_partitions_and_schemas_are_read_alike_before_and_after_they_are_copied_and_decoded() {
     let world = World::new();
     world.table("small").scenes().await;
     // What PyIceberg writes has no page index and is never copied: Weir writes the same rows.
-    sql(&world, "CREATE TABLE lake.small.copied AS SELECT * FROM lake.small.typed WHERE id < 60").await;
-    sql(
-        &world,
-        "CREATE TABLE lake.small.copied_parts PARTITIONED BY (bucket(2, id), day) AS SELECT id, day, s, ev FROM lake.small.typed WHERE id < 60",
-    )
-    .await;
+    world.sql("CREATE TABLE lake.small.copied AS SELECT * FROM lake.small.typed WHERE id < 60").await;
+    world
+        .sql("CREATE TABLE lake.small.copied_parts PARTITIONED BY (bucket(2, id), day) AS SELECT id, day, s, ev FROM lake.small.typed WHERE id < 60")
+        .await;
     for part in 1..5 {
         let which = format!("id >= {} AND id < {}", part * 60, part * 60 + 60);
-        sql(&world, &format!("INSERT INTO lake.small.copied SELECT * FROM lake.small.typed WHERE {which}")).await;
-        sql(&world, &format!("INSERT INTO lake.small.copied_parts SELECT id, day, s, ev FROM lake.small.typed WHERE {which}")).await;
+        world.sql(&format!("INSERT INTO lake.small.copied SELECT * FROM lake.small.typed WHERE {which}")).await;
+        world.sql(&format!("INSERT INTO lake.small.copied_parts SELECT id, day, s, ev FROM lake.small.typed WHERE {which}")).await;
     }
     for (table, more, says) in [
         ("copied", [].as_slice(), "1 groups copied, 0 decoded"),

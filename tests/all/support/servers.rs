@@ -71,6 +71,8 @@ pub(crate) struct S3 {
     pub(crate) bucket: String,
     /// Which program it is: `versitygw`, or `moto`, which takes any key.
     pub(crate) server: String,
+    /// Where `versitygw` keeps its objects as files, in a folder for each bucket.
+    pub(crate) data: Option<PathBuf>,
 }
 
 /// Azure's blob storage with one account and one container.

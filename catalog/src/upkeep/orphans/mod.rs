@@ -18,7 +18,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
 use object_store::ObjectStore;
 use object_store::path::Path as ObjectPath;
-use weir_base::ErrorKind;
+use weir_base::{ErrorKind, failpoint};
 use weir_fs::transfer::walk;
 use weir_fs::{FileSystems, Kind, Status, is_not_found};
 
@@ -357,6 +357,9 @@ async fn delete(
                 }
                 _ => told.count(orphan, progress),
             }
+        }
+        if failpoint::fails("orphans-deleted").await {
+            return Err(CatalogError::other(ErrorKind::Transient, "fail point `orphans-deleted`"));
         }
     }
     Ok(())

@@ -43,7 +43,7 @@ pub(crate) fn run(folder: &Path, way: Way, parallelism: usize) -> Outcome<()> {
             Request { options: Options { target_bytes: TARGET, quiet, ..Options::default() }, parallelism, commits: 1, ..Request::default() };
         let plan = compactor.plan(&request, SystemTime::UNIX_EPOCH.elapsed()?).await?;
         let (planned, rewritten) = (cpu(), Rewritten::default());
-        let report = compactor.run(&request, plan, &rewritten).await?;
+        let report = compactor.run(&request, plan, &rewritten).await.map_err(|failed| failed.error)?;
         let (copied, decoded) = (report.copied > 0, report.decoded > 0);
         if (copied, decoded) != (way == Way::Copy, way == Way::Decode) {
             return Err(format!("not what was to be measured: {report:?}").into());

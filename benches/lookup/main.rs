@@ -125,7 +125,8 @@ fn report(arguments: &Arguments, zipf: bool, used: &[Vec<Used>]) {
         let index = SIDES.iter().position(|(name, _)| *name == side).unwrap_or_default();
         used.get(index).map(|runs| runs.iter().map(|run| figure(run).as_secs_f64()).collect()).unwrap_or_default()
     };
-    let (wall, cpu): (fn(&Used) -> Duration, fn(&Used) -> Duration) = (|run| run.wall, |run| run.cpu);
+    let wall = |run: &Used| run.wall;
+    let cpu = |run: &Used| run.cpu;
     for (number, (side, needs_probes)) in SIDES.iter().enumerate() {
         // The time of a query without the lookup is not the lookup's.
         let net = |figure: fn(&Used) -> Duration| -> Vec<f64> {

@@ -29,7 +29,7 @@ fn file(number: usize, drawn: &Drawn) -> DataFile {
         .file_path(format!("memory://x/data/{number}.parquet"))
         .file_format(DataFileFormat::Parquet)
         .partition_spec_id(0)
-        .partition(Struct::from_iter([(number % 3 > 0).then(|| Literal::long(number as i64))]))
+        .partition(Struct::from_iter([(!number.is_multiple_of(3)).then(|| Literal::long(number as i64))]))
         .record_count(*records)
         .file_size_in_bytes(records * 10)
         .split_offsets(Some(vec![4, 400]));

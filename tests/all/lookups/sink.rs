@@ -38,7 +38,7 @@ async fn rows_are_put_and_those_that_are_gone_are_removed() {
     .await;
     let query = "SELECT k, name, age FROM (VALUES ('x'), ('y')) AS v (k) JOIN people FOR SYSTEM_TIME AS OF PROCTIME() ON v.k = people.id ORDER BY k";
     assert_eq!(lake.ask(query).await, "x,Ann,30\ny,Bob,NULL");
-    let told = lake.refused(&format!("INSERT INTO d SELECT CAST(k AS BIGINT), 'v', 'what' FROM (VALUES (1)) AS v (k)")).await;
+    let told = lake.refused("INSERT INTO d SELECT CAST(k AS BIGINT), 'v', 'what' FROM (VALUES (1)) AS v (k)").await;
     assert!(told.contains("'what' is no kind of row"), "{told}");
 }
 

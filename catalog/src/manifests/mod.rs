@@ -1,7 +1,7 @@
 //! Manifests whose entries are moved as they are written, byte by byte: a wide table's thousands of files have megabytes of metrics, which take ten times
 //! that in the form in which the crate gives them.
 //!
-//! [`metrics`] keeps what a manifest says of a file's columns, [`strip`] makes a manifest without that, [`take_out`] one in which files are marked as
+//! [`metrics`] keeps what a manifest says of a file's columns, `strip` makes a manifest without that, `take_out` one in which files are marked as
 //! removed. What is unusual in a manifest takes the way through the crate.
 
 mod metrics;

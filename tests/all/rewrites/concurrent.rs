@@ -11,9 +11,10 @@ use crate::support::{Fault, IcebergRows, Proxy, Servers, Table, Warehouse, Workd
 
 /// `WEIR_TEST_STEPS` changes by PyIceberg (6 if unset), chosen by `WEIR_TEST_SEED`, while a job commits and the table is compacted.
 #[tokio::test]
+#[ignore = "on a busy machine PyIceberg may lose its races for minutes: make test-engines"]
 async fn whatever_a_job_pyiceberg_and_compaction_do_at_the_same_time_the_rows_are_those_of_the_history() {
     let world = World::new();
-    let beside = Beside::new(&world.folder, &std::fs::read_to_string(&world.init).unwrap(), "shop.orders", "200 ms", "").await;
+    let beside = Beside::new(&world.folder, &std::fs::read_to_string(&world.init).unwrap(), "shop.orders", "1 s", "").await;
     let table = world.table("shop.orders");
     let told = beside
         .while_it_runs(async |ended| {
@@ -22,6 +23,8 @@ async fn whatever_a_job_pyiceberg_and_compaction_do_at_the_same_time_the_rows_ar
                     [&["--min-input-files", "2"], &["--min-input-files", "3", "--commits", "1"], &["--min-input-files", "2", "--settle"]];
                 for way in ways.iter().cycle().take_while(|_| !ended.get()) {
                     world.compact("shop.orders", way).await;
+                    // PyIceberg, which needs a second for a step, must win a race now and then.
+                    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
                 }
             };
             let changing = async {

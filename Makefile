@@ -34,7 +34,7 @@ test-engines: ## Spark, Flink and DuckDB write, change and read tables beside us
 	$(CARGO) build --locked --bin weir
 	scripts/foreign check spark --weir $(TARGET)/debug/weir
 	scripts/foreign check flink --weir $(TARGET)/debug/weir
-	$(CARGO) test --locked --workspace --test all -- --ignored --nocapture --test-threads 1 rewrites::
+	$(CARGO) test --locked --workspace --test all -- --ignored --nocapture --test-threads 1 rewrites::engines
 
 servers: ## Start the test servers to play with (SERVERS="kafka s3" for some of them) and print their addresses
 	scripts/setup test

@@ -108,7 +108,8 @@ INSERT INTO lake.{table} SELECT * FROM orders;
         let found = table.replay(&steps, PARTITIONS).await;
         let none = json!([]);
         assert_eq!((&found["only_table"], &found["only_model"]), (&none, &none), "{found}\n{told}");
-        assert!(found["commits"]["rewrite"].as_u64() > Some(1) && found["commits"]["orders"].as_u64() > Some(4), "{found}");
+        // Others changed the table between commits of the job, however few it could make.
+        assert!(found["commits"]["rewrite"].as_u64() > Some(1) && found["commits"]["orders"].as_u64() > Some(1), "{found}");
         found
     }
 

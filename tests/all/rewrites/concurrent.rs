@@ -11,7 +11,6 @@ use crate::support::{Fault, IcebergRows, Proxy, Servers, Table, Warehouse, Workd
 
 /// `WEIR_TEST_STEPS` changes by PyIceberg (6 if unset), chosen by `WEIR_TEST_SEED`, while a job commits and the table is compacted.
 #[tokio::test]
-#[ignore = "on a busy machine PyIceberg may lose its races for minutes: make test-engines"]
 async fn whatever_a_job_pyiceberg_and_compaction_do_at_the_same_time_the_rows_are_those_of_the_history() {
     let world = World::new();
     let beside = Beside::new(&world.folder, &std::fs::read_to_string(&world.init).unwrap(), "shop.orders", "1 s", "").await;

@@ -75,9 +75,9 @@ bench-commits: ## What a commit costs over 50,000 of them, fast-forwarded, in re
 	$(CARGO) build --locked --workspace $(if $(LEAN),,--release) --example commits
 	$(TARGET)/$(if $(LEAN),debug,release)/examples/commits $(COMMITS)
 
-bench-compact: ## Copies and rewrites of small files beside the same work by hand, in release; LEAN=1 takes the lean profile
+bench-compact: ## Copies and rewrites of small files beside the same work by hand, in release; LEAN=1 takes the lean profile, SPARK=1 has Spark do it too
 	scripts/setup test
-	$(CARGO) bench --locked --package weir --package weir-compaction $(if $(LEAN),--profile dev) --bench compact
+	$(CARGO) bench --locked --package weir --package weir-compaction $(if $(LEAN),--profile dev) --bench compact $(if $(SPARK),-- --spark)
 
 bench-read: ## Queries over Iceberg tables beside DuckDB and PyIceberg, in release; LEAN=1 takes the lean profile
 	scripts/setup test

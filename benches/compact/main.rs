@@ -11,6 +11,7 @@ mod child;
 mod ours;
 #[path = "../support/print.rs"]
 mod print;
+mod spark;
 mod table;
 
 use std::path::Path;
@@ -38,6 +39,9 @@ struct Arguments {
     /// Pairs of runs (by hand, ours)
     #[arg(long, default_value_t = 3)]
     pairs: usize,
+    /// Has Spark compact the same tables once each (downloads some 400 MB at first use)
+    #[arg(long)]
+    spark: bool,
     /// Passed by `cargo bench`
     #[arg(long, hide = true)]
     bench: bool,
@@ -93,6 +97,9 @@ fn run(arguments: &Arguments) -> Outcome<()> {
             let made = table::fill(scratch.path(), *shape, count.parse()?, size.parse::<u64>()? * 1_000)?;
             for way in &arguments.ways {
                 compare(arguments, scratch.path(), *shape, *way, &made)?;
+            }
+            if arguments.spark {
+                spark::run(scratch.path(), *shape, &made)?;
             }
         }
     }

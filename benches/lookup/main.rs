@@ -2,8 +2,9 @@
 //!
 //! A million probes go to a Redis server with a hundred thousand keys, spread evenly or as Zipf has it. Each side is this program again as a
 //! process of its own: `raw` sends MGETs of a fixed size over one connection, several on their way; the others are queries over the same
-//! keys. `probes` is the query without a lookup, whose time is taken off the others. Sides run in turn, every other round in reverse; the
-//! figures to believe are the medians. `make bench` runs it; `--help` lists the options.
+//! keys. `probes` is the query without a lookup, whose time is taken off the others. Where every probe is a hit, ten times as many are made,
+//! and loading the cache, measured with one probe, is taken off too. Sides run in turn, every other round in reverse; the figures to believe
+//! are the medians. `make bench` runs it; `--help` lists the options.
 
 #[path = "../support/child.rs"]
 mod child;
@@ -94,8 +95,8 @@ fn all(arguments: &Arguments) -> Outcome<()> {
                 order.reverse();
             }
             for side in order {
-                if let (Some((name, _)), Some(used)) = (SIDES.get(side), used.get_mut(side)) {
-                    used.push(as_child(arguments, name, zipf, &store)?);
+                if let (Some(side), Some(used)) = (SIDES.get(side), used.get_mut(side)) {
+                    used.push(as_child(arguments, side.name, zipf, &store)?);
                 }
             }
         }
@@ -122,27 +123,35 @@ fn report(arguments: &Arguments, zipf: bool, used: &[Vec<Used>]) {
     line(&format!("\n{}", if zipf { "keys as Zipf has them" } else { "keys spread evenly" }));
     line("side                 probes a second, thousands   probes a CPU second, thousands   to raw, time    to raw, CPU   peak MB");
     let of = |side: &str, figure: fn(&Used) -> Duration| -> Vec<f64> {
-        let index = SIDES.iter().position(|(name, _)| *name == side).unwrap_or_default();
+        let index = SIDES.iter().position(|known| known.name == side).unwrap_or_default();
         used.get(index).map(|runs| runs.iter().map(|run| figure(run).as_secs_f64()).collect()).unwrap_or_default()
     };
     let wall = |run: &Used| run.wall;
     let cpu = |run: &Used| run.cpu;
-    for (number, (side, needs_probes)) in SIDES.iter().enumerate() {
-        // The time of a query without the lookup is not the lookup's.
+    let raw = of("raw", wall).into_iter().zip(of("raw", cpu)).map(|(wall, cpu)| (wall / arguments.probes as f64, cpu / arguments.probes as f64));
+    let raw: Vec<(f64, f64)> = raw.collect();
+    for (number, side) in SIDES.iter().enumerate() {
+        // Seconds a probe, without what is not the lookup's.
         let net = |figure: fn(&Used) -> Duration| -> Vec<f64> {
-            let probes = of("probes", figure);
-            let less = |round: usize| if *needs_probes { probes.get(round).copied().unwrap_or_default() } else { 0.0 };
-            of(side, figure).into_iter().enumerate().map(|(round, time)| (time - less(round)).max(0.001)).collect()
+            let sum = |sides: &[&str], round: usize| sides.iter().filter_map(|side| of(side, figure).get(round).copied()).sum::<f64>();
+            let probes = side.probes(arguments) as f64;
+            let times = of(side.name, figure).into_iter().enumerate();
+            times.map(|(round, time)| (time - sum(side.less, round) + sum(side.but, round)) / probes).collect()
         };
-        let thousands = arguments.probes as f64 / 1e3;
-        let ratio = |figure: fn(&Used) -> Duration| spread(of("raw", figure).into_iter().zip(net(figure)).map(|(raw, ours)| raw / ours), 2);
+        if net(wall).into_iter().chain(net(cpu)).any(|time| time <= 0.0) {
+            line(&format!("{:<20} took less than what is taken off: too few --probes, or too much beside", side.name));
+            continue;
+        }
+        let thousands = |times: Vec<f64>| spread(times.into_iter().map(|time| 1e-3 / time), 0);
+        let to_raw = |times: Vec<f64>, of: fn(&(f64, f64)) -> f64| spread(raw.iter().zip(times).map(|(raw, ours)| of(raw) / ours), 2);
         let peak = used.get(number).into_iter().flatten().map(|run| run.peak).max().unwrap_or_default() / 1_000_000;
         line(&format!(
-            "{side:<20} {:>28} {:>32} {:>14} {:>14} {peak:>9}",
-            spread(net(wall).into_iter().map(|time| thousands / time), 0),
-            spread(net(cpu).into_iter().map(|time| thousands / time), 0),
-            ratio(wall),
-            ratio(cpu),
+            "{:<20} {:>28} {:>32} {:>14} {:>14} {peak:>9}",
+            side.name,
+            thousands(net(wall)),
+            thousands(net(cpu)),
+            to_raw(net(wall), |raw| raw.0),
+            to_raw(net(cpu), |raw| raw.1),
         ));
     }
 }

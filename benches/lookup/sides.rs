@@ -12,17 +12,44 @@ use weir_sql::{Mode, Script, Session, SessionOptions, StatementResult};
 
 use crate::{Arguments, Outcome};
 
-/// The sides, and whether the time of `probes` is part of theirs.
-pub(crate) const SIDES: [(&str, bool); 8] = [
-    ("probes", false),
-    ("raw", false),
-    ("async", true),
-    ("batch", true),
-    ("batch, unordered", true),
-    ("batch, hash", true),
-    ("batch, cache", true),
-    ("preload", true),
+/// What is measured.
+#[derive(Debug)]
+pub(crate) struct Side {
+    pub(crate) name: &'static str,
+    /// How many times `--probes` rows are looked up; with 0 it is one row.
+    pub(crate) times: u64,
+    /// The sides whose time is no lookup's: the query without the join, and loading a cache.
+    pub(crate) less: &'static [&'static str],
+    /// What those have in common, which is taken off once only: start and planning.
+    pub(crate) but: &'static [&'static str],
+}
+
+/// The sides.
+pub(crate) const SIDES: [Side; 13] = [
+    Side { name: "probes", times: 1, less: &[], but: &[] },
+    Side { name: "probes, many", times: HITS, less: &[], but: &[] },
+    Side { name: "probes, one", times: 0, less: &[], but: &[] },
+    Side { name: "raw", times: 1, less: &[], but: &[] },
+    Side { name: "async", times: 1, less: &["probes"], but: &[] },
+    Side { name: "batch", times: 1, less: &["probes"], but: &[] },
+    Side { name: "batch, unordered", times: 1, less: &["probes"], but: &[] },
+    Side { name: "batch, hash", times: 1, less: &["probes"], but: &[] },
+    Side { name: "batch, cache", times: 1, less: &["probes"], but: &[] },
+    Side { name: "preload, load", times: 0, less: &[], but: &[] },
+    Side { name: "preload, hits", times: HITS, less: &["probes, many", "preload, load"], but: &["probes, one"] },
+    Side { name: "full, load", times: 0, less: &[], but: &[] },
+    Side { name: "full, hits", times: HITS, less: &["probes, many", "full, load"], but: &["probes, one"] },
 ];
+
+/// How many times as many rows are looked up where every one is a hit.
+const HITS: u64 = 10;
+
+impl Side {
+    /// Rows that are looked up.
+    pub(crate) fn probes(&self, arguments: &Arguments) -> u64 {
+        (self.times * arguments.probes).max(1)
+    }
+}
 
 /// A Redis server.
 #[derive(Debug, Clone)]
@@ -54,8 +81,9 @@ impl Store {
 pub(crate) async fn run(arguments: &Arguments, side: &str) -> Outcome<()> {
     let (port, password) = arguments.server.split_once(':').ok_or("no server")?;
     let store = Store { port: port.parse()?, password: password.to_owned() };
-    let found = if side == "raw" { raw(arguments, &store).await? } else { Box::pin(query(arguments, side, &store)).await? };
-    if found == arguments.probes { Ok(()) } else { Err(format!("{side}: {found} of {} were found", arguments.probes).into()) }
+    let probes = SIDES.iter().find(|known| known.name == side).ok_or("no such side")?.probes(arguments);
+    let found = if side == "raw" { raw(arguments, &store).await? } else { Box::pin(query(arguments, side, probes, &store)).await? };
+    if found == probes { Ok(()) } else { Err(format!("{side}: {found} of {probes} were found").into()) }
 }
 
 /// The key of a probe; the query has the same.
@@ -78,8 +106,9 @@ async fn raw(arguments: &Arguments, store: &Store) -> Outcome<u64> {
     Ok(stream::iter(requests).buffered(arguments.at_once).try_fold(0, |sum, found| async move { Ok(sum + found) }).await?)
 }
 
-async fn query(arguments: &Arguments, side: &str, store: &Store) -> Outcome<u64> {
-    let Arguments { probes, keys, batch, at_once, .. } = arguments;
+async fn query(arguments: &Arguments, side: &str, probes: u64, store: &Store) -> Outcome<u64> {
+    let Arguments { keys, batch, at_once, .. } = arguments;
+    let partial = format!(", 'lookup.async.batch.size' = '{batch}', 'lookup.cache' = 'PARTIAL', 'lookup.partial-cache.max-rows' = '{}'", 2 * keys);
     let budget = MemoryBudget::new(1 << 30);
     let options = SessionOptions {
         registry: Arc::new(weir_connectors::registry()),
@@ -92,9 +121,10 @@ async fn query(arguments: &Arguments, side: &str, store: &Store) -> Outcome<u64>
     let mut session = Session::new(options);
     let more = match side {
         "async" => String::new(),
-        "batch, cache" => format!(", 'lookup.async.batch.size' = '{batch}', 'lookup.cache' = 'PARTIAL', 'lookup.partial-cache.max-rows' = '{keys}'"),
+        "batch, cache" => partial,
+        "preload, load" | "preload, hits" => format!("{partial}, 'lookup.preload' = 'true'"),
         "batch, hash" => format!(", 'lookup.async.batch.size' = '{batch}', 'lookup.hash.enable' = 'true'"),
-        "preload" => ", 'lookup.cache' = 'FULL', 'lookup.full-cache.periodic-reload.interval' = '1 h'".to_owned(),
+        "full, load" | "full, hits" => ", 'lookup.cache' = 'FULL', 'lookup.full-cache.periodic-reload.interval' = '1 h'".to_owned(),
         _ => format!(", 'lookup.async.batch.size' = '{batch}'"),
     };
     let order = if side.contains("unordered") { "ALLOW_UNORDERED" } else { "ORDERED" };
@@ -105,7 +135,7 @@ async fn query(arguments: &Arguments, side: &str, store: &Store) -> Outcome<u64>
         format!("{spread} % {keys}")
     };
     let joined = "SELECT count(d.v) FROM p LEFT JOIN d FOR SYSTEM_TIME AS OF PROCTIME() ON p.k = d.id";
-    let asked = if side == "probes" { "SELECT count(k) FROM p" } else { joined };
+    let asked = if side.starts_with("probes") { "SELECT count(k) FROM p" } else { joined };
     let (port, password, last) = (store.port, &store.password, probes - 1);
     let script = format!(
         "SET 'table.exec.async-lookup.buffer-capacity' = '{}'; SET 'table.exec.async-lookup.output-mode' = '{order}';

@@ -4,15 +4,19 @@
 //! A job writes dead letters into a table of their own, in the same epoch as the rows of the messages around them: to the runtime that table is
 //! one more sink of the job, so each message is in a target or in the dead-letter table, once, whatever happens.
 
+mod places;
+
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
-use weir_base::options::{OptionBag, OptionDecl, Position, ValueType};
+use weir_base::options::{OptionBag, OptionDecl, Position, ValueType, normalise};
 
 use crate::error::ConnectorError;
+
+pub use places::Places;
 
 /// `error.mode`.
 pub const ERROR_MODE: OptionDecl = OptionDecl::new(
@@ -104,6 +108,17 @@ fn max_rate(bag: &mut OptionBag) -> Option<f64> {
     fits.then_some(rate)
 }
 
+/// The options of a table for a query, which has no place for dead letters: bad messages are left out and counted. `None`: there is nothing to change.
+#[must_use]
+pub fn without_letters(options: &OptionBag) -> Option<OptionBag> {
+    options.peek(ERROR_MODE.key).filter(|mode| normalise(mode) == "dead-letter")?;
+    let mut others = OptionBag::new(options.object());
+    for (key, value) in options.iter().filter(|(key, _)| *key != ERROR_TABLE.key) {
+        others.insert(key, if key == ERROR_MODE.key { "skip" } else { value }, options.position(key));
+    }
+    Some(others)
+}
+
 /// The columns of dead letters as a source delivers them; a job adds its own name and that of the source.
 #[must_use]
 pub fn letter_schema() -> SchemaRef {
@@ -134,15 +149,19 @@ pub struct ResendTo {
     pub id: String,
     /// Another topic than the one that each came from.
     pub topic: Option<String>,
+    /// What is known to have been sent before.
+    pub sent: Places,
 }
 
 /// What became of some letters.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Resent {
     /// Sent now.
     pub sent: u64,
     /// Sent before, under the same id.
     pub before: u64,
+    /// How far all that was sent under the id has come, in the partitions of these letters.
+    pub reached: Places,
 }
 
 /// Sends dead letters back to where a source reads them.

@@ -5,6 +5,7 @@ pub mod batch;
 pub mod blackhole;
 pub mod datagen;
 pub mod error;
+pub mod filesystem;
 pub mod format;
 pub mod iceberg;
 pub mod kafka;

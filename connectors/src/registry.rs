@@ -8,6 +8,7 @@ use weir_fs::FileSystems;
 use crate::batch::BatchTable;
 use crate::blackhole::BlackholeConnector;
 use crate::datagen::DatagenConnector;
+use crate::filesystem::FilesystemConnector;
 use crate::format::factories;
 use crate::kafka::KafkaConnector;
 use crate::lookup::LookupParts;
@@ -26,8 +27,15 @@ pub const ICEBERG: &str = "iceberg";
 /// Every connector there is.
 #[must_use]
 pub fn registry() -> Registry {
-    let kafka = KafkaConnector::new(factories());
-    Registry::new(vec![Arc::new(BlackholeConnector), Arc::new(DatagenConnector), Arc::new(kafka), Arc::new(PrintConnector), Arc::new(RedisConnector)])
+    let (kafka, redis) = (KafkaConnector::new(factories()), RedisConnector::new(factories()));
+    Registry::new(vec![
+        Arc::new(BlackholeConnector),
+        Arc::new(DatagenConnector),
+        Arc::new(FilesystemConnector),
+        Arc::new(kafka),
+        Arc::new(PrintConnector),
+        Arc::new(redis),
+    ])
 }
 
 /// That `connector` cannot be opened for `role`.

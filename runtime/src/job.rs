@@ -93,6 +93,7 @@ impl Job {
         let gauges = SplitGauges::default();
         let board = StatusBoard::new(&plan.settings.name, &gauges, &budget);
         let lookups = Lookups::new(&budget);
+        board.show_lookups(&lookups);
         let parts = JobParts { plan: Arc::new(plan), store, budget, lookups, options, gauges, board, metrics: Metrics::shared() };
         Ok(Self { parts, restarts })
     }

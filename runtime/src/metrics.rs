@@ -1,5 +1,6 @@
 //! Metrics of jobs: counters where things happen, gauges set from the status when somebody asks.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec};
@@ -36,6 +37,7 @@ pub(crate) struct Metrics {
     slowdown: Option<IntGaugeVec>,
     expired_snapshots: Option<IntGaugeVec>,
     expired_files: Option<IntGaugeVec>,
+    lookup_age: Option<IntGaugeVec>,
     memory: Option<IntGaugeVec>,
     memory_limit: Option<IntGaugeVec>,
 }
@@ -80,6 +82,11 @@ impl Metrics {
             ),
             expired_snapshots: gauges("weir_upkeep_expired_snapshots", "Snapshots of the job that were expired", &["job", "sink"]),
             expired_files: gauges("weir_upkeep_expired_files", "Files that went with expired snapshots", &["job", "sink"]),
+            lookup_age: gauges(
+                "weir_runtime_lookup_age_seconds",
+                "Since the rows of a lookup table that is kept as a whole were last known to be the newest",
+                &["job", "table"],
+            ),
             memory: gauges("weir_runtime_memory_bytes", "Memory charged to the budget, by use", &["use"]),
             memory_limit: gauges("weir_runtime_memory_limit_bytes", "The memory budget", &[]),
         }
@@ -122,6 +129,16 @@ impl Metrics {
             if let Some(upkeep) = &of.upkeep {
                 self.show_upkeep(job, sink, upkeep);
             }
+        }
+        let now = chrono::Utc::now();
+        // A table may be loaded several times, by other keys or with other options: the oldest rows count.
+        let mut ages: BTreeMap<&str, i64> = BTreeMap::new();
+        for (lookup, checked) in status.lookups.iter().filter_map(|lookup| Some((lookup, lookup.checked?))) {
+            let (age, oldest) = ((now - checked).num_seconds().max(0), ages.entry(&lookup.table).or_default());
+            *oldest = age.max(*oldest);
+        }
+        for (table, age) in ages {
+            set(&self.lookup_age, &[job, table], age);
         }
         for (usage, bytes) in &status.memory.by_use {
             set(&self.memory, &[usage], *bytes);

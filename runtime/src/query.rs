@@ -145,8 +145,7 @@ impl Scan {
             if let Some((reader, until)) = &mut self.open {
                 match reader.next(*until).await? {
                     Read::Rows { batch, .. } => return Ok(Some(batch)),
-                    // Only a job has a place for them; the source has logged and counted them.
-                    Read::Letters { .. } => {}
+                    Read::Letters { .. } => return Err(ConnectorError::internal("a query reads no dead letters")),
                     Read::Reached => self.open = None,
                 }
                 continue;

@@ -12,6 +12,7 @@ use weir_compaction::job::Status;
 use weir_connectors::source::Cuts;
 
 use crate::epoch::{SplitGauges, SplitKey};
+use crate::lookup::Lookups;
 use crate::monitor::Monitors;
 use crate::name_nodes::{Ledger, NameNodeStatus};
 
@@ -58,6 +59,9 @@ pub struct JobStatus {
     pub sources: BTreeMap<String, SourceStatus>,
     /// Sinks by id.
     pub sinks: BTreeMap<String, SinkStatus>,
+    /// Lookup tables that are kept as a whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lookups: Vec<LookupStatus>,
     /// Memory.
     pub memory: MemoryStatus,
     /// Calls to NameNodes of HDFS.
@@ -116,6 +120,29 @@ pub struct SinkStatus {
     /// Upkeep of the table, if the job looks after it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upkeep: Option<UpkeepStatus>,
+}
+
+/// A lookup table with a FULL cache at one moment.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct LookupStatus {
+    /// The table.
+    pub table: String,
+    /// Columns that its rows are found by.
+    pub keys: Vec<String>,
+    /// Version of the rows that serve, if the table has versions.
+    pub version: Option<String>,
+    /// When they were loaded.
+    pub loaded: Option<DateTime<Utc>>,
+    /// When they were last known to be the newest.
+    pub checked: Option<DateTime<Utc>>,
+    /// Rows.
+    pub rows: u64,
+    /// Memory that they take.
+    pub bytes: u64,
+    /// Loads after the first one that failed since the process started.
+    pub failures: u64,
+    /// Why the newest version does not serve, until it does.
+    pub last_error: Option<String>,
 }
 
 /// Upkeep of a table at one moment. Counts are since the attempt was started.
@@ -225,6 +252,7 @@ struct Live {
     rates: BTreeMap<String, Rate>,
     /// What coordinators of compaction tell, by sink.
     upkeep: BTreeMap<String, watch::Receiver<Status>>,
+    lookups: Option<Lookups>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -267,6 +295,11 @@ impl StatusBoard {
         self.live.lock().unwrap_or_else(PoisonError::into_inner).upkeep = upkeep;
     }
 
+    /// Shows what is kept of lookup tables.
+    pub(crate) fn show_lookups(&self, lookups: &Lookups) {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).lookups = Some(lookups.clone());
+    }
+
     /// The job begins, or goes on, at `cuts`.
     pub(crate) fn begins(&self, cuts: &Cuts) {
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
@@ -299,6 +332,7 @@ impl StatusBoard {
         for (id, told) in &live.upkeep {
             status.sinks.entry(id.clone()).or_default().upkeep = Some(UpkeepStatus::from(&*told.borrow()));
         }
+        status.lookups = live.lookups.as_ref().map(Lookups::status).unwrap_or_default();
         status.memory = MemoryStatus {
             limit: self.budget.limit(),
             used: self.budget.used(),

@@ -38,6 +38,7 @@ READERS = {
 
 CHANGERS = {
     "spark": lambda task: called(of_spark("spark_churn.py", jars_of_spark(), task), "Spark"),
+    "spark-rewrite": lambda task: called(of_spark("spark_rewrite.py", jars_of_spark(), task), "Spark"),
     "flink": lambda task: with_flink("FlinkUpserts", task, "Flink"),
 }
 

@@ -26,11 +26,11 @@ def session(jars, settings):
     return made
 
 
-def on_lake(jars, folder, properties):
-    """A session whose catalog `lake` has these properties; `folder` is for Spark's own files."""
+def on_lake(jars, folder, properties, more=None):
+    """A session with more settings whose catalog `lake` has these properties; `folder` is for Spark's own files."""
     settings = {f"spark.sql.catalog.lake.{key}": value for key, value in properties.items()}
     plain = str(pathlib.Path(folder) / "plain")
-    return session(jars, {**settings, "spark.sql.warehouse.dir": plain})
+    return session(jars, {**settings, **(more or {}), "spark.sql.warehouse.dir": plain})
 
 
 def rows(spark, sql):

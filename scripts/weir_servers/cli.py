@@ -22,6 +22,7 @@ from .kdc import Kdc, KdcB
 from .kms import Kms
 from .postgres import Postgres
 from .redis import Redis, RedisCluster, RedisSentinel
+from .registry import Registry
 from .rest import Rest, RestOnHdfs, RestOnS3
 from .run import Run
 from .s3 import S3, S3B
@@ -31,7 +32,7 @@ SECURED = (Kdc(), KdcB(), HdfsKerberos(), HdfsKerberosIntegrity(), HdfsKerberosP
 OBJECT_STORES = (S3(), S3B(), Azurite())
 KEY_VALUE = (Redis(), RedisCluster(), RedisSentinel())
 CATALOGS = (Postgres(), Rest(), RestOnS3(), RestOnHdfs(), Hive())
-KNOWN = {server.name: server for server in (Kafka(), *OF_HDFS, *SECURED, *OBJECT_STORES, *KEY_VALUE, *CATALOGS)}
+KNOWN = {server.name: server for server in (Kafka(), Registry(), *OF_HDFS, *SECURED, *OBJECT_STORES, *KEY_VALUE, *CATALOGS)}
 SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "servers"
 
 

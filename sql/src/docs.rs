@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use weir_base::options::OptionDecl;
 use weir_connectors::format::factories;
 use weir_connectors::iceberg::{CONNECTOR_OPTIONS, READ_OPTIONS, STREAM_OPTIONS, TABLE_PROPERTIES, UPKEEP_OPTIONS, WRITE_OPTIONS};
+use weir_connectors::lookup::LOOKUP_OPTIONS;
 use weir_connectors::registry::Registry;
 use weir_fs::aliases::ALIAS_OPTIONS;
 
@@ -74,6 +75,12 @@ pub(crate) const ICEBERG: &[(&str, &str, &[OptionDecl])] = &[
         "Options of an OPTIONS hint after a table in FROM, or of a table with the connector `iceberg`. Whether a read is a stream is decided by them \
          alone, not by SET.",
         STREAM_OPTIONS,
+    ),
+    (
+        "Iceberg: looking up",
+        "Options of an OPTIONS hint after a table that a lookup join reads, or of a table with the connector `iceberg`. `monitor-interval` says how often \
+         it looks for a new snapshot.",
+        LOOKUP_OPTIONS,
     ),
 ];
 

@@ -73,6 +73,35 @@ impl fmt::Display for LookupTable {
     }
 }
 
+/// Another lookup table, whose rows have keys of the rows that are wanted.
+#[derive(Debug, Clone)]
+pub struct IndexLookup {
+    /// The index.
+    pub table: Arc<LookupTable>,
+    /// Its columns that it is asked by.
+    pub columns: Vec<usize>,
+    /// Its columns that hold the keys of rows, one for each of [`LookupKey::columns`], of the same types.
+    pub row_key: Vec<usize>,
+}
+
+/// Two are equal if they ask the same table for the same.
+impl PartialEq for IndexLookup {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.table, &other.table) && self.columns == other.columns && self.row_key == other.row_key
+    }
+}
+
+/// By what a lookup table is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LookupKey {
+    /// The keys, over the input, of the types of the columns that they are of: of `index`, if there is one, else of the table.
+    pub keys: Vec<Expr>,
+    /// The table's columns that its rows are found by.
+    pub columns: Vec<usize>,
+    /// Where the keys of the rows are found first.
+    pub index: Option<IndexLookup>,
+}
+
 /// A join with a lookup table.
 #[derive(Debug, Clone)]
 pub struct LookupJoin {
@@ -80,10 +109,8 @@ pub struct LookupJoin {
     pub table: Arc<LookupTable>,
     /// What is joined to it.
     pub input: LogicalPlan,
-    /// The keys, over the input, of the types of the columns `columns`.
-    pub keys: Vec<Expr>,
-    /// The table's columns that the keys are of.
-    pub columns: Vec<usize>,
+    /// By what it is asked.
+    pub key: LookupKey,
     /// Inner, or left: rows without a match stay.
     pub join_type: JoinType,
     /// Of a left join: what a row of the table must fulfil besides to match, over the output.
@@ -103,14 +130,13 @@ impl LookupJoin {
     pub fn try_new(
         table: Arc<LookupTable>,
         input: LogicalPlan,
-        key: (Vec<Expr>, Vec<usize>),
+        key: LookupKey,
         join_type: JoinType,
         residual: Option<Expr>,
         right: DFSchemaRef,
     ) -> DataFusionResult<Self> {
         let schema = Arc::new(build_join_schema(input.schema(), &right, &join_type)?);
-        let (keys, columns) = key;
-        Ok(Self { table, input, keys, columns, join_type, residual, right, schema })
+        Ok(Self { table, input, key, join_type, residual, right, schema })
     }
 }
 
@@ -118,8 +144,7 @@ impl LookupJoin {
 impl PartialEq for LookupJoin {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.table, &other.table)
-            && self.keys == other.keys
-            && self.columns == other.columns
+            && self.key == other.key
             && self.join_type == other.join_type
             && self.residual == other.residual
             && self.right == other.right
@@ -138,8 +163,8 @@ impl PartialOrd for LookupJoin {
 impl Hash for LookupJoin {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.table.id.hash(state);
-        self.keys.hash(state);
-        self.columns.hash(state);
+        self.key.keys.hash(state);
+        self.key.columns.hash(state);
         self.input.hash(state);
     }
 }
@@ -158,7 +183,7 @@ impl UserDefinedLogicalNodeCore for LookupJoin {
     }
 
     fn expressions(&self) -> Vec<Expr> {
-        self.keys.clone()
+        self.key.keys.clone()
     }
 
     /// Conditions on the input alone go below: a row that is dropped need not be looked up.
@@ -169,12 +194,17 @@ impl UserDefinedLogicalNodeCore for LookupJoin {
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "LookupJoin: {} {}, on=[", self.join_type, self.table.path)?;
         let right = self.right.columns();
-        for (index, (key, column)) in self.keys.iter().zip(&self.columns).enumerate() {
-            let separator = if index == 0 { "" } else { ", " };
-            let column = right.get(*column).map(Column::flat_name).unwrap_or_default();
-            write!(f, "{separator}{column} = {key}")?;
+        let LookupKey { keys, columns, index } = &self.key;
+        let name = |column: &usize| match index {
+            Some(IndexLookup { table, .. }) => table.lookup.schema().fields().get(*column).map(|field| format!("{}.{}", table.id, field.name())),
+            None => right.get(*column).map(Column::flat_name),
+        };
+        let asked = index.as_ref().map_or(columns, |index| &index.columns);
+        let pairs: Vec<String> = keys.iter().zip(asked).map(|(key, column)| format!("{} = {key}", name(column).unwrap_or_default())).collect();
+        write!(f, "{}]", pairs.join(", "))?;
+        if let Some(index) = index {
+            write!(f, ", through {} ({})", index.table.path, index.table)?;
         }
-        f.write_str("]")?;
         if let Some(residual) = &self.residual {
             write!(f, ", if={residual}")?;
         }
@@ -183,7 +213,7 @@ impl UserDefinedLogicalNodeCore for LookupJoin {
 
     fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> DataFusionResult<Self> {
         let (Some(input), true) = (inputs.pop(), inputs.is_empty()) else { return plan_err!("a lookup join has one input") };
-        let key = (exprs, self.columns.clone());
+        let key = LookupKey { keys: exprs, ..self.key.clone() };
         Self::try_new(Arc::clone(&self.table), input, key, self.join_type, self.residual.clone(), Arc::clone(&self.right))
     }
 

@@ -9,7 +9,9 @@ use arrow_schema::{DataType, Field, Schema};
 use clap::{Args, Subcommand};
 use futures::StreamExt;
 use weir_base::memory::MemoryBudget;
-use weir_connectors::letters::{ResendTo, Resent, letter_schema};
+use weir_catalog::upkeep::keep_note;
+use weir_catalog::{CatalogError, LakeCatalog, LakeTable};
+use weir_connectors::letters::{Places, ResendTo, letter_schema};
 use weir_fs::FileSystems;
 use weir_runtime::{RuntimeError, run_query};
 use weir_sql::{Mode, Session, StatementResult};
@@ -19,6 +21,8 @@ use crate::cli::{Global, ResultFormat};
 use crate::failure::Failure;
 use crate::output::line;
 
+/// The column that says whose letter it is.
+const JOB: &str = "job";
 /// Characters of a message that are shown in a table.
 const SHOWN: usize = 120;
 
@@ -36,9 +40,9 @@ enum Command {
     /// Send the messages of a dead-letter table back to their topic, each once
     #[command(
         long_about = "Send the messages of a dead-letter table back to the topic and partition that each came from, or to another topic. Mend the job first: \
-                      what still cannot be read comes into the table again, as a new letter. Each letter is sent once, however often the command runs and \
-                      wherever it is stopped: how far it has come is kept in Kafka, as offsets of a consumer group, in the transaction of the messages. \
-                      The letters stay in the table."
+                      what still cannot be read comes into the table again, as a new letter. Each letter is sent once, however often the command runs: how \
+                      far it has come is kept in Kafka, in the transaction of the messages, and then in a property of the table. A command that was cut off \
+                      should be run again within a week. The letters stay in the table."
     )]
     Replay(Replay),
 }
@@ -75,6 +79,9 @@ struct Replay {
     /// The table of the job whose messages are sent, as it is declared in the job file
     #[arg(long, value_name = "TABLE")]
     source: String,
+    /// The job whose letters are sent [default: that of the job file]
+    #[arg(long, value_name = "NAME")]
+    job: Option<String>,
     /// Send them to this topic instead
     #[arg(long, value_name = "TOPIC")]
     topic: Option<String>,
@@ -88,9 +95,20 @@ pub(crate) async fn run(global: &Global, dlq: &Dlq) -> Result<(), Failure> {
     }
 }
 
+/// A dead-letter table that has been found.
+struct Opened {
+    /// The session after the files.
+    session: Session,
+    catalog: Arc<dyn LakeCatalog>,
+    table: LakeTable,
+    /// Its name in SQL.
+    name: String,
+    /// The columns of letters that it has.
+    columns: Vec<String>,
+}
+
 impl Named {
-    /// The session after the files, the table's name in SQL, and the columns of letters that it has.
-    async fn open(&self, global: &Global, budget: &MemoryBudget) -> Result<(Session, String, Vec<String>), Failure> {
+    async fn open(&self, global: &Global, budget: &MemoryBudget) -> Result<Opened, Failure> {
         let mut session = super::session(global, budget, FileSystems::default(), self.init.first().cloned(), None)?;
         super::init(&mut session, &self.init).await?;
         let (catalog, id) = super::lake_table(&session, &self.table, &self.init)?;
@@ -98,9 +116,9 @@ impl Named {
         let has = |name: &&str| table.metadata.current_schema().field_by_name(name).is_some();
         let letters = letter_schema();
         let delivered = letters.fields().iter().map(|field| field.name().as_str());
-        let columns: Vec<String> = ["job", "source"].into_iter().chain(delivered).filter(has).map(str::to_owned).collect();
+        let columns: Vec<String> = [JOB, "source"].into_iter().chain(delivered).filter(has).map(str::to_owned).collect();
         let parts: Vec<String> = self.table.splitn(3, '.').map(quoted).collect();
-        Ok((session, parts.join("."), columns))
+        Ok(Opened { session, catalog, table, name: parts.join("."), columns })
     }
 }
 
@@ -140,7 +158,7 @@ async fn query(
 
 async fn show(global: &Global, arguments: &Show) -> Result<(), Failure> {
     let budget = super::budget(global);
-    let (mut session, table, columns) = arguments.named.open(global, &budget).await?;
+    let Opened { mut session, name: table, columns, .. } = arguments.named.open(global, &budget).await?;
     let text = if arguments.summary {
         check(&columns, &["source", "column", "error", "time"], &table)?;
         format!(
@@ -201,23 +219,47 @@ fn readable(batch: &RecordBatch, longest: usize) -> Result<RecordBatch, Failure>
 
 async fn replay(global: &Global, arguments: &Replay) -> Result<(), Failure> {
     let budget = super::budget(global);
-    let (mut session, table, columns) = arguments.named.open(global, &budget).await?;
-    check(&columns, &["source", "topic", "partition", "offset", "raw"], &table)?;
+    let Opened { mut session, catalog, table, name, columns } = arguments.named.open(global, &budget).await?;
+    check(&columns, &["source", "topic", "partition", "offset", "key", "raw"], &name)?;
     let (source, stream) = session.stream_source(&arguments.source).map_err(|error| super::sql_failure(&error))?;
-    let id = format!("weir-dlq.{}.{source}", arguments.named.table.replace('`', ""));
-    let to = ResendTo { id: arguments.topic.as_ref().map_or(id.clone(), |topic| format!("{id}.{topic}")), topic: arguments.topic.clone() };
+    let tells_jobs = columns.iter().any(|column| column == JOB);
+    let job = tells_jobs.then(|| arguments.job.clone().unwrap_or_else(|| session.job_settings().name));
+    let whose: Vec<String> = job.iter().cloned().chain([source.to_string()]).chain(arguments.topic.clone()).collect();
+    let (whose, note) = (whose.join("."), format!("weir-dlq.{}", whose.join(".")));
+    let sent = places(&note, table.metadata.properties().get(&note).map(String::as_str)).map_err(|error| Failure::of(&error))?;
+    let group = format!("weir-dlq.{}.{whose}", arguments.named.table.replace('`', ""));
+    let to = ResendTo { id: group, topic: arguments.topic.clone(), sent };
     let mut resender = stream.resender(&to).await.map_err(|error| Failure::of(&error))?;
-    let sent: Vec<&str> =
-        columns.iter().map(String::as_str).filter(|name| !matches!(*name, "job" | "source" | "column" | "error" | "time")).collect();
+    let kept: Vec<&str> = columns.iter().map(String::as_str).filter(|name| !matches!(*name, JOB | "source" | "column" | "error" | "time")).collect();
     let order = list(&["topic", "partition", "offset"]);
-    let text = format!("SELECT {} FROM {table} WHERE source = '{}' ORDER BY {order}", list(&sent), source.to_string().replace('\'', "''"));
-    let mut total = Resent::default();
+    let of_job = job.as_ref().map(|job| format!(" AND job = {}", literal(job))).unwrap_or_default();
+    let text = format!("SELECT {} FROM {name} WHERE source = {}{of_job} ORDER BY {order}", list(&kept), literal(&source.to_string()));
+    let (mut now, mut before) = (0, 0);
     query(&mut session, &text, &budget, async |batch| {
-        let Resent { sent, before } = resender.send(batch).await.map_err(|error| Failure::of(&error))?;
-        total = Resent { sent: total.sent + sent, before: total.before + before };
-        Ok(())
+        let resent = resender.send(batch).await.map_err(|error| Failure::of(&error))?;
+        (now, before) = (now + resent.sent, before + resent.before);
+        // Cut off here, the brokers know what was sent, and the next run notes it.
+        if weir_base::failpoint::fails("dlq-sent").await {
+            return Err(Failure::user("failed at fail point 'dlq-sent'"));
+        }
+        let noted = keep_note(&catalog, &table.id, &note, |known| Ok(places(&note, known)?.with(&resent.reached).to_string())).await;
+        noted.map_err(|error| {
+            let failure = Failure::of(&error);
+            Failure { message: format!("{now} dead letters were sent, but the table could not note it: {}", failure.message), ..failure }
+        })
     })
     .await?;
     let place = arguments.topic.as_ref().map_or_else(|| "where they came from".to_owned(), |topic| format!("topic '{topic}'"));
-    line(&format!("{} dead letters of '{source}' sent to {place}; {} had been sent before.", total.sent, total.before))
+    let whose = job.map(|job| format!(" in job '{job}'")).unwrap_or_default();
+    line(&format!("{now} dead letters of '{source}'{whose} sent to {place}; {before} had been sent before."))
+}
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// How far the letters have been sent, as the table's note says.
+fn places(note: &str, value: Option<&str>) -> Result<Places, CatalogError> {
+    let Some(text) = value else { return Ok(Places::default()) };
+    Places::parse(text).ok_or_else(|| CatalogError::user(format!("the table's property '{note}' says no places of partitions: '{text}'")))
 }

@@ -5,18 +5,18 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::time::Duration;
 
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+
 use crate::orders::{LIMIT, OrdersJob, Setting, answer, order, run, sqlite};
 use crate::support::{Row, Servers, Table, Workdir};
 
 const PARTITIONS: u64 = 4;
-const LETTERS: &str = "CREATE TABLE IF NOT EXISTS lake.shop.errors (job STRING, source STRING, topic STRING, `partition` INT, `offset` BIGINT,
-  `timestamp` TIMESTAMP_LTZ(6), headers MAP<STRING, BYTES>, key BYTES, raw BYTES, `column` STRING, error STRING, `time` TIMESTAMP_LTZ(6));";
-
-/// The orders job with a dead-letter table.
+/// The orders job with a dead-letter table, which it makes.
 async fn setting() -> Setting {
     let Setting { folder, topic, mut job } = Setting::on_disk(&Servers::shared().kafka(), PARTITIONS).await;
     job.source_options = ", 'error.mode' = 'dead-letter', 'error.table' = 'lake.shop.errors'".to_owned();
-    job.inserts = format!("{LETTERS}\n{}", job.inserts);
     Setting { folder, topic, job }
 }
 
@@ -57,6 +57,7 @@ async fn each_is_somewhere_once(folder: &Workdir, job: &Path, messages: usize) {
     }
 }
 
+/// Kills at random, `WEIR_TEST_KILLS` of them (12 if unset), while messages keep coming.
 #[tokio::test]
 async fn a_tenth_of_bad_messages_of_seven_kinds_is_in_the_dead_letter_table_once_however_often_the_job_is_killed() {
     #[expect(clippy::disallowed_methods, reason = "a longer run by hand is asked for in the environment")]
@@ -125,9 +126,10 @@ async fn a_letter_has_the_message_its_place_and_what_is_wrong_and_can_be_sent_ba
     job.source_options.push_str(", 'json.timestamp-format.standard' = 'ISO-8601'");
     let file = job.write(&folder);
     let replay = ["dlq", "replay", "--init", init, "lake.shop.errors", "--source", "orders"];
-    for said in
-        ["2 dead letters of 'default_catalog.default_database.orders' sent to where they came from; 0 had been sent before.", "0 dead letters"]
-    {
+    for said in [
+        "2 dead letters of 'default_catalog.default_database.orders' in job 'orders' sent to where they came from; 0 had been sent before.",
+        "0 dead letters",
+    ] {
         let replayed = folder.weir(replay).output(LIMIT).await.succeeded();
         assert!(replayed.stdout.contains(said), "{}", replayed.stdout);
     }
@@ -158,16 +160,42 @@ async fn skipped_messages_are_no_rows_and_a_job_that_loses_too_much_stops() {
 }
 
 #[tokio::test]
-async fn a_dead_letter_table_that_is_missing_or_none_is_told_with_the_statement_that_makes_it() {
-    let Setting { folder, job, .. } = setting().await;
-    let without = OrdersJob { inserts: "INSERT INTO lake.shop.orders SELECT * FROM orders;".to_owned(), ..job };
-    let refused = folder.weir(run(&without.write(&folder))).output(LIMIT).await.failed_with(2);
-    for part in [
-        "[SQL-002]",
-        "The table 'lake.shop.errors' of 'error.table' does not exist.",
-        "CREATE TABLE IF NOT EXISTS lake.shop.errors (job STRING,",
-        "at line",
-    ] {
-        assert!(refused.stderr.contains(part), "`{part}` is not in:\n{}", refused.stderr);
-    }
+async fn letters_are_sent_once_though_the_command_is_cut_off_and_kafka_forgets_it_and_those_of_another_job_are_its_own() {
+    let brokers = Servers::shared().kafka();
+    let Setting { folder, topic, job } = setting().await;
+    topic.produce([Row::new(0, "{"), Row::new(1, order(1)), Row::new(2, "[]")]).await;
+    let file = job.write(&folder);
+    let logged = folder.weir(run(&file)).output(LIMIT).await.succeeded();
+    assert!(logged.stderr.contains("table of dead letters created"), "{}", logged.stderr);
+    let init = file.to_str().unwrap();
+    let queried = folder.weir(["sql", "--init", init, "-e", "SELECT id FROM orders", "--format", "csv"]).output(LIMIT).await.succeeded();
+    assert_eq!((queried.stdout.lines().last(), queried.stderr.contains("only a job writes dead letters")), (Some("1"), true), "{}", queried.stderr);
+    assert!(!queried.stderr.contains("goes to the dead letters"), "{}", queried.stderr);
+    let replay = ["dlq", "replay", "--init", init, "lake.shop.errors", "--source", "orders"];
+    let replayed = async |more: &[&str], said: &str| {
+        let output = folder.weir(replay.iter().chain(more)).output(LIMIT).await.succeeded();
+        assert!(output.stdout.contains(said), "{}", output.stdout);
+    };
+    replayed(&["--job", "second"], "0 dead letters of 'default_catalog.default_database.orders' in job 'second' sent").await;
+    folder.weir(replay).env("WEIR_FAIL", "dlq-sent=kill").output(LIMIT).await.killed();
+    replayed(&[], "0 dead letters of 'default_catalog.default_database.orders' in job 'orders' sent to where they came from; 2 had been sent").await;
+
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
+    let group = "weir-dlq.lake.shop.errors.orders.default_catalog.default_database.orders";
+    let deleted = admin.delete_groups(&[group], &AdminOptions::new()).await.unwrap();
+    assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
+    replayed(&[], "sent to where they came from; 2 had been sent before.").await;
+
+    // Another job on the same topic and table: the two bad messages, and the two that were sent again.
+    let second = OrdersJob {
+        name: "second".to_owned(),
+        checkpoints: folder.uri("checkpoints2"),
+        settings: "SET 'execution.allow-shared-source' = 'true';".to_owned(),
+        ..job
+    };
+    let second = second.sql().replace("lake.shop.orders", "lake.shop.orders2");
+    folder.weir(run(&folder.write("second.sql", &second))).output(LIMIT).await.succeeded();
+    assert_eq!(answer(&folder, &file, "SELECT job, COUNT(*) FROM lake.shop.errors GROUP BY job ORDER BY job").await, "orders,2\nsecond,4");
+    replayed(&[], "0 dead letters").await;
+    replayed(&["--job", "second"], "4 dead letters").await;
 }

@@ -6,7 +6,7 @@ use crate::orders::{LIMIT, answer, run};
 use crate::support::{Row, Servers, Topic, Workdir};
 
 /// The first SQL of a page of the book.
-fn job_of(page: &str) -> String {
+pub(crate) fn job_of(page: &str) -> String {
     let path = format!("{}/docs/src/{page}.md", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(path).unwrap();
     text.split_once("```sql\n").unwrap().1.split_once("```").unwrap().0.to_owned()
@@ -21,16 +21,20 @@ async fn run_page_in(folder: Workdir, page: &str, topic: &str, messages: &[&[u8]
     let brokers = Servers::shared().kafka();
     let topic_now = Topic::create(&brokers, topic, 1, &[]).await;
     topic_now.produce(messages.iter().map(|message| Row::new(0, *message))).await;
-    let root = folder.path("page.sql").parent().unwrap().display().to_string();
-    let text = job_of(page)
-        .replace(&format!("'topic' = '{topic}'"), &format!("'topic' = '{}'", topic_now.name()))
-        .replace("localhost:9092", &brokers)
-        .replace("file:///data/", &format!("file://{root}/"))
-        .replace("sqlite:/data/", &format!("sqlite:{root}/"))
-        .replace("'/data/", &format!("'{root}/"));
+    let text = placed(&job_of(page), &folder, (topic, &topic_now), &brokers);
     let file = folder.write("page.sql", &text);
     folder.weir(run(&file)).output(LIMIT).await.succeeded();
     (folder, file)
+}
+
+/// The text of a job whose files are in `folder`, and which reads another topic.
+pub(crate) fn placed(job: &str, folder: &Workdir, (topic, topic_now): (&str, &Topic), brokers: &str) -> String {
+    let root = folder.path("page.sql").parent().unwrap().display().to_string();
+    job.replace(&format!("'topic' = '{topic}'"), &format!("'topic' = '{}'", topic_now.name()))
+        .replace("localhost:9092", brokers)
+        .replace("file:///data/", &format!("file://{root}/"))
+        .replace("sqlite:/data/", &format!("sqlite:{root}/"))
+        .replace("'/data/", &format!("'{root}/"))
 }
 
 #[tokio::test]
@@ -98,8 +102,9 @@ async fn the_job_of_the_page_on_change_logs_runs_and_one_that_is_blind_to_kinds_
     let bob = r#"{"id":1005,"name":"Bob","email":null}"#;
     let events = [event("null", anne, "c"), event("null", bob, "r"), event(anne, marie, "u"), event(bob, "null", "d"), b"null".to_vec()];
     let (folder, job) = run_page("format-changes", "customers", &events.each_ref().map(Vec::as_slice)).await;
-    let log = answer(&folder, &job, "SELECT at, kind, id, name FROM lake.db.customer_log ORDER BY at, kind DESC").await;
-    assert_eq!(log, "0,+I,1004,Anne\n1,+I,1005,Bob\n2,-U,1004,Anne\n2,+U,1004,Anne Marie\n3,-D,1005,Bob");
+    let log = answer(&folder, &job, "SELECT at, kind, id, name, db FROM lake.db.customer_log ORDER BY at, kind DESC").await;
+    let rows = ["0,+I,1004,Anne", "1,+I,1005,Bob", "2,-U,1004,Anne", "2,+U,1004,Anne Marie", "3,-D,1005,Bob"];
+    assert_eq!(log, rows.map(|row| format!("{row},inventory")).join("\n"));
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/src/format-changes.md")).unwrap();
     let now = page.split("```sql\n").nth(2).unwrap().split_once("```").unwrap().0.to_owned();
     assert_eq!(answer(&folder, &job, &now).await, "1004,Anne Marie,a@x.org");
@@ -178,4 +183,49 @@ async fn the_job_of_the_page_on_protobuf_runs() {
     let messages = [Order { id: 1, state: 1, items, tags }.encode_to_vec(), Order { id: 2, ..Order::default() }.encode_to_vec()];
     let (folder, job) = run_page_in(folder, "format-protobuf", "orders", &messages.each_ref().map(Vec::as_slice)).await;
     assert_eq!(answer(&folder, &job, "SELECT * FROM lake.db.orders ORDER BY id").await, "1,SENT,lamp,a\n2,NEW,NULL,NULL");
+}
+
+/// The example is built as its README says; the job of the page is the example's.
+#[tokio::test]
+async fn a_companys_own_format_is_built_and_read_and_a_message_on_which_the_module_traps_or_never_ends_is_one_dead_letter() {
+    let example = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/company-format"));
+    assert_eq!(job_of("format-wasm"), std::fs::read_to_string(example.join("job.sql")).unwrap());
+    let folder = Workdir::new();
+    let module = folder.path("company_format.wasm").display().to_string();
+    let built = folder.program(example.join("build").to_str().unwrap(), [&module]).output(LIMIT).await;
+    assert!(built.status.success(), "scripts/setup test installs what the example is built with:\n{}", built.stderr);
+    let mut samples: Vec<PathBuf> = std::fs::read_dir(example.join("samples")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    samples.sort();
+    let samples: Vec<Vec<u8>> = samples.iter().map(|file| std::fs::read(file).unwrap()).collect();
+    let (folder, job) = run_page_in(folder, "format-wasm", "orders", &samples.iter().map(Vec::as_slice).collect::<Vec<_>>()).await;
+    let lines = answer(&folder, &job, "SELECT * FROM lake.db.order_lines ORDER BY order_id, line").await;
+    let expected = "1001,2026-01-31 12:00:00.123Z,Müller & Söhne,1,lamp,2,12.50,0
+1001,2026-01-31 12:00:00.123Z,Müller & Söhne,2,bulb E27,4,3.99,0
+1003,NULL,NULL,1,chair,1,89.00,2
+1008,2026-01-31 12:00:00.123Z,Ada,1,shelf,3,45.00,7";
+    assert_eq!(lines, expected);
+    let letters = answer(&folder, &job, "SELECT `offset`, `column`, error FROM lake.db.errors ORDER BY `offset`").await;
+    let expected = "3,NULL,the checksum is wrong
+4,NULL,\"the module has given up (a panic, or an instruction that must not be reached)\"
+5,NULL,the module has not come to an end with 'wasm.fuel' = '20000000'
+6,placed_at,4611686018427387904 milliseconds are past the year 9999";
+    assert_eq!(letters, expected);
+}
+
+#[tokio::test]
+async fn the_job_of_the_page_on_redis_runs() {
+    let redis = Servers::shared().redis();
+    let mut keys = redis::Client::open(format!("redis://:{}@127.0.0.1:{}", redis.password, redis.port)).unwrap().get_connection().unwrap();
+    redis::cmd("SET").arg("user:7").arg(r#"{"name":"Ann","home":{"city":"Ulm"}}"#).exec(&mut keys).unwrap();
+    let place = format!("'127.0.0.1', 'password' = '{}', 'port' = '{}'", redis.password, redis.port);
+    let (folder, brokers) = (Workdir::new(), Servers::shared().kafka());
+    let topic = Topic::create(&brokers, "orders", 1, &[]).await;
+    let messages = [r#"{"id":1,"user_id":7,"amount":2.5}"#, r#"{"id":2,"user_id":8,"amount":3}"#];
+    topic.produce(messages.map(|message| Row::new(0, message.as_bytes())).into_iter()).await;
+    let job = placed(&job_of("redis").replace("'localhost', 'port' = '6379'", &place), &folder, ("orders", &topic), &brokers);
+    let job = folder.write("page.sql", &job);
+    folder.weir(run(&job)).output(LIMIT).await.succeeded();
+    assert_eq!(answer(&folder, &job, "SELECT * FROM lake.db.orders ORDER BY id").await, "1,2.50,Ann,Ulm\n2,3.00,NULL,NULL");
+    let last: String = redis::cmd("GET").arg("last:7").query(&mut keys).unwrap();
+    assert_eq!(last, r#"{"id":1,"amount":2.5}"#);
 }

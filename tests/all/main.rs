@@ -74,6 +74,8 @@ mod pairs;
 #[cfg(test)]
 mod quickstart;
 #[cfg(test)]
+mod registry;
+#[cfg(test)]
 mod rewrites;
 #[cfg(test)]
 mod row_changes;

@@ -1,6 +1,6 @@
 //! Branches set back and appends picked: what they hold then, and what it means for the job that writes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use iceberg::TableUpdate;
@@ -13,7 +13,7 @@ use crate::error::CatalogError;
 use crate::lake::{LakeCatalog, LakeTable};
 use crate::read::{data_files, totals};
 use crate::references::references;
-use crate::upkeep::{BackTo, Rollback, RolledBack, cherry_pick, plan_cherry_pick, roll_back};
+use crate::upkeep::{BackTo, Rollback, RolledBack, cherry_pick, keep_note, plan_cherry_pick, roll_back};
 use crate::verify::{Depth, Quiet, verify};
 
 async fn now(catalog: &Arc<dyn LakeCatalog>) -> LakeTable {
@@ -219,4 +219,25 @@ async fn more_than_an_append_is_not_picked_and_a_staged_one_is_published_once() 
     let summary = &table.metadata.current_snapshot().expect("a snapshot").summary().additional_properties;
     assert_eq!(summary["published-wap-id"], "w1");
     refused(second, "was staged as 'w1', which snapshot").await;
+}
+
+#[tokio::test]
+async fn a_note_is_kept_by_several_at_once_and_nothing_is_committed_where_nothing_is_new() {
+    let catalog = memory();
+    let id = create(&catalog, &[]).await.id;
+    let add = |word: &'static str| {
+        keep_note(&catalog, &id, "x.words", move |known| {
+            let mut words: BTreeSet<&str> = known.unwrap_or_default().split_whitespace().collect();
+            words.insert(word);
+            Ok(words.into_iter().collect::<Vec<_>>().join(" "))
+        })
+    };
+    let written = futures::future::join_all(["a", "b", "c", "d"].map(add)).await;
+    assert!(written.iter().all(Result::is_ok), "{written:?}");
+    let table = now(&catalog).await;
+    assert_eq!(table.metadata.properties().get("x.words").map(String::as_str), Some("a b c d"));
+    add("c").await.expect("known already");
+    assert_eq!(now(&catalog).await.metadata_location, table.metadata_location);
+    let refused = keep_note(&catalog, &id, "x.words", |_known| Err(CatalogError::user("no"))).await;
+    assert_eq!(refused.expect_err("refused").to_string(), "no");
 }

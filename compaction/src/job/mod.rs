@@ -6,7 +6,9 @@
 //! look is decided by [`trigger`].
 
 mod coordinator;
+mod desk;
 mod expiry;
+mod rewriting;
 mod settings;
 mod status;
 pub mod trigger;

@@ -7,15 +7,40 @@ use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{ArrowError, SchemaRef};
 
 use super::columns::{Context, Fault, Reach, Rows};
-use super::{BadMessage, Decoded, Decoder};
+use super::{Decoded, Decoder, Wanted};
 
 /// Rows between two measurements of the columns.
 const MEASURE_EVERY: usize = 64;
+/// Bytes of a message behind which they are measured at once: it may be many more in the columns.
+const LARGE_MESSAGE: usize = 4 << 10;
 
 /// Reads one message of a format.
 pub(in crate::format) trait ReadRow: Send + fmt::Debug {
     /// Appends the row of `message`; false if it has none. After a fault the rows are dirty: they are truncated.
     fn read(&mut self, message: &[u8], rows: &mut Rows, context: &mut Context) -> Result<bool, Fault>;
+
+    /// What a message waits for whose fault was [`Reach::Waits`].
+    fn wanted(&mut self) -> Wanted {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// About how many bytes the columns of `rows` take with the row of `message`, the last one, and took `before` it.
+pub(in crate::format) fn bytes_with(message: &[u8], rows: &Rows, before: usize) -> usize {
+    if rows.len() % MEASURE_EVERY == 1 || message.len() > LARGE_MESSAGE { rows.bytes() } else { before + message.len() }
+}
+
+/// What became of a message with `fault`, the rows of which have been taken back; `rows` are in the batch. `option` is the one that tolerates
+/// bad messages, if the format has one.
+#[cold]
+pub(in crate::format) fn failed(fault: Fault, rows: usize, context: &Context, option: Option<&str>) -> Decoded {
+    match fault.reach() {
+        Reach::Waits => Decoded::Waits,
+        // Alone in a batch it would not fit either: then it is the message.
+        Reach::Batch if rows > 0 => Decoded::Full,
+        Reach::Message | Reach::Field if context.tolerant => Decoded::Skipped(fault.into_bad_message(option)),
+        Reach::Message | Reach::Field | Reach::Batch => Decoded::Failed(fault.into_bad_message(option)),
+    }
 }
 
 /// Decodes messages of which each is at most one row.
@@ -40,9 +65,7 @@ impl<R: ReadRow> RowDecoder<R> {
     fn bad(&mut self, fault: Fault, rows: usize, field_errors: u64) -> Decoded {
         self.rows.truncate(rows);
         self.context.field_errors = field_errors;
-        let skip = self.context.tolerant && fault.reach() != Reach::Batch;
-        let bad: BadMessage = fault.into_bad_message(self.option.as_deref());
-        if skip { Decoded::Skipped(bad) } else { Decoded::Failed(bad) }
+        failed(fault, rows, &self.context, self.option.as_deref())
     }
 }
 
@@ -55,12 +78,16 @@ impl<R: ReadRow> Decoder for RowDecoder<R> {
         let (rows, field_errors) = (self.rows.len(), self.context.field_errors);
         match self.reader.read(message, &mut self.rows, &mut self.context) {
             Ok(true) => {
-                self.bytes = if rows % MEASURE_EVERY == 0 { self.rows.bytes() } else { self.bytes + message.len() };
+                self.bytes = bytes_with(message, &self.rows, self.bytes);
                 Decoded::Row
             }
             Ok(false) => Decoded::Nothing,
             Err(fault) => self.bad(fault, rows, field_errors),
         }
+    }
+
+    fn wanted(&mut self) -> Wanted {
+        self.reader.wanted()
     }
 
     fn rows(&self) -> usize {
@@ -80,5 +107,62 @@ impl<R: ReadRow> Decoder for RowDecoder<R> {
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows.len()));
         let columns = self.rows.take_columns(self.schema.fields())?;
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_schema::{DataType, Field, Schema};
+
+    use super::*;
+
+    /// A message is a text; the columns take two of them, and one alone that is `huge` is too much.
+    #[derive(Debug)]
+    struct Small;
+
+    impl ReadRow for Small {
+        fn read(&mut self, message: &[u8], rows: &mut Rows, context: &mut Context) -> Result<bool, Fault> {
+            if rows.len() == 2 || message == b"huge" {
+                return Err(Fault::full());
+            }
+            rows.columns.iter_mut().try_for_each(|column| column.read_text(message, context))?;
+            rows.len += 1;
+            Ok(true)
+        }
+    }
+
+    /// Each byte of a message is a hundred in the column.
+    #[derive(Debug)]
+    struct Wide;
+
+    impl ReadRow for Wide {
+        fn read(&mut self, message: &[u8], rows: &mut Rows, context: &mut Context) -> Result<bool, Fault> {
+            rows.columns.iter_mut().try_for_each(|column| column.read_text(&message.repeat(100), context))?;
+            rows.len += 1;
+            Ok(true)
+        }
+    }
+
+    #[test]
+    fn what_a_large_message_takes_in_the_columns_is_known_at_once() {
+        let schema: SchemaRef = Arc::new(Schema::new(vec![Field::new("a", DataType::Utf8, true)]));
+        let mut decoder = RowDecoder::new(Wide, &schema, Context::default(), None);
+        assert_eq!((decoder.push(b"1"), decoder.push(&[b'2'; 5_000])), (Decoded::Row, Decoded::Row));
+        assert!(decoder.bytes() > 500_000, "{}", decoder.bytes());
+        decoder.take().expect("batch");
+        assert_eq!(decoder.bytes(), 0);
+    }
+
+    #[test]
+    fn a_batch_that_cannot_grow_is_no_fault_of_the_message_unless_it_is_alone_in_it() {
+        let schema: SchemaRef = Arc::new(Schema::new(vec![Field::new("a", DataType::Utf8, true)]));
+        let context = Context { tolerant: true, ..Context::default() };
+        let mut decoder = RowDecoder::new(Small, &schema, context, Some("ignore".to_owned()));
+        assert_eq!([decoder.push(b"1"), decoder.push(b"2"), decoder.push(b"3")], [Decoded::Row, Decoded::Row, Decoded::Full]);
+        assert_eq!(decoder.take().expect("batch").num_rows(), 2);
+        assert_eq!((decoder.push(b"3"), decoder.push(b"huge")), (Decoded::Row, Decoded::Full));
+        assert_eq!(decoder.take().expect("batch").num_rows(), 1);
+        let Decoded::Failed(bad) = decoder.push(b"huge") else { panic!("alone, and too much") };
+        assert_eq!((bad.tolerated_by, decoder.rows()), (None, 0));
     }
 }

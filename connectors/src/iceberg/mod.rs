@@ -1,9 +1,11 @@
 //! Iceberg tables: the sink, its committer, and batch reads.
 //!
 //! [`IcebergSink`] writes Parquet files and describes them; [`IcebergCommitter`] hands the descriptions of an epoch to the table's
-//! committer in `weir-catalog`; [`IcebergScan`] reads a snapshot into DataFusion, [`IcebergStream`] what commits add.
+//! committer in `weir-catalog`; [`IcebergScan`] reads a snapshot into DataFusion, [`IcebergStream`] what commits add, [`IcebergDictionary`] all rows for
+//! lookup joins.
 
 mod committer;
+mod dictionary;
 mod leaves;
 mod metadata_tables;
 mod properties;
@@ -20,6 +22,7 @@ mod with;
 mod write;
 
 pub use committer::{IcebergCommitter, catalog_error, delete_files};
+pub use dictionary::IcebergDictionary;
 pub use metadata_tables::{MetadataTable, MetadataTableError};
 pub use read::{IcebergScan, MetadataCache, NestedPruning, READ_OPTIONS, SnapshotRows, past_column, physical_rules, pins_version, row_limit};
 pub use replacing::{FILE_COLUMN, FoundFiles, Scope, is_partitioned_by};

@@ -11,11 +11,13 @@ use weir_catalog::properties::declared::EXPIRE_OWN;
 use weir_catalog::properties::{TABLE_PROPERTIES, is_allowed};
 use weir_fs::FileSystems;
 
+use super::dictionary::{self, is_of_lookup};
 use super::properties::check_table_properties;
 use super::read::READ_OPTIONS;
 use super::stream::STREAM_OPTIONS;
 use super::upkeep::{AUTO_COMPACT, EXPIRE_SNAPSHOTS, UPKEEP_OPTIONS, check_upkeep, is_of_upkeep, not_in_format_3, upkeep_aliases};
 use super::write::{WRITE_OPTIONS, check_write_options};
+use crate::lookup::LOOKUP_OPTIONS;
 use crate::registry::{CONNECTOR, ICEBERG, Opened};
 use crate::table::TablePath;
 
@@ -122,6 +124,12 @@ impl TableWith {
         self.with_hint(hint, |key| READ_OPTIONS.iter().chain(STREAM_OPTIONS).any(|decl| decl.matches(key)))
     }
 
+    /// What is said of looking the table up, and of reading it for that, with the options of a hint over it.
+    #[must_use]
+    pub fn looking_up(&self, hint: &OptionBag) -> OptionBag {
+        self.with_hint(hint, |key| is_of_lookup(key) || READ_OPTIONS.iter().any(|decl| decl.matches(key)))
+    }
+
     /// What is said of writing, with the options of a hint over it.
     #[must_use]
     pub fn writing(&self, hint: &OptionBag) -> OptionBag {
@@ -222,14 +230,15 @@ impl Parts {
         check_upkeep(&mut self.properties);
         check_table_properties(&mut self.properties);
         let all: Vec<&OptionDecl> =
-            [CONNECTOR_OPTIONS, CATALOG_OPTIONS, TABLE_PROPERTIES, WRITE_OPTIONS, READ_OPTIONS, STREAM_OPTIONS, UPKEEP_OPTIONS]
+            [CONNECTOR_OPTIONS, CATALOG_OPTIONS, TABLE_PROPERTIES, WRITE_OPTIONS, READ_OPTIONS, STREAM_OPTIONS, LOOKUP_OPTIONS, UPKEEP_OPTIONS]
                 .into_iter()
                 .flatten()
                 .collect();
         let own = found.add_warnings(self.own.finish(ICEBERG, &all, &[]));
         let table = found.add_warnings(self.properties.finish(ICEBERG, &TABLE_PROPERTIES.iter().chain(UPKEEP_OPTIONS).collect::<Vec<_>>(), &[]));
         let uses = found.add_warnings(check_write_options(&only(&self.uses, WRITE_OPTIONS)));
-        (own && table && uses).then_some(TableWith { properties, location, uses: self.uses })
+        let lookups = found.add(dictionary::pull(&only(&self.uses, LOOKUP_OPTIONS))).is_some();
+        (own && table && uses && lookups).then_some(TableWith { properties, location, uses: self.uses })
     }
 }
 
@@ -283,7 +292,7 @@ fn only(bag: &OptionBag, wanted: &[OptionDecl]) -> OptionBag {
 }
 
 fn is_of_use(key: &str) -> bool {
-    WRITE_OPTIONS.iter().chain(READ_OPTIONS).chain(STREAM_OPTIONS).any(|decl| decl.matches(key))
+    is_of_lookup(key) || WRITE_OPTIONS.iter().chain(READ_OPTIONS).chain(STREAM_OPTIONS).any(|decl| decl.matches(key))
 }
 
 fn is_declared(key: &str) -> bool {

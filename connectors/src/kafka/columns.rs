@@ -3,16 +3,19 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use arrow_cast::can_cast_types;
 use arrow_schema::{DataType, Field, Schema};
 use weir_base::options::{OptionBag, Problem, closest};
 
 use super::decode::{ColumnSource, RowFormat, SkipLog};
+use super::losses::Losses;
 use super::metadata::{Metadata, keys};
 use super::metrics::SourceCounters;
 use super::options::{FORMAT, KEY_FIELDS, KEY_FIELDS_PREFIX, KEY_FORMAT, VALUE_FIELDS_INCLUDE, VALUE_FORMAT};
 use crate::format::changes::ROW_KIND;
-use crate::format::{Format, FormatFactory, SQL_TYPE};
-use crate::letters::{ErrorHandling, LossRate};
+use crate::format::{self, Format, FormatFactory, SQL_TYPE, warn_of_writing};
+use crate::letters::ErrorHandling;
+use crate::registry::MetadataKey;
 use crate::table::{ColumnDef, ColumnKind, TableDef};
 
 /// Checks formats, keys and columns of `table`. `None` if a problem was found.
@@ -41,8 +44,13 @@ pub(super) fn row_format(table: &TableDef, bag: &mut OptionBag, formats: &[Arc<d
         bag.error("OPT-006", KEY_FORMAT.key, "A key format should only deal with INSERT-only records.");
         return None;
     }
+    if let Some(name) = key_format.filter(|name| formats.iter().any(|factory| factory.name() == name && factory.gives_many_rows())) {
+        bag.error("OPT-006", KEY_FORMAT.key, format!("Format '{name}' may give several rows for one message and cannot be a key format."));
+        return None;
+    }
     let value_format = value_format.or(format);
     let changes = tells_changes(value_format.as_deref());
+    let told = formats.iter().find(|factory| Some(factory.name()) == value_format.as_deref()).map_or_else(Vec::new, |factory| factory.metadata());
     if !table.primary_key.is_empty() && !changes {
         let name = value_format.unwrap_or_default();
         let what = format!(
@@ -58,7 +66,7 @@ pub(super) fn row_format(table: &TableDef, bag: &mut OptionBag, formats: &[Arc<d
         let source = match &column.kind {
             ColumnKind::Physical if keys.contains(column) => Some(ColumnSource::Key(keys.field(column).name().clone())),
             ColumnKind::Physical => Some(ColumnSource::Value),
-            ColumnKind::Metadata { key, .. } => metadata(column, key, bag).map(ColumnSource::Metadata),
+            ColumnKind::Metadata { key, .. } => metadata(column, key, &told, bag),
             ColumnKind::Computed(_) => continue,
         };
         sources.extend(source);
@@ -80,7 +88,7 @@ pub(super) fn row_format(table: &TableDef, bag: &mut OptionBag, formats: &[Arc<d
     let counters = SourceCounters::new(&table.path.to_string());
     let (object, schema) = (bag.object().to_owned(), Arc::new(Schema::new(fields)));
     let errors = errors?;
-    let losses = errors.max_rate.map(|most| Mutex::new(LossRate::new(most)));
+    let losses = errors.max_rate.map(|most| Mutex::new(Losses::new(most)));
     Some(RowFormat { object, schema, sources, value: value?, key, changes, errors, losses, counters, skips: SkipLog::default() })
 }
 
@@ -102,27 +110,27 @@ fn open(
     fields: impl Iterator<Item = Field>,
 ) -> Option<Box<dyn Format>> {
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    if let Some(factory) = formats.iter().find(|factory| factory.name() == name) {
-        return factory.open(prefix, bag, &schema);
-    }
-    let mut names: Vec<&str> = formats.iter().map(|factory| factory.name()).collect();
-    names.sort_unstable();
-    let near = closest(name, names.iter().copied()).first().map(|name| format!(" Did you mean '{name}'?")).unwrap_or_default();
-    let what = format!("Could not find any factory for identifier '{name}' of option '{selector}'.{near}");
-    bag.error("CON-001", selector, format!("{what} Available factory identifiers are: {}.", names.join(", ")));
-    // What its options are is not known: they are not reported on top.
-    bag.prefixed(prefix);
-    None
+    warn_of_writing(prefix, bag);
+    format::open(bag, formats, (selector, name), prefix, &schema)
 }
 
-fn metadata(column: &ColumnDef, key: &str, bag: &mut OptionBag) -> Option<Metadata> {
+/// `told`: what the format of the value offers.
+fn metadata(column: &ColumnDef, key: &str, told: &[MetadataKey], bag: &mut OptionBag) -> Option<ColumnSource> {
     let problem = |bag: &mut OptionBag, what: String| {
         let problem = Problem::new("OPT-006", bag.object(), what);
         bag.report(problem);
         None
     };
     let Some(kind) = Metadata::of(key) else {
-        let known = keys();
+        if let Some(told) = told.iter().find(|told| told.key == key) {
+            let fits = column.nullable && can_cast_types(&told.data_type, &column.data_type);
+            return if fits {
+                Some(ColumnSource::Told(told.key))
+            } else {
+                problem(bag, format!("Metadata column '{}' of key '{key}' cannot have type {}.", column.name, column.sql_type))
+            };
+        }
+        let known: Vec<MetadataKey> = keys().into_iter().chain(told.iter().cloned()).collect();
         let names: Vec<&str> = known.iter().map(|known| known.key).collect();
         let near = closest(key, names.iter().copied()).first().map(|name| format!(" Did you mean '{name}'?")).unwrap_or_default();
         let what = format!("Invalid metadata key '{key}' in column '{}'.{near} Metadata keys for reading: {}.", column.name, names.join(", "));
@@ -134,7 +142,7 @@ fn metadata(column: &ColumnDef, key: &str, bag: &mut OptionBag) -> Option<Metada
     if kind.may_be_null() && !column.nullable {
         return problem(bag, format!("Metadata column '{}' of key '{key}' may be NULL and cannot be declared NOT NULL.", column.name));
     }
-    Some(kind)
+    Some(ColumnSource::Metadata(kind))
 }
 
 /// Columns of the key.

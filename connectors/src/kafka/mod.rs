@@ -18,6 +18,7 @@ mod enumerator;
 mod ffi;
 mod known;
 mod letters;
+mod losses;
 mod metadata;
 mod metrics;
 mod options;
@@ -40,6 +41,7 @@ use weir_fs::FileSystems;
 
 use crate::batch::BatchTable;
 use crate::format::FormatFactory;
+use crate::format::changes::metadata_keys;
 use crate::lookup::LookupParts;
 use crate::registry::{Connector, MetadataKey, Opened, Role};
 use crate::sink::StreamSink;
@@ -75,14 +77,14 @@ impl Connector for KafkaConnector {
     }
 
     fn metadata(&self) -> Vec<MetadataKey> {
-        metadata::keys()
+        metadata::keys().into_iter().chain(metadata_keys()).collect()
     }
 
     fn supports(&self, role: Role) -> bool {
         role == Role::Source
     }
 
-    fn source(&self, table: &TableDef, _file_systems: &FileSystems) -> Result<Opened<Arc<dyn StreamSource>>, Problems> {
+    fn source(&self, table: &TableDef, file_systems: &FileSystems) -> Result<Opened<Arc<dyn StreamSource>>, Problems> {
         let mut bag = table.options.fresh();
         let rows = columns::row_format(table, &mut bag, &self.formats);
         let settings = options::pull(&mut bag);
@@ -90,7 +92,7 @@ impl Connector for KafkaConnector {
         let known: Vec<&OptionDecl> = options::ALL.iter().collect();
         let warnings = bag.finish("kafka", &known, &[])?;
         match (settings, rows) {
-            (Some(settings), Some(rows)) => Ok(Opened { value: Arc::new(KafkaSource::new(settings, rows)), warnings }),
+            (Some(settings), Some(rows)) => Ok(Opened { value: Arc::new(KafkaSource::new(settings, rows, file_systems)), warnings }),
             // Whoever gave nothing has said why, and `finish` has failed.
             _ => Err(Problem::new("OPT-003", object, "The declaration could not be checked.").into()),
         }

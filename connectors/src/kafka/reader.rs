@@ -13,7 +13,7 @@ use weir_base::memory::{MemoryBudget, Reservation, Use};
 use weir_base::task::{Task, TaskError, spawn};
 
 use super::backlog::{Backlog, Next};
-use super::decode::{Decode, RowBuilder};
+use super::decode::{Decode, RowBuilder, Waits};
 use super::ffi::{EARLIEST, Fault, LATEST, Messages, Queue};
 use super::metrics::{Lost, SourceCounters, add};
 use super::options::Settings;
@@ -44,6 +44,8 @@ pub(super) struct PartitionReader {
     // None while a job has it.
     builder: Option<Box<RowBuilder>>,
     job: Option<Job>,
+    // Fetched messages that come before all that are in the queue.
+    waits: Option<Waits>,
     batch_messages: usize,
     budget: MemoryBudget,
     held: Reservation,
@@ -92,6 +94,7 @@ impl PartitionReader {
             backlog: Backlog::at(offset),
             builder: Some(Box::new(builder)),
             job: None,
+            waits: None,
             batch_messages: BATCH_ROWS,
             budget,
             held,
@@ -104,32 +107,46 @@ impl PartitionReader {
         self.fetching.queue()
     }
 
-    /// Begins to decode what is fetched, unless that is going on.
-    fn begin_job(&mut self) {
+    /// Begins to decode what is fetched, `rest` if there is one, unless that is going on.
+    fn begin_job(&mut self, rest: Option<Waits>) {
         if let Some(builder) = self.builder.take() {
             let (queue, max) = (Arc::clone(self.queue()), self.batch_messages);
             let work = compute::run("kafka decode", move || {
                 let mut builder = builder;
-                let decoded = builder.decode(&Messages::drain(&queue, max));
+                let (messages, done) = rest.map_or_else(|| (Messages::drain(&queue, max), 0), |rest| (rest.messages, rest.done));
+                let decoded = builder.decode(messages, done);
                 (builder, decoded)
             });
             self.job = Some(spawn("kafka decode", work));
         }
     }
 
+    /// Waits for what the decoder wants to know, if there is something. Cancel safe.
+    async fn known(&mut self) -> Result<Option<Waits>, ConnectorError> {
+        let Some(waits) = &mut self.waits else { return Ok(None) };
+        if let Err(error) = (&mut waits.wanted).await {
+            // What is behind the message must not be read without it.
+            (self.waits, self.builder) = (None, None);
+            return Err(ConnectorError::new(weir_base::Classified::kind(&error), format!("{}: {error}", self.settings.object)).with_source(error));
+        }
+        Ok(self.waits.take())
+    }
+
     /// Waits for fetched messages and decodes them into the backlog. Cancel safe: a running job stays where it is.
     async fn fill(&mut self) -> Result<(), ConnectorError> {
         const RECHECK: Duration = Duration::from_secs(1);
         if self.job.is_none() {
-            while self.queue().length() == 0 {
+            let rest = self.known().await?;
+            while rest.is_none() && self.builder.is_some() && self.queue().length() == 0 {
                 // The timeout only bounds what a lost wake-up could cost.
                 if tokio::time::timeout(RECHECK, self.queue().ready()).await.is_err() {
                     tracing::trace!(topic = self.topic, partition = self.partition, "nothing to read");
                 }
             }
-            self.begin_job();
+            self.begin_job(rest);
         }
-        let Decode { items, messages, bytes } = self.finish_job().await?;
+        let Decode { items, messages, bytes, waits } = self.finish_job().await?;
+        self.waits = waits;
         if let Some(average) = bytes.checked_div(messages) {
             self.reading.client().answered();
             self.batch_messages = batch_messages(average);
@@ -214,6 +231,7 @@ impl PartitionReader {
         }
         self.fetching = Arc::new(Partition::start(&self.reading, &self.topic, self.partition, offset).await?);
         self.backlog = Backlog::at(offset);
+        self.waits = None;
         Ok(())
     }
 }
@@ -258,8 +276,8 @@ impl SplitReader for PartitionReader {
                 Next::Rows(batch) => {
                     add(self.counters.rows.as_ref(), batch.num_rows());
                     self.held.resize(self.backlog.bytes() as u64);
-                    if self.backlog.is_empty() && self.queue().length() > 0 && !self.budget.is_above(FULL) {
-                        self.begin_job();
+                    if self.backlog.is_empty() && self.waits.is_none() && self.queue().length() > 0 && !self.budget.is_above(FULL) {
+                        self.begin_job(None);
                     }
                     return Ok(Read::Rows { batch, position: self.backlog.position() });
                 }

@@ -1,15 +1,16 @@
 //! Sends dead letters back to their topic, or to another one: each once, however often it is tried.
 //!
 //! A transaction holds messages and, as offsets of a consumer group, how far the letters of each partition have been sent: they become
-//! visible together. The next run goes on from there.
+//! visible together. The next run goes on from there, or from what its caller knows if that is further: brokers drop the offsets of a group
+//! that nobody uses, after a week by default.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Int32Type, Int64Type};
-use arrow_array::{Array as _, ArrayRef, RecordBatch, new_null_array};
+use arrow_array::{Array as _, ArrayRef, RecordBatch};
 use arrow_cast::cast;
 use arrow_schema::{ArrowError, DataType};
 use async_trait::async_trait;
@@ -27,7 +28,7 @@ use super::ffi::Fault;
 use super::options::Settings;
 use super::trouble::{kind_of, remedy};
 use crate::error::ConnectorError;
-use crate::letters::{ResendTo, Resender, Resent};
+use crate::letters::{Places, ResendTo, Resender, Resent};
 
 /// How long the brokers may take for one step.
 const STEP: Duration = Duration::from_secs(60);
@@ -43,6 +44,7 @@ type Producer = ThreadedProducer<DefaultProducerContext>;
 pub(super) struct KafkaResender {
     object: String,
     to: Option<String>,
+    sent: Arc<Places>,
     clients: Arc<(Producer, BaseConsumer)>,
 }
 
@@ -57,7 +59,7 @@ impl KafkaResender {
     pub(super) async fn connect(settings: &Settings, to: &ResendTo) -> Result<Self, ConnectorError> {
         let (config, id, object) = (settings.client.to_config(), to.id.clone(), settings.object.clone());
         let clients = run(object.clone(), move || clients(config, &id)).await?;
-        Ok(Self { object, to: to.topic.clone(), clients: Arc::new(clients) })
+        Ok(Self { object, to: to.topic.clone(), sent: Arc::new(to.sent.clone()), clients: Arc::new(clients) })
     }
 }
 
@@ -69,8 +71,9 @@ impl Resender for KafkaResender {
         })?;
         let (letters, begun) = (Arc::new(letters), Instant::now());
         loop {
-            let (clients, to, letters) = (Arc::clone(&self.clients), self.to.clone(), Arc::clone(&letters));
-            match run(self.object.clone(), move || send(&clients.0, &clients.1, &letters, to.as_deref())).await {
+            let (clients, to) = (Arc::clone(&self.clients), self.to.clone());
+            let (letters, sent) = (Arc::clone(&letters), Arc::clone(&self.sent));
+            match run(self.object.clone(), move || send(&clients.0, &clients.1, &letters, &sent, to.as_deref())).await {
                 // A coordinator that is being found, or loads what it must know. What was sent all the same is found by the next try.
                 Err(error) if error.kind() == ErrorKind::Transient && begun.elapsed() < PATIENCE => {
                     tracing::debug!(%error, "dead letters not sent; trying again");
@@ -120,12 +123,11 @@ impl Columns {
             let found = found.ok_or_else(|| ArrowError::SchemaError(format!("there is no column '{name}'")))?;
             cast(found, data_type)
         };
-        let key = |_missing| new_null_array(&DataType::Binary, letters.num_rows());
         Ok(Self {
             topics: column("topic", &DataType::Utf8)?,
             partitions: column("partition", &DataType::Int32)?,
             offsets: column("offset", &DataType::Int64)?,
-            keys: column("key", &DataType::Binary).unwrap_or_else(key),
+            keys: column("key", &DataType::Binary)?,
             payloads: column("raw", &DataType::Binary)?,
             headers: letters.column_by_name("headers").filter(|column| column.as_map_opt().is_some()).cloned(),
         })
@@ -160,41 +162,57 @@ fn value(column: &ArrayRef, row: usize) -> Option<&[u8]> {
 }
 
 /// Sends the letters that have not been sent, in one transaction.
-fn send(producer: &Producer, consumer: &BaseConsumer, letters: &Columns, to: Option<&str>) -> Result<Resent, KafkaError> {
-    let due = due(consumer, letters)?;
-    let resent = Resent { sent: due.len() as u64, before: (letters.topics.len() - due.len()) as u64 };
+fn send(producer: &Producer, consumer: &BaseConsumer, letters: &Columns, sent: &Places, to: Option<&str>) -> Result<Resent, KafkaError> {
+    let before = reached(consumer, letters, sent)?;
+    let place = |row: usize| (letters.place(row), letters.offset(row));
+    let rows = 0..letters.topics.len();
+    let due: Vec<usize> = rows.filter(|row| matches!(place(*row), ((topic, partition), offset) if offset >= before.next(topic, partition))).collect();
+    let mut reached = before;
+    for row in &due {
+        let ((topic, partition), offset) = place(*row);
+        reached.reach(topic, partition, offset + 1);
+    }
+    let resent = Resent { sent: due.len() as u64, before: (letters.topics.len() - due.len()) as u64, reached };
     if due.is_empty() {
         return Ok(resent);
     }
     producer.begin_transaction()?;
-    let Err(error) = send_and_commit(producer, consumer, letters, &due, to) else { return Ok(resent) };
+    let Err(error) = send_and_commit(producer, consumer, letters, (&due, &resent.reached), to) else { return Ok(resent) };
     if let Err(error) = producer.abort_transaction(STEP) {
         tracing::debug!(%error, "transaction of dead letters not aborted"); // the brokers do it in time
     }
     Err(error)
 }
 
-/// The rows that lie behind what has been sent of their partitions.
-fn due(consumer: &BaseConsumer, letters: &Columns) -> Result<Vec<usize>, KafkaError> {
-    let mut asked = TopicPartitionList::new();
-    let places: BTreeSet<(&str, i32)> = (0..letters.topics.len()).map(|row| letters.place(row)).collect();
-    for (topic, partition) in places {
-        asked.add_partition(topic, partition);
-    }
-    let sent = consumer.committed_offsets(asked, STEP)?;
-    let sent = sent.elements();
-    let sent: BTreeMap<(&str, i32), i64> =
-        sent.iter().filter_map(|found| Some(((found.topic(), found.partition()), found.offset().to_raw()?))).collect();
-    let is_due = |row: &usize| sent.get(&letters.place(*row)).is_none_or(|next| letters.offset(*row) >= *next);
-    Ok((0..letters.topics.len()).filter(is_due).collect())
+fn places(letters: &Columns) -> BTreeSet<(&str, i32)> {
+    (0..letters.topics.len()).map(|row| letters.place(row)).collect()
 }
 
-fn send_and_commit(producer: &Producer, consumer: &BaseConsumer, letters: &Columns, due: &[usize], to: Option<&str>) -> Result<(), KafkaError> {
-    let mut next: BTreeMap<(&str, i32), i64> = BTreeMap::new();
+/// How far the partitions of `letters` have been sent, as the brokers know it and as `sent` says.
+fn reached(consumer: &BaseConsumer, letters: &Columns, sent: &Places) -> Result<Places, KafkaError> {
+    let mut asked = TopicPartitionList::new();
+    let mut reached = Places::default();
+    for (topic, partition) in places(letters) {
+        asked.add_partition(topic, partition);
+        reached.reach(topic, partition, sent.next(topic, partition));
+    }
+    for found in consumer.committed_offsets(asked, STEP)?.elements() {
+        if let Offset::Offset(next) = found.offset() {
+            reached.reach(found.topic(), found.partition(), next);
+        }
+    }
+    Ok(reached)
+}
+
+fn send_and_commit(
+    producer: &Producer,
+    consumer: &BaseConsumer,
+    letters: &Columns,
+    (due, reached): (&[usize], &Places),
+    to: Option<&str>,
+) -> Result<(), KafkaError> {
     for row in due.iter().copied() {
         let ((topic, partition), offset) = (letters.place(row), letters.offset(row));
-        let reached = next.entry((topic, partition)).or_default();
-        *reached = (*reached).max(offset + 1);
         let origin = format!("{topic}/{partition}/{offset}");
         let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(to.unwrap_or(topic));
         record.headers = Some(letters.headers(row).insert(Header { key: ORIGIN, value: Some(origin.as_bytes()) }));
@@ -203,11 +221,11 @@ fn send_and_commit(producer: &Producer, consumer: &BaseConsumer, letters: &Colum
         record.payload = value(&letters.payloads, row);
         producer.send(record).map_err(|(error, _record)| error)?;
     }
-    let mut reached = TopicPartitionList::new();
-    for ((topic, partition), offset) in next {
-        reached.add_partition_offset(topic, partition, Offset::Offset(offset))?;
+    let mut offsets = TopicPartitionList::new();
+    for (topic, partition) in places(letters) {
+        offsets.add_partition_offset(topic, partition, Offset::Offset(reached.next(topic, partition)))?;
     }
     let group = consumer.group_metadata().ok_or(KafkaError::Global(RDKafkaErrorCode::InvalidGroupId))?;
-    producer.send_offsets_to_transaction(&reached, &group, STEP)?;
+    producer.send_offsets_to_transaction(&offsets, &group, STEP)?;
     producer.commit_transaction(STEP)
 }

@@ -7,6 +7,7 @@ use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 use weir_base::memory::MemoryBudget;
+use weir_fs::FileSystems;
 
 use super::client::Health;
 use super::decode::{RowBuilder, RowFormat};
@@ -28,6 +29,7 @@ const ASSUMED_PARTITIONS: usize = 16;
 pub(super) struct KafkaSource {
     settings: Arc<Settings>,
     rows: Arc<RowFormat>,
+    file_systems: FileSystems,
     health: Arc<Health>,
     // Lives as long as a reader does.
     reading: Mutex<Weak<Reading>>,
@@ -36,10 +38,10 @@ pub(super) struct KafkaSource {
 
 impl KafkaSource {
     /// A source with validated settings.
-    pub(super) fn new(settings: Settings, rows: RowFormat) -> Self {
+    pub(super) fn new(settings: Settings, rows: RowFormat, file_systems: &FileSystems) -> Self {
         let health = Arc::new(Health::new(settings.object.clone(), rows.counters.clone()));
         let (reading, partitions) = (Mutex::new(Weak::new()), AtomicUsize::new(ASSUMED_PARTITIONS));
-        Self { settings: Arc::new(settings), rows: Arc::new(rows), health, reading, partitions }
+        Self { settings: Arc::new(settings), rows: Arc::new(rows), file_systems: file_systems.clone(), health, reading, partitions }
     }
 
     async fn reading(&self, budget: &MemoryBudget) -> Result<Arc<Reading>, ConnectorError> {
@@ -76,6 +78,7 @@ impl StreamSource for KafkaSource {
     }
 
     async fn enumerator(&self, restored: Option<&Cut>) -> Result<Box<dyn SplitEnumerator>, ConnectorError> {
+        self.rows.prepare(&self.file_systems).await?;
         let settings = Arc::clone(&self.settings);
         let enumerator = Box::pin(KafkaEnumerator::connect(settings, &self.health, &self.rows.counters, restored)).await?;
         self.partitions.store(enumerator.partitions(), Ordering::Relaxed);
@@ -95,6 +98,7 @@ impl StreamSource for KafkaSource {
         let Some((topic, partition)) = place_of(split) else {
             return Err(ConnectorError::internal(format!("{}: split `{split}` is no partition", self.settings.object)));
         };
+        self.rows.prepare(&self.file_systems).await?;
         let builder = RowBuilder::new(&self.rows, projection, &topic, partition)
             .map_err(|error| ConnectorError::internal(format!("{}: no such projection", self.settings.object)).with_source(error))?;
         let parts = ReaderParts {

@@ -1,6 +1,7 @@
 //! The connector as a whole: declarations, and reading from librdkafka's mock broker.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arrow_array::cast::AsArray as _;
@@ -17,12 +18,14 @@ use weir_base::{Classified as _, ErrorKind};
 
 use super::KafkaConnector;
 use crate::error::ConnectorError;
-use crate::format::{BadMessage, Decoded, Decoder, Format, FormatFactory};
+use crate::format::{BadMessage, Decoded, Decoder, Format, FormatFactory, Wanted};
 use crate::registry::Connector as _;
 use crate::source::{Cut, Frontier, Read, SplitEnumerator, SplitId, SplitPosition, SplitReader, StreamSource};
 use crate::table::{ColumnDef, ColumnKind, TableDef, TablePath};
 
-/// A message is one decimal number, which every column gets; `skip` is skipped, anything else is bad.
+/// A message is one decimal number, which every column gets; `skip` is skipped, anything else is bad. A number behind `wait` is read when it has
+/// been waited for, one behind `alone` does not fit behind others, and one behind `vast` not even alone; one behind `huge` takes 64 MB, as it
+/// says; what `doom` waits for never comes.
 #[derive(Debug)]
 struct Numbers;
 
@@ -30,6 +33,9 @@ struct Numbers;
 struct NumberDecoder {
     schema: SchemaRef,
     values: Vec<i64>,
+    huge: usize,
+    doomed: bool,
+    known: Arc<AtomicBool>,
 }
 
 impl FormatFactory for Numbers {
@@ -52,7 +58,7 @@ impl FormatFactory for Numbers {
 
 impl Format for Numbers {
     fn decoder(&self, schema: &SchemaRef) -> Box<dyn Decoder> {
-        Box::new(NumberDecoder { schema: Arc::clone(schema), values: Vec::new() })
+        Box::new(NumberDecoder { schema: Arc::clone(schema), values: Vec::new(), huge: 0, doomed: false, known: Arc::default() })
     }
 }
 
@@ -68,7 +74,15 @@ impl Decoder for NumberDecoder {
             column: Some("id".to_owned()),
             tolerated_by: Some("numbers.lenient".to_owned()),
         };
-        match text.parse() {
+        self.doomed = text == "doom";
+        if self.doomed || text.starts_with("wait") && !self.known.swap(false, Ordering::Relaxed) {
+            return Decoded::Waits;
+        }
+        if text.starts_with("vast") || text.starts_with("alone") && !self.values.is_empty() {
+            return Decoded::Full;
+        }
+        self.huge += usize::from(text.starts_with("huge"));
+        match text.trim_start_matches(char::is_alphabetic).parse() {
             Ok(value) => {
                 self.values.push(value);
                 Decoded::Row
@@ -78,15 +92,25 @@ impl Decoder for NumberDecoder {
         }
     }
 
+    fn wanted(&mut self) -> Wanted {
+        let (doomed, known) = (self.doomed, Arc::clone(&self.known));
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            known.store(true, Ordering::Relaxed);
+            if doomed { Err(ConnectorError::user("nobody knows")) } else { Ok(()) }
+        })
+    }
+
     fn rows(&self) -> usize {
         self.values.len()
     }
 
     fn bytes(&self) -> usize {
-        self.values.len() * 8
+        self.values.len() * 8 + self.huge * (64 << 20)
     }
 
     fn take(&mut self) -> Result<RecordBatch, ArrowError> {
+        self.huge = 0;
         let values: ArrayRef = Arc::new(Int64Array::from(std::mem::take(&mut self.values)));
         let options = RecordBatchOptions::new().with_row_count(Some(values.len()));
         let columns = self.schema.fields().iter().map(|_| Arc::clone(&values)).collect();
@@ -225,6 +249,7 @@ fn split(name: &str) -> SplitId {
 }
 
 const ID_AND_OFFSET: &[usize] = &[0, 3];
+const ID_AND_OFFSET_AND_KEY: &[usize] = &[0, 3, 1];
 
 #[tokio::test]
 async fn rows_come_up_to_each_cut_and_the_rest_later() {
@@ -354,7 +379,7 @@ async fn a_source_that_loses_more_than_is_allowed_ends_with_the_last_loss() {
 #[tokio::test]
 async fn key_columns_and_metadata_stand_beside_the_value() {
     let mock = Mock::new(&[("t", 2)]);
-    mock.send("t", 1, &["7:70", "80", "skip:90", "9:100"]);
+    mock.send("t", 1, &["7:70", "skip:90", "9:100"]);
     let keyed = [
         ("topic", "t"),
         ("scan.startup.mode", "earliest-offset"),
@@ -366,7 +391,7 @@ async fn key_columns_and_metadata_stand_beside_the_value() {
     let budget = MemoryBudget::new(64 << 20);
     let mut reader = source.reader(&split("t/1"), &at(0), &[0, 3, 1, 2, 4], &budget).await.expect("a reader");
     let mut rows = Vec::new();
-    while let Read::Rows { batch, .. } = reader.next(4).await.expect("rows") {
+    while let Read::Rows { batch, .. } = reader.next(3).await.expect("rows") {
         for row in 0..batch.num_rows() {
             let value = |column: usize| batch.column(column).as_primitive::<Int64Type>().value(row);
             let headers = batch.column(4).as_map().value(row);
@@ -374,7 +399,115 @@ async fn key_columns_and_metadata_stand_beside_the_value() {
             rows.push((value(0), value(1), value(2), value(3)));
         }
     }
-    assert_eq!(rows, [(70, 0, 7, 1), (100, 3, 9, 1)], "rows without a usable key are left out");
+    assert_eq!(rows, [(70, 0, 7, 1), (100, 2, 9, 1)], "rows without a usable key are left out");
+}
+
+#[tokio::test]
+async fn a_message_without_the_key_that_columns_are_read_from_is_a_bad_one() {
+    let mock = Mock::new(&[("t", 1)]);
+    mock.send("t", 0, &["7:70", "80", "9:100"]);
+    let keyed = [
+        ("topic", "t"),
+        ("scan.startup.mode", "earliest-offset"),
+        ("key.format", "numbers"),
+        ("key.fields", "k"),
+        ("value.fields-include", "EXCEPT_KEY"),
+    ];
+    let budget = MemoryBudget::new(64 << 20);
+    let mut strict = mock.source(&keyed).reader(&split("t/0"), &at(0), &[0, 3, 1], &budget).await.expect("a reader");
+    let error = read(&mut *strict, 3).await.expect_err("no key").to_string();
+    let expected = "Table 'c.d.t': bad message at topic 't' partition 0 offset 1: the message has no key, and columns are read from it.";
+    assert_eq!(error, expected);
+
+    let letters = [&keyed[..], &[("error.mode", "dead-letter"), ("error.table", "lake.db.errors")]].concat();
+    let mut reader = mock.source(&letters).reader(&split("t/0"), &at(0), &[0, 3, 1], &budget).await.expect("a reader");
+    let (mut rows, mut lost) = (0, Vec::new());
+    loop {
+        match reader.next(3).await.expect("rows and letters") {
+            Read::Rows { batch, .. } => rows += batch.num_rows(),
+            Read::Letters { batch } => lost.extend(batch.column_by_name("offset").expect("column").as_primitive::<Int64Type>().values().to_vec()),
+            Read::Reached => break,
+        }
+    }
+    assert_eq!((rows, lost), (2, vec![1]));
+}
+
+#[tokio::test]
+async fn a_message_that_must_wait_or_does_not_fit_comes_once_and_in_order() {
+    let mock = Mock::new(&[("t", 2)]);
+    let source = mock.source(&[("topic", "t"), ("scan.startup.mode", "earliest-offset"), ("error.mode", "skip"), ("error.max-rate", "0.1")]);
+    let budget = MemoryBudget::new(64 << 20);
+    let values: Vec<String> = (0..120).map(|value| format!("{}{value}", ["", "wait", "alone", "alone"][value % 4])).collect();
+    mock.send("t", 0, &values.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut reader = source.reader(&split("t/0"), &at(0), ID_AND_OFFSET, &budget).await.expect("a reader");
+    let mut rows = Vec::new();
+    for until in [30, 61, 62, 120] {
+        rows.extend(read(&mut *reader, until).await.expect("rows"));
+    }
+    assert_eq!(rows, (0..120).map(|value| (value, value)).collect::<Vec<_>>());
+
+    // The same of a key, of which the value's rows are taken back.
+    let keyed = [("key.format", "numbers"), ("key.fields", "k"), ("value.fields-include", "EXCEPT_KEY")];
+    let source = mock.source(&[&[("topic", "t"), ("scan.startup.mode", "earliest-offset")], &keyed[..]].concat());
+    mock.send("t", 1, &["7:70", "wait8:80", "alone9:90", "10:alone100", "skip:110", "12:120"]);
+    let mut reader = source.reader(&split("t/1"), &at(0), &[0, 3, 1], &budget).await.expect("a reader");
+    let mut rows = Vec::new();
+    while let Read::Rows { batch, .. } = reader.next(6).await.expect("rows") {
+        let value = |column: usize, row| batch.column(column).as_primitive::<Int64Type>().value(row);
+        rows.extend((0..batch.num_rows()).map(|row| (value(0, row), value(1, row), value(2, row))));
+    }
+    assert_eq!(rows, [(70, 0, 7), (80, 1, 8), (90, 2, 9), (100, 3, 10), (120, 5, 12)]);
+}
+
+#[tokio::test]
+async fn a_batch_ends_behind_rows_that_take_much_memory() {
+    let mock = Mock::new(&[("t", 1)]);
+    let values: Vec<String> = (0..100).map(|value| format!("{}{value}", if value % 3 == 1 { "huge" } else { "" })).collect();
+    mock.send("t", 0, &values.iter().map(String::as_str).collect::<Vec<_>>());
+    let source = mock.source(&[("topic", "t"), ("scan.startup.mode", "earliest-offset")]);
+    let budget = MemoryBudget::new(64 << 20);
+    let mut reader = source.reader(&split("t/0"), &at(0), ID_AND_OFFSET, &budget).await.expect("a reader");
+    let mut rows = Vec::new();
+    while let Read::Rows { batch, .. } = reader.next(100).await.expect("rows") {
+        let values = batch.column(0).as_primitive::<Int64Type>().values();
+        assert!(values.iter().rev().skip(1).all(|value| value % 3 != 1), "rows behind a huge one: {values:?}");
+        rows.extend_from_slice(values);
+    }
+    assert_eq!(rows, (0..100).collect::<Vec<i64>>());
+}
+
+#[tokio::test]
+async fn a_message_that_does_not_even_fit_alone_is_a_bad_one() {
+    let mock = Mock::new(&[("t", 2)]);
+    mock.send("t", 0, &["1", "vast2", "3"]);
+    mock.send("t", 1, &["7:70", "vast8:80", "9:90"]);
+    let options = [("topic", "t"), ("scan.startup.mode", "earliest-offset")];
+    let budget = MemoryBudget::new(64 << 20);
+    let mut strict = mock.source(&options).reader(&split("t/0"), &at(0), ID_AND_OFFSET, &budget).await.expect("a reader");
+    let error = read(&mut *strict, 3).await.expect_err("a bad message").to_string();
+    assert_eq!(error, "Table 'c.d.t': bad message at topic 't' partition 0 offset 1: the rows of the message do not fit into one batch.");
+    let tolerant = mock.source(&[&options[..], &[("error.mode", "skip")]].concat());
+    let mut reader = tolerant.reader(&split("t/0"), &at(0), ID_AND_OFFSET, &budget).await.expect("a reader");
+    assert_eq!(read(&mut *reader, 3).await.expect("rows"), [(1, 0), (3, 2)]);
+
+    // The same of a key.
+    let keyed = [("error.mode", "skip"), ("key.format", "numbers"), ("key.fields", "k"), ("value.fields-include", "EXCEPT_KEY")];
+    let keyed = mock.source(&[&options[..], &keyed].concat());
+    let mut reader = keyed.reader(&split("t/1"), &at(0), ID_AND_OFFSET_AND_KEY, &budget).await.expect("a reader");
+    assert_eq!(read(&mut *reader, 3).await.expect("rows"), [(70, 0), (90, 2)]);
+}
+
+#[tokio::test]
+async fn nothing_behind_a_message_that_waits_in_vain_is_read() {
+    let mock = Mock::new(&[("t", 1)]);
+    mock.send("t", 0, &["1", "doom", "3"]);
+    let source = mock.source(&[("topic", "t"), ("scan.startup.mode", "earliest-offset"), ("error.mode", "skip")]);
+    let budget = MemoryBudget::new(64 << 20);
+    let mut reader = source.reader(&split("t/0"), &at(0), ID_AND_OFFSET, &budget).await.expect("a reader");
+    assert_eq!(read(&mut *reader, 1).await.expect("rows"), [(1, 0)]);
+    let error = read(&mut *reader, 3).await.expect_err("in vain");
+    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::User, "Table 'c.d.t': nobody knows"));
+    assert_eq!((read(&mut *reader, 3).await.expect_err("failed before").kind(), reader.position()), (ErrorKind::Internal, 1));
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! What a lookup table is: rows by key, for joins `FOR SYSTEM_TIME AS OF` the processing time.
 //!
-//! A connector answers keys, whole batches of them at once, and may be able to give all of its rows. What is the same for all of them is not
-//! its business: the operator that asks caches, retries, waits and joins, as [`LookupOptions`] say.
+//! A connector answers keys, whole batches of them at once, and may be able to give all of its rows, or gives only those: a dictionary, which is
+//! rewritten as a whole and has versions. What is the same for all of them is not its business: the operator that asks caches, retries, waits and
+//! joins, as [`LookupOptions`] say.
 
 mod options;
 mod schedule;
@@ -58,6 +59,42 @@ pub struct Found {
 /// All rows of a table, in batches.
 pub type Rows = BoxStream<'static, Result<RecordBatch, ConnectorError>>;
 
+/// All rows of one version of a table.
+pub struct Load {
+    /// What names the version, to people and to the next [`Lookup::load`]; `None` if the table has no versions.
+    pub version: Option<String>,
+    /// The rows. Where rows are found by keys too, those of one key come in one batch.
+    pub rows: Rows,
+}
+
+impl fmt::Debug for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Load").field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+/// What a look for the newest version of a table gives.
+#[derive(Debug)]
+pub enum Newest {
+    /// It is the one that is known.
+    Known,
+    /// Somebody is writing it, and there was another before: only where one is known.
+    BeingWritten,
+    /// Here it is.
+    Rows(Load),
+}
+
+impl Newest {
+    /// The rows, if there are new ones.
+    #[must_use]
+    pub fn rows(self) -> Option<Load> {
+        match self {
+            Self::Rows(load) => Some(load),
+            Self::Known | Self::BeingWritten => None,
+        }
+    }
+}
+
 /// A table that answers keys. Making it does no I/O.
 #[async_trait]
 pub trait Lookup: fmt::Debug + Send + Sync {
@@ -77,11 +114,12 @@ pub trait Lookup: fmt::Debug + Send + Sync {
     /// table (user), which end the job.
     async fn get(&self, keys: &Keys) -> Result<Found, ConnectorError>;
 
-    /// All rows, read by up to `parallelism` readers; only for tables whose [`Ability::can_load`].
+    /// All rows as they are now, read by up to `parallelism` readers, unless `known` names the version that the table has now. Only for tables whose
+    /// [`Ability::can_load`].
     ///
     /// # Errors
-    /// As [`Self::get`]; the stream gives those of reading.
-    async fn load(&self, parallelism: usize) -> Result<Rows, ConnectorError>;
+    /// As [`Self::get`]; the stream gives those of reading. A version whose rows are not those of [`Self::schema`].
+    async fn load(&self, parallelism: usize, known: Option<&str>) -> Result<Newest, ConnectorError>;
 }
 
 /// Why rows of `schema` cannot be kept as `options` say, if they cannot: a PARTIAL cache keeps rows in a form that has no maps.

@@ -11,7 +11,8 @@ const POSITIVE: ValueType = ValueType::Integer { min: 1, max: i64::MAX };
 const CACHE: OptionDecl = OptionDecl::new(
     "lookup.cache",
     ValueType::Enum(&["NONE", "PARTIAL", "FULL"]),
-    "What is kept of the table: nothing, the rows of keys that were asked for, or all rows, loaded before the first one is joined.",
+    "What is kept of the table: nothing, the rows of keys that were asked for, or all rows, loaded before the first one is joined. A table that gives \
+     no rows by key, such as files and Iceberg tables, is always FULL.",
 )
 .default("NONE");
 const MAX_ROWS: OptionDecl = OptionDecl::new(
@@ -51,7 +52,8 @@ const STRATEGY: OptionDecl =
 const INTERVAL: OptionDecl = OptionDecl::new(
     "lookup.full-cache.periodic-reload.interval",
     ValueType::Duration,
-    "How often a FULL cache is loaded anew, with the strategy PERIODIC.",
+    "How often a FULL cache is loaded anew, with the strategy PERIODIC. A table that has versions is loaded only if it has a new one. Default: how often \
+     its connector looks for one.",
 );
 const SCHEDULE: OptionDecl = OptionDecl::new(
     "lookup.full-cache.periodic-reload.schedule-mode",
@@ -99,6 +101,12 @@ const BATCH: OptionDecl = OptionDecl::new(
 const LINGER: OptionDecl =
     OptionDecl::new("lookup.async.batch.linger", ValueType::Duration, "How long keys that do not fill a request wait for those of the next rows.")
         .default("10 ms");
+const INDEXES: OptionDecl = OptionDecl::new(
+    "lookup.index.tables",
+    ValueType::List,
+    "Other lookup tables that are indexes of this one, in its database unless they are named in full: each has columns of the names and types of this \
+     table's key, and others by whose values this table can then be looked up.",
+);
 const PRELOAD: OptionDecl = OptionDecl::new(
     "lookup.preload",
     ValueType::Boolean,
@@ -137,6 +145,7 @@ pub const LOOKUP_OPTIONS: &[OptionDecl] = &[
     HASH,
     BATCH,
     LINGER,
+    INDEXES,
     PRELOAD,
     PRELOAD_TIMEOUT,
     PRELOAD_ROWS,
@@ -147,10 +156,24 @@ pub const LOOKUP_OPTIONS: &[OptionDecl] = &[
 /// What a connector can do for lookups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ability {
-    /// The most keys that one of its requests takes.
+    /// The most keys that one of its requests takes; 0: it gives no rows by key, only all of them.
     pub most_keys: usize,
     /// Whether it can give all rows of the table.
     pub can_load: bool,
+    /// How often a table with versions is asked for a new one, unless options say when it is loaded.
+    pub watch: Option<Duration>,
+}
+
+impl Ability {
+    /// That of a table which is only read as a whole, and looked at so often.
+    #[must_use]
+    pub fn dictionary(watch: Duration) -> Self {
+        Self { most_keys: 0, can_load: true, watch: Some(watch) }
+    }
+
+    fn gives_keys(&self) -> bool {
+        self.most_keys > 0
+    }
 }
 
 /// A PARTIAL cache.
@@ -218,6 +241,8 @@ pub struct LookupOptions {
     pub batch: usize,
     /// How long keys wait for others.
     pub linger: Duration,
+    /// Names of its index tables.
+    pub indexes: Vec<String>,
 }
 
 impl LookupOptions {
@@ -231,6 +256,7 @@ impl LookupOptions {
         let hash = bag.boolean(&HASH);
         let batch = pull_batch(bag, ability, is_async);
         let linger = bag.duration(&LINGER);
+        let indexes = bag.list(&INDEXES);
         if linger.is_some_and(|linger| linger.is_zero()) {
             bag.error("OPT-007", LINGER.key, format!("'{}' must be > 0, but is 0.", LINGER.key));
         }
@@ -252,12 +278,17 @@ impl LookupOptions {
             hash: hash?,
             batch: batch?,
             linger: linger?,
+            indexes,
         })
     }
 }
 
 fn pull_batch(bag: &mut OptionBag, ability: Ability, is_async: Option<bool>) -> Option<usize> {
     let batch = usize::try_from(bag.integer(&BATCH)?).ok()?;
+    if !ability.gives_keys() {
+        no_effect(bag, &[BATCH, LINGER], "FULL");
+        return Some(1);
+    }
     if batch > ability.most_keys {
         bag.error("OPT-007", BATCH.key, format!("'{}' must be <= {}, but is {batch}.", BATCH.key, ability.most_keys));
     }
@@ -270,17 +301,26 @@ fn pull_batch(bag: &mut OptionBag, ability: Ability, is_async: Option<bool>) -> 
 
 fn pull_cache(bag: &mut OptionBag, ability: Ability) -> Option<Cache> {
     let said = bag.contains(CACHE.key);
-    let mode = bag.choice(&CACHE);
+    let mode = match bag.choice(&CACHE) {
+        Some(mode) if said && mode != "FULL" && !ability.gives_keys() => {
+            let what = format!("'lookup.cache'='{mode}' needs a table that gives rows by key; this one is read as a whole, so its cache is FULL.");
+            bag.error("OPT-005", CACHE.key, what);
+            None
+        }
+        Some(_) if !ability.gives_keys() => Some("FULL"),
+        mode => mode,
+    };
     let old = pull_old(bag);
     let partial = pull_partial(bag, &old);
-    let full = pull_full(bag);
+    let full = pull_full(bag, ability);
     match mode? {
         "FULL" => {
             if !ability.can_load {
                 bag.error("OPT-005", CACHE.key, "'lookup.cache'='FULL' needs a table that can be read as a whole, which this one cannot.");
             }
             no_effect(bag, PARTIAL_KEYS, "FULL");
-            if bag.peek(STRATEGY.key).is_none_or(|strategy| strategy.eq_ignore_ascii_case("PERIODIC")) && !bag.contains(INTERVAL.key) {
+            let is_periodic = bag.peek(STRATEGY.key).is_none_or(|strategy| strategy.eq_ignore_ascii_case("PERIODIC"));
+            if is_periodic && !bag.contains(INTERVAL.key) && ability.watch.is_none() {
                 let what = format!("'{}' is required with 'lookup.cache'='FULL' and the reload strategy PERIODIC but missing.", INTERVAL.key);
                 bag.error("OPT-005", CACHE.key, what);
             }
@@ -355,12 +395,12 @@ fn pull_partial(bag: &mut OptionBag, old: &Old) -> Option<Partial> {
     Some(Partial { max_rows: max_rows.or(old.max_rows), max_bytes, after_write: after_write.or(old.ttl), after_access, missing: missing? })
 }
 
-fn pull_full(bag: &mut OptionBag) -> Option<Full> {
+fn pull_full(bag: &mut OptionBag, ability: Ability) -> Option<Full> {
     let strategy = bag.choice(&STRATEGY);
     let (interval, schedule) = (bag.duration(&INTERVAL), bag.choice(&SCHEDULE));
     let (time, days) = (bag.string(&ISO_TIME), bag.integer(&DAYS));
     let max_staleness = bag.duration(&STALENESS);
-    let reload = match (strategy?, interval, schedule?) {
+    let reload = match (strategy?, interval.or(ability.watch), schedule?) {
         ("TIMED", ..) => {
             let days = u32::try_from(days?).ok()?;
             let reload = time.as_deref().and_then(|time| Reload::daily(time, days));
@@ -423,7 +463,7 @@ fn pull_preload(bag: &mut OptionBag, cache: Option<&Cache>, ability: Ability) ->
 mod tests {
     use super::*;
 
-    const ABLE: Ability = Ability { most_keys: 1_000, can_load: true };
+    const ABLE: Ability = Ability { most_keys: 1_000, can_load: true, watch: None };
 
     fn pulled(entries: &[(&str, &str)], ability: Ability) -> Result<(LookupOptions, String), String> {
         let mut bag = OptionBag::new("Table 'c.d.t'");
@@ -451,6 +491,7 @@ mod tests {
             hash: false,
             batch: 1,
             linger: Duration::from_millis(10),
+            indexes: Vec::new(),
         };
         assert_eq!((options, warnings.as_str()), (expected, ""));
     }
@@ -492,6 +533,25 @@ mod tests {
         let timed = [("lookup.cache", "FULL"), ("lookup.full-cache.reload-strategy", "timed")];
         assert!(refused(&timed).contains("timed-reload.iso-time' is required"));
         assert!(refused(&[timed[0], timed[1], ("lookup.full-cache.timed-reload.iso-time", "noon")]).contains("'noon' is no time"));
+    }
+
+    #[test]
+    fn a_dictionary_is_a_full_cache_that_looks_for_new_versions() {
+        let dictionary = Ability::dictionary(Duration::from_secs(7));
+        for entries in [&[][..], &[("lookup.cache", "FULL")]] {
+            let (options, _) = pulled(entries, dictionary).expect("fine");
+            let seven = Reload::AfterEnd(Duration::from_secs(7));
+            assert_eq!(options.cache, Cache::Full(Full { reload: seven, max_staleness: None }));
+            assert!(options.preload.is_some());
+        }
+        let (options, _) = pulled(&[("lookup.full-cache.periodic-reload.interval", "1 min")], dictionary).expect("fine");
+        assert!(matches!(options.cache, Cache::Full(Full { reload: Reload::AfterEnd(every), .. }) if every == Duration::from_secs(60)));
+        for mode in ["NONE", "PARTIAL"] {
+            let told = pulled(&[("lookup.cache", mode)], dictionary).expect_err("refused");
+            assert!(told.contains(&format!("'lookup.cache'='{mode}' needs a table that gives rows by key")), "{told}");
+        }
+        let (_, warnings) = pulled(&[("lookup.async.batch.size", "100")], dictionary).expect("fine");
+        assert!(warnings.contains("'lookup.async.batch.size' has no effect because 'lookup.cache' is 'FULL'"), "{warnings}");
     }
 
     #[test]

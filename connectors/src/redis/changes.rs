@@ -1,113 +1,180 @@
 //! What rows of a sink change: for each key the last change, and the commands that carry it out.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow_cast::cast;
 use arrow_schema::DataType;
+use arrow_select::filter::filter_record_batch;
+use chrono::{DateTime, Local};
 use redis::{Cmd, cmd};
 
 use super::connection::Keyed;
-use super::shape::{Place, SEPARATOR, Shape};
+use super::options::Life;
+use super::shape::{Content, Place, SEPARATOR, Shape};
 use crate::error::ConnectorError;
+use crate::format::Encoder;
 
 /// What becomes of what a key has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Change {
-    /// It is these values, those behind the key columns; `None` is a NULL.
+    /// It is these values, those of the columns that are no keys; `None` is a NULL.
     Put(Vec<Option<Vec<u8>>>),
     /// It goes.
     Delete,
 }
 
-/// A key, and the field of a hash if a row is one.
+/// A key, and the field of a hash or the member of a set if a row is one.
 pub(super) type Place2 = (Vec<u8>, Option<Vec<u8>>);
 
 /// How rows are written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Writing {
+    /// What messages call the table.
+    pub(super) table: String,
     pub(super) shape: Shape,
     /// Names of the columns.
     pub(super) names: Vec<String>,
+    /// Writes the columns behind the key as one value, if values have a format.
+    pub(super) encoder: Option<Arc<dyn Encoder>>,
     /// The column that says what a row is, if there is one.
     pub(super) kind: Option<usize>,
-    pub(super) ttl: Option<Duration>,
+    pub(super) life: Option<Life>,
+    /// A key that will expire keeps its time.
+    pub(super) keeps_life: bool,
     pub(super) if_absent: bool,
 }
 
 impl Writing {
     /// Adds the changes of a batch to those before; gives by how many bytes they grew.
+    ///
+    /// # Errors
+    /// A row that is no change, or that the format of values cannot write (user).
     pub(super) fn merge(&self, batch: &RecordBatch, changes: &mut HashMap<Place2, Change>) -> Result<u64, ConnectorError> {
-        let mut columns = Vec::with_capacity(self.names.len());
-        for (index, column) in batch.columns().iter().enumerate() {
-            if self.kind != Some(index) {
-                columns.push(texts(column)?);
-            }
-        }
-        let kinds = self.kind.and_then(|kind| batch.columns().get(kind)).map(texts).transpose()?;
-        let keys = self.shape.key_columns();
+        let (batch, gone) = self.kinds(batch)?;
+        let part = self.shape.part_column();
+        let is_key = |column: usize| column == 0 || part == Some(column);
+        let text_of = |column: usize| match &self.shape.content {
+            Content::Format(_) if !is_key(column) => None,
+            _ => batch.columns().get(column).map(texts),
+        };
+        let columns: Vec<_> = (0..batch.num_columns()).map(|column| text_of(column).transpose()).collect::<Result<_, _>>()?;
+        let value = |column: usize, row: usize| columns.get(column).and_then(Option::as_ref).and_then(|texts| texts.get(row).cloned().flatten());
+        let key_of = |row: usize| [self.shape.prefix.as_bytes(), &value(0, row).unwrap_or_default()].concat();
+        let mut encoded = self.encoded(&batch, &gone, &key_of)?.into_iter();
         let mut grown = 0;
-        for row in 0..batch.num_rows() {
-            let value = |column: usize| columns.get(column).and_then(|texts| texts.get(row).cloned().flatten());
-            let is_gone = match kinds.as_ref().and_then(|kinds| kinds.get(row)).and_then(Option::as_deref) {
-                None | Some(b"+I" | b"+U") => false,
-                Some(b"-D") => true,
-                // The row that takes its place follows.
-                Some(b"-U") => continue,
-                Some(other) => return Err(ConnectorError::user(format!("'{}' is no kind of row: +I, +U, -U or -D", String::from_utf8_lossy(other)))),
+        for (row, gone) in gone.into_iter().enumerate() {
+            let change = match &self.shape.content {
+                _ if gone => Change::Delete,
+                Content::Format(_) => Change::Put(vec![encoded.next().flatten()]),
+                Content::Column => Change::Put((0..columns.len()).filter(|column| !is_key(*column)).map(|column| value(column, row)).collect()),
+                Content::Row => {
+                    let parts: Vec<Vec<u8>> = (0..columns.len()).map(|column| value(column, row).unwrap_or_default()).collect();
+                    Change::Put(vec![Some(parts.join(&SEPARATOR))])
+                }
             };
-            let key = [self.shape.prefix.as_bytes(), &value(0).unwrap_or_default()].concat();
-            let field = (self.shape.place == Place::Field).then(|| value(1).unwrap_or_default());
-            let change = if is_gone { Change::Delete } else { Change::Put(self.values(columns.len(), keys, value)) };
-            grown += key.len() as u64 + size(&change);
-            changes.insert((key, field), change);
+            if let Some(column) = (0..columns.len()).find(|column| is_key(*column) && value(*column, row).is_none()) {
+                let (table, name) = (&self.table, self.names.get(column).map_or("", String::as_str));
+                let way = "filter such rows out, or put something in its place with COALESCE";
+                return Err(ConnectorError::user(format!("Table '{table}': column '{name}', of the key, is NULL in a row: {way}")));
+            }
+            let place = (key_of(row), part.and_then(|part| value(part, row)));
+            // The first row counts, as it does between epochs.
+            if self.if_absent && !gone && matches!(changes.get(&place), Some(Change::Put(_))) {
+                continue;
+            }
+            grown += place.0.len() as u64 + size(&change);
+            changes.insert(place, change);
         }
         Ok(grown)
     }
 
-    fn values(&self, columns: usize, keys: usize, value: impl Fn(usize) -> Option<Vec<u8>>) -> Vec<Option<Vec<u8>>> {
-        if !self.shape.is_row {
-            return (keys..columns).map(value).collect();
+    /// The rows that change something, without the column of kinds, and for each of them whether it went.
+    fn kinds(&self, batch: &RecordBatch) -> Result<(RecordBatch, Vec<bool>), ConnectorError> {
+        let Some(kind) = self.kind else { return Ok((batch.clone(), vec![false; batch.num_rows()])) };
+        let internal = |error| ConnectorError::internal("rows without a kind").with_source(error);
+        let values: Vec<usize> = (0..batch.num_columns()).filter(|column| *column != kind).collect();
+        let kinds = batch.columns().get(kind).map(texts).transpose()?.unwrap_or_default();
+        let mut gone = Vec::with_capacity(kinds.len());
+        for kind in &kinds {
+            gone.push(match kind.as_deref() {
+                None | Some(b"+I" | b"+U") => Some(false),
+                Some(b"-D") => Some(true),
+                // The row that takes its place follows.
+                Some(b"-U") => None,
+                Some(other) => {
+                    let (table, other) = (&self.table, String::from_utf8_lossy(other));
+                    return Err(ConnectorError::user(format!("Table '{table}': '{other}' is no kind of row: +I, +U, -U or -D")));
+                }
+            });
         }
-        let parts: Vec<Vec<u8>> = (0..columns).map(|column| value(column).unwrap_or_default()).collect();
-        vec![Some(parts.join(&SEPARATOR))]
+        let counts: BooleanArray = gone.iter().map(|gone| Some(gone.is_some())).collect();
+        let rows = filter_record_batch(&batch.project(&values).map_err(internal)?, &counts).map_err(internal)?;
+        Ok((rows, gone.into_iter().flatten().collect()))
     }
 
-    /// The commands of a change.
-    pub(super) fn commands(&self, (key, field): &Place2, change: &Change) -> Vec<Keyed> {
+    /// The values of the rows that did not go, if they have a format.
+    fn encoded(&self, batch: &RecordBatch, gone: &[bool], key: &dyn Fn(usize) -> Vec<u8>) -> Result<Vec<Option<Vec<u8>>>, ConnectorError> {
+        let Some(encoder) = &self.encoder else { return Ok(Vec::new()) };
+        let internal = |error| ConnectorError::internal("values that do not fit").with_source(error);
+        let behind: Vec<usize> = (self.shape.key_columns()..batch.num_columns()).collect();
+        let put: BooleanArray = gone.iter().map(|gone| Some(!gone)).collect();
+        let values = filter_record_batch(&batch.project(&behind).map_err(internal)?, &put).map_err(internal)?;
+        let messages = encoder.encode(&values).map_err(|bad| {
+            let row = put.values().set_indices().nth(bad.row).unwrap_or_default();
+            let (table, key, why) = (&self.table, key(row), bad.bad.located());
+            ConnectorError::user(format!("Table '{table}': the row of key '{}' cannot be written: {why}", String::from_utf8_lossy(&key)))
+        })?;
+        Ok(messages.iter().map(|message| message.map(<[u8]>::to_vec)).collect())
+    }
+
+    /// The commands of a change, at `now`.
+    pub(super) fn commands(&self, (key, part): &Place2, change: &Change, now: DateTime<Local>) -> Vec<Keyed> {
+        let life = self.life.as_ref().and_then(|life| life.left(now)).map(|life| u64::try_from(life.as_millis()).unwrap_or(u64::MAX).max(1));
         let mut commands = Vec::with_capacity(2);
-        match (self.shape.place, change, field) {
-            (Place::Text, Change::Put(values), _) => match values.first() {
-                Some(Some(value)) => {
-                    let mut set = command("SET", key);
-                    set.arg(value.as_slice());
-                    if let Some(ttl) = self.ttl {
-                        set.arg("PX").arg(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
-                    }
-                    if self.if_absent {
-                        set.arg("NX");
-                    }
-                    commands.push(set);
+        let value = match change {
+            Change::Put(values) => values.first().and_then(Option::as_deref),
+            Change::Delete => None,
+        };
+        // A string's life is set with it, unless that of the one before is to be kept.
+        let mut expires = matches!(change, Change::Put(_)) && self.shape.place != Place::Nowhere;
+        match (self.shape.place, change, part, value) {
+            (Place::Text, _, _, Some(value)) => {
+                let mut set = command("SET", key);
+                set.arg(value);
+                if self.keeps_life {
+                    set.arg("KEEPTTL");
+                } else if let Some(life) = life {
+                    set.arg("PX").arg(life);
                 }
-                _ => commands.push(command("DEL", key)),
-            },
-            (Place::Field, Change::Put(values), Some(field)) => match values.first() {
-                Some(Some(value)) => {
-                    let mut set = command(if self.if_absent { "HSETNX" } else { "HSET" }, key);
-                    set.arg(field.as_slice()).arg(value.as_slice());
-                    commands.push(set);
+                if self.if_absent {
+                    set.arg("NX");
                 }
-                _ => commands.push(of_field("HDEL", key, field)),
-            },
-            (Place::Hash, Change::Put(values), _) => self.put_hash(key, values, &mut commands),
-            (Place::Field, Change::Delete, Some(field)) => commands.push(of_field("HDEL", key, field)),
-            _ => commands.push(command("DEL", key)),
+                commands.push(set);
+                expires = self.keeps_life;
+            }
+            (Place::Field, _, Some(field), Some(value)) => {
+                commands.push(of_part(if self.if_absent { "HSETNX" } else { "HSET" }, key, &[field, value]));
+            }
+            (Place::Field, _, Some(field), None) => commands.push(of_part("HDEL", key, &[field])),
+            (Place::Set, Change::Put(_), Some(member), _) => commands.push(of_part("SADD", key, &[member])),
+            (Place::Set, Change::Delete, Some(member), _) => commands.push(of_part("SREM", key, &[member])),
+            (Place::Sorted, _, Some(member), Some(score)) => commands.push(of_part("ZADD", key, &[score, member])),
+            (Place::Sorted, _, Some(member), None) => commands.push(of_part("ZREM", key, &[member])),
+            (Place::Hash, Change::Put(values), ..) => self.put_hash(key, values, &mut commands),
+            _ => {
+                commands.push(command("DEL", key));
+                expires = false;
+            }
         }
-        if let (Some(ttl), Change::Put(_), false) = (self.ttl, change, self.shape.place == Place::Text) {
+        if let Some(life) = life.filter(|_| expires) {
             let mut expire = command("PEXPIRE", key);
-            expire.arg(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+            expire.arg(life);
+            if self.keeps_life {
+                expire.arg("NX");
+            }
             commands.push(expire);
         }
         commands.into_iter().map(|command| Keyed { key: key.clone(), command }).collect()
@@ -148,9 +215,9 @@ fn command(name: &str, key: &[u8]) -> Cmd {
     command
 }
 
-fn of_field(name: &str, key: &[u8], field: &[u8]) -> Cmd {
+fn of_part(name: &str, key: &[u8], words: &[&[u8]]) -> Cmd {
     let mut command = command(name, key);
-    command.arg(field);
+    command.arg(words);
     command
 }
 
@@ -159,22 +226,34 @@ fn texts(column: &ArrayRef) -> Result<Vec<Option<Vec<u8>>>, ConnectorError> {
     if let Some(bytes) = column.as_binary_opt::<i32>() {
         return Ok(bytes.iter().map(|bytes| bytes.map(<[u8]>::to_vec)).collect());
     }
+    if let Some(bytes) = column.as_fixed_size_binary_opt() {
+        return Ok(bytes.iter().map(|bytes| bytes.map(<[u8]>::to_vec)).collect());
+    }
     let texts = cast(column, &DataType::Utf8).map_err(|error| ConnectorError::internal("values without a text").with_source(error))?;
     Ok(texts.as_string::<i32>().iter().map(|text| text.map(|text| text.as_bytes().to_vec())).collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::time::Duration;
 
     use arrow_array::{Int64Array, StringArray};
+    use arrow_schema::Schema;
     use redis::Arg;
+    use weir_base::options::OptionBag;
+
+    use crate::format::{FormatFactory, json::JsonFactory};
 
     use super::*;
 
     fn writing(place: Place) -> Writing {
-        let shape = Shape { place, is_row: false, prefix: "p:".to_owned() };
-        Writing { shape, names: ["id", "a", "b"].map(str::to_owned).to_vec(), kind: None, ttl: None, if_absent: false }
+        let shape = Shape { place, content: Content::Column, prefix: "p:".to_owned() };
+        let names = ["id", "a", "b"].map(str::to_owned).to_vec();
+        Writing { table: "c.d.t".to_owned(), shape, names, encoder: None, kind: None, life: None, keeps_life: false, if_absent: false }
+    }
+
+    fn life(millis: u64) -> Option<Life> {
+        Some(Life::For(Duration::from_millis(millis)))
     }
 
     fn batch(columns: &[&[Option<&str>]]) -> RecordBatch {
@@ -189,7 +268,7 @@ mod tests {
         writing.merge(batch, &mut changes).expect("merged");
         let word = |word: Arg<&[u8]>| if let Arg::Simple(word) = word { String::from_utf8_lossy(word).into_owned() } else { "?".to_owned() };
         let line = |keyed: Keyed| keyed.command.args_iter().map(word).collect::<Vec<_>>().join(" ");
-        let mut told: Vec<String> = changes.iter().flat_map(|(place, change)| writing.commands(place, change)).map(line).collect();
+        let mut told: Vec<String> = changes.iter().flat_map(|(place, change)| writing.commands(place, change, Local::now())).map(line).collect();
         told.sort();
         told
     }
@@ -200,15 +279,22 @@ mod tests {
         assert_eq!(told(&writing(Place::Text), &rows), ["SET p:0 new", "SET p:1 x"]);
         let gone = batch(&[&[Some("old"), Some("x"), None]]);
         assert_eq!(told(&writing(Place::Text), &gone), ["DEL p:0", "SET p:1 x"]);
-        let lasting = Writing { ttl: Some(Duration::from_secs(7)), if_absent: true, ..writing(Place::Text) };
-        assert_eq!(told(&lasting, &rows), ["SET p:0 new PX 7000 NX", "SET p:1 x PX 7000 NX"]);
+        let lasting = Writing { life: life(7_000), if_absent: true, ..writing(Place::Text) };
+        assert_eq!(told(&lasting, &rows), ["SET p:0 old PX 7000 NX", "SET p:1 x PX 7000 NX"]);
+    }
+
+    #[test]
+    fn a_row_without_a_key_is_refused() {
+        let fields = batch(&[&[None], &[Some("1")]]);
+        let told = writing(Place::Field).merge(&fields, &mut HashMap::new()).expect_err("no field").to_string();
+        assert!(told.contains("column 'a', of the key, is NULL"), "{told}");
     }
 
     #[test]
     fn a_hash_loses_the_fields_that_are_null_and_a_field_stands_by_itself() {
         let rows = batch(&[&[Some("1"), None], &[None, None]]);
         assert_eq!(told(&writing(Place::Hash), &rows), ["HDEL p:0 b", "HDEL p:1 a b", "HSET p:0 a 1"]);
-        let lasting = Writing { ttl: Some(Duration::from_millis(5)), ..writing(Place::Field) };
+        let lasting = Writing { life: life(5), ..writing(Place::Field) };
         let fields = batch(&[&[Some("f"), Some("g")], &[Some("1"), None]]);
         assert_eq!(told(&lasting, &fields), ["HDEL p:1 g", "HSET p:0 f 1", "PEXPIRE p:0 5", "PEXPIRE p:1 5"]);
     }
@@ -225,7 +311,38 @@ mod tests {
     #[test]
     fn a_row_that_is_one_value_has_all_columns() {
         let mut row = writing(Place::Text);
-        row.shape.is_row = true;
+        row.shape.content = Content::Row;
         assert_eq!(told(&row, &batch(&[&[Some("a"), None], &[None, Some("z")]])), ["SET p:0 0\u{1}a\u{1}", "SET p:1 1\u{1}\u{1}z"]);
+    }
+
+    #[test]
+    fn a_key_that_will_expire_keeps_its_time_where_that_is_asked_for() {
+        let rows = batch(&[&[Some("x")]]);
+        let keeping = |place| Writing { life: life(5), keeps_life: true, ..writing(place) };
+        assert_eq!(told(&keeping(Place::Text), &rows), ["PEXPIRE p:0 5 NX", "SET p:0 x KEEPTTL"]);
+        assert_eq!(told(&keeping(Place::Set), &rows), ["PEXPIRE p:0 5 NX", "SADD p:0 x"]);
+        assert_eq!(told(&keeping(Place::Nowhere), &batch(&[&[]])), [""; 0]);
+    }
+
+    #[test]
+    fn members_of_sets_come_and_go_and_a_key_can_be_removed() {
+        let with_kind = |place, kind| Writing { kind: Some(kind), ..writing(place) };
+        let members = batch(&[&[Some("a"), Some("b"), Some("c")], &[Some("+I"), Some("-D"), Some("-U")]]);
+        assert_eq!(told(&with_kind(Place::Set, 2), &members), ["SADD p:0 a", "SREM p:1 b"]);
+        let scores: [&[Option<&str>]; 3] =
+            [&[Some("1.5"), Some("2"), None], &[Some("a"), Some("b"), Some("c")], &[Some("+I"), Some("-D"), Some("+I")]];
+        assert_eq!(told(&with_kind(Place::Sorted, 3), &batch(&scores)), ["ZADD p:0 1.5 a", "ZREM p:0 c", "ZREM p:1 b"]);
+        let keys = RecordBatch::try_from_iter([("id", Arc::new(Int64Array::from(vec![3, 4])) as ArrayRef)]).expect("a batch");
+        assert_eq!(told(&writing(Place::Nowhere), &keys), ["DEL p:3", "DEL p:4"]);
+    }
+
+    #[test]
+    fn the_columns_behind_the_key_are_one_value_in_a_format() {
+        let rows = batch(&[&[Some("x"), None], &[Some("+I"), Some("-D")]]);
+        let schema = Arc::new(Schema::new(vec![arrow_schema::Field::new("a", DataType::Utf8, false)]));
+        let format = JsonFactory.open("json.", &mut OptionBag::new("Table 'c.d.t'"), &schema).expect("format");
+        let mut json = Writing { kind: Some(2), encoder: Some(Arc::from(format.encoder(&schema).expect("encoder"))), ..writing(Place::Text) };
+        json.shape.content = Content::Format(Arc::from(format));
+        assert_eq!(told(&json, &rows), ["DEL p:1", "SET p:0 {\"a\":\"x\"}"], "of a row that went nothing is written");
     }
 }

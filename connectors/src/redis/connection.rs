@@ -1,31 +1,50 @@
 //! Connections: made when they are first needed, shared by all requests of a table, and made anew after they broke.
 
-use redis::aio::MultiplexedConnection;
-use redis::cluster::ClusterClientBuilder;
-use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
-use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
-use redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Pipeline, RedisConnectionInfo,
-    RedisError, TlsCertificates, TlsMode, Value, cmd,
-};
-use tokio::sync::Mutex;
-use weir_base::Secret;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::options::{Address, Settings, Tls, Topology};
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared, WeakShared};
+use redis::aio::MultiplexedConnection;
+use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{MultipleNodeRoutingInfo, Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
+use redis::{Cmd, Pipeline, RedisError, Value, cmd};
+
+use super::connect::{Failure, connect, slots};
+use super::options::{self, Address, Settings};
+use super::rows::bytes;
 use super::slots::SlotMap;
+use super::topology::Topology;
 use super::trouble::connector_error;
 use crate::error::ConnectorError;
 
 /// A server, or several that are one.
 #[derive(Debug)]
 pub(super) struct Server {
-    settings: Settings,
+    settings: Arc<Settings>,
     /// What messages call the table, and the servers.
     pub(super) table: String,
     servers: String,
-    link: Mutex<Option<Link>>,
+    state: Mutex<State>,
 }
+
+/// How far the connection is. Attempts are numbered, so that nobody takes away the connection of a later one.
+#[derive(Debug, Default)]
+struct State {
+    attempts: u64,
+    phase: Phase,
+}
+
+#[derive(Debug, Default)]
+enum Phase {
+    #[default]
+    None,
+    /// It is being made, by all who wait for it: when the last of them gives up, so does the attempt.
+    Making(WeakShared<Attempt>),
+    Made(Link),
+}
+
+/// A connection that is being made.
+type Attempt = BoxFuture<'static, Result<Link, Failure>>;
 
 /// A connection that works; clones share it.
 #[derive(Clone)]
@@ -50,49 +69,67 @@ impl Server {
     pub(super) fn new(settings: Settings, table: String) -> Self {
         let list = |addresses: &[Address]| addresses.iter().map(|(host, port)| format!("{host}:{port}")).collect::<Vec<_>>().join(",");
         let servers = match &settings.topology {
-            Topology::Single(address) => list(std::slice::from_ref(address)),
-            Topology::Cluster(nodes) => list(nodes),
-            Topology::Sentinel { sentinels, master, .. } => format!("{master} of {}", list(sentinels)),
+            options::Topology::Single(address) => list(std::slice::from_ref(address)),
+            options::Topology::Cluster(nodes) => list(nodes),
+            options::Topology::Sentinel { sentinels, master, .. } => format!("{master} of {}", list(sentinels)),
         };
-        Self { settings, table, servers, link: Mutex::new(None) }
+        Self { settings: Arc::new(settings), table, servers, state: Mutex::default() }
     }
 
     /// Whether keys are spread over nodes.
     pub(super) fn is_cluster(&self) -> bool {
-        matches!(self.settings.topology, Topology::Cluster(_))
+        matches!(self.settings.topology, options::Topology::Cluster(_))
     }
 
     /// The answer to a command that any node can answer; an error of the server is the error.
     pub(super) async fn ask(&self, command: &Cmd) -> Result<Value, ConnectorError> {
-        let answer = match self.link().await? {
+        self.ask_node(command, None).await
+    }
+
+    /// The answer to a command for the node at `address`; without one any master will do.
+    pub(super) async fn ask_node(&self, command: &Cmd, address: Option<&Address>) -> Result<Value, ConnectorError> {
+        let (number, link) = self.link().await?;
+        let answer = match link {
             Link::Single(mut connection) => connection.send_packed_command(command).await,
-            Link::Cluster(mut connection, _) => {
-                connection.route_command(command.clone(), RoutingInfo::SingleNode(SingleNodeRoutingInfo::RandomPrimary)).await
+            Link::Cluster(connection, _) => {
+                let route = address.map_or(SingleNodeRoutingInfo::RandomPrimary, |(host, port)| SingleNodeRoutingInfo::ByAddress {
+                    host: host.clone(),
+                    port: *port,
+                });
+                connection.clone().route_command(command.clone(), RoutingInfo::SingleNode(route)).await
             }
         };
         match answer {
-            Ok(Value::ServerError(error)) => Err(self.failed(error.into()).await),
+            Ok(Value::ServerError(error)) => Err(self.broke(number, error.into())),
             Ok(value) => Ok(value),
-            Err(error) => Err(self.failed(error).await),
+            Err(error) => Err(self.broke(number, error)),
         }
     }
 
     /// The answers to commands, in their order; errors of the server are among them.
     pub(super) async fn ask_all(&self, commands: &[Keyed]) -> Result<Vec<Value>, ConnectorError> {
-        match self.link().await? {
+        let (number, link) = self.link().await?;
+        match link {
             Link::Single(mut connection) => {
                 let pipeline = pipeline(commands.iter());
-                match connection.send_packed_commands(&pipeline, 0, commands.len()).await {
-                    Ok(answers) => Ok(answers),
-                    Err(error) => Err(self.failed(error).await),
+                let answers = connection.send_packed_commands(&pipeline, 0, commands.len()).await.map_err(|error| self.broke(number, error))?;
+                let demoted = |answer: &Value| matches!(answer, Value::ServerError(error) if error.code() == "READONLY");
+                if answers.iter().any(demoted) {
+                    self.forget(number);
                 }
+                Ok(answers)
             }
-            Link::Cluster(connection, slots) => self.ask_nodes(&connection, &slots, commands).await,
+            Link::Cluster(connection, slots) => self.ask_nodes((number, &connection), &slots, commands).await,
         }
     }
 
     /// One pipeline for each node; what a node has no longer, or not yet, is asked for once more by itself, wherever it is now.
-    async fn ask_nodes(&self, connection: &ClusterConnection, slots: &SlotMap, commands: &[Keyed]) -> Result<Vec<Value>, ConnectorError> {
+    async fn ask_nodes(
+        &self,
+        (number, connection): (u64, &ClusterConnection),
+        slots: &SlotMap,
+        commands: &[Keyed],
+    ) -> Result<Vec<Value>, ConnectorError> {
         let groups = slots.by_node(commands.iter().map(|command| command.key.as_slice()));
         let asked = groups.iter().map(|group| async {
             let of_group: Vec<&Keyed> = group.iter().filter_map(|number| commands.get(*number)).collect();
@@ -110,12 +147,12 @@ impl Server {
                     moved.extend(group);
                     continue;
                 }
-                Err(error) => return Err(self.failed(error).await),
+                Err(error) => return Err(self.broke(number, error)),
             };
-            for (number, answer) in group.iter().zip(answers) {
+            for (place, answer) in group.iter().zip(answers) {
                 if matches!(&answer, Value::ServerError(error) if RedisError::from(error.clone()).is_cluster_error()) {
-                    moved.push(*number);
-                } else if let Some(slot) = all.get_mut(*number) {
+                    moved.push(*place);
+                } else if let Some(slot) = all.get_mut(*place) {
                     *slot = answer;
                 }
             }
@@ -124,16 +161,16 @@ impl Server {
             return Ok(all);
         }
         // One after the other: the commands of one key keep their order.
-        for number in &moved {
-            let Some(keyed) = commands.get(*number) else { continue };
+        for place in &moved {
+            let Some(keyed) = commands.get(*place) else { continue };
             let route = RoutingInfo::SingleNode(SingleNodeRoutingInfo::SpecificNode(Route::with_key(&keyed.key, SlotAddr::Master)));
             match connection.clone().route_command(keyed.command.clone(), route).await {
                 Ok(answer) => {
-                    if let Some(slot) = all.get_mut(*number) {
+                    if let Some(slot) = all.get_mut(*place) {
                         *slot = answer;
                     }
                 }
-                Err(error) => return Err(self.failed(error).await),
+                Err(error) => return Err(self.broke(number, error)),
             }
         }
         tracing::debug!(table = self.table, keys = moved.len(), "keys have moved within the cluster");
@@ -141,68 +178,89 @@ impl Server {
         Ok(all)
     }
 
+    /// What the masters of the cluster say of their slots.
+    pub(super) async fn topology(&self) -> Result<Topology, ConnectorError> {
+        let (number, Link::Cluster(connection, _)) = self.link().await? else { return Err(ConnectorError::internal("one server is no cluster")) };
+        let all = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
+        let answer =
+            connection.clone().route_command(cmd("CLUSTER").arg("NODES").to_owned(), all).await.map_err(|error| self.broke(number, error))?;
+        let Value::Map(answers) = answer else { return Err(ConnectorError::internal("CLUSTER NODES gave something else")) };
+        let text = |value: &Value| bytes(value).map(|text| String::from_utf8_lossy(text).into_owned());
+        let told = |(address, answer): &(Value, Value)| {
+            let (address, answer) = (text(address)?, text(answer)?);
+            let (host, port) = address.rsplit_once(':')?;
+            Some(((host.to_owned(), port.parse().ok()?), answer))
+        };
+        Topology::parse(&answers.iter().filter_map(told).collect::<Vec<_>>()).map_err(|why| {
+            // The client may not have heard of a new master: the next one begins with the addresses of the declaration.
+            self.state().phase = Phase::None;
+            ConnectorError::transient(format!("Table '{}': the cluster at {} cannot be read as a whole now: {why}", self.table, self.servers))
+        })
+    }
+
     /// Learns where the slots are now; if that fails, moved keys go on being asked for one by one.
     async fn look_at_slots(&self, connection: &ClusterConnection) {
         if let Ok(slots) = slots(connection).await
-            && let Some(Link::Cluster(_, known)) = self.link.lock().await.as_mut()
+            && let Phase::Made(Link::Cluster(_, known)) = &mut self.state().phase
         {
             *known = slots;
         }
     }
 
-    async fn link(&self) -> Result<Link, ConnectorError> {
-        let mut link = self.link.lock().await;
-        if let Some(link) = link.as_ref() {
-            return Ok(link.clone());
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection and the number of the attempt that made it. All who need one meanwhile wait for the same attempt, and fail with it.
+    async fn link(&self) -> Result<(u64, Link), ConnectorError> {
+        let (number, attempt) = {
+            let mut state = self.state();
+            let running = match &state.phase {
+                Phase::Made(link) => return Ok((state.attempts, link.clone())),
+                Phase::Making(attempt) => attempt.upgrade(),
+                Phase::None => None,
+            };
+            let attempt = running.unwrap_or_else(|| self.begin(&mut state));
+            (state.attempts, attempt)
+        };
+        let made = attempt.await;
+        let mut state = self.state();
+        if state.attempts == number && matches!(state.phase, Phase::Making(_)) {
+            state.phase = made.as_ref().map_or(Phase::None, |link| Phase::Made(link.clone()));
         }
-        let made = self.connect().await?;
-        *link = Some(made.clone());
-        Ok(made)
+        drop(state);
+        made.map(|link| (number, link)).map_err(|failure| match failure {
+            Failure::Redis(error) => self.error(error),
+            Failure::File(path, error) => ConnectorError::user(format!("Table '{}': '{path}' cannot be read", self.table)).with_source(error),
+        })
     }
 
-    /// What an error means; a connection that broke is not used again.
-    pub(super) async fn failed(&self, error: RedisError) -> ConnectorError {
-        if !self.is_cluster() && (error.is_unrecoverable_error() || error.is_io_error() || error.code() == Some("READONLY")) {
-            *self.link.lock().await = None;
+    fn begin(&self, state: &mut State) -> Shared<Attempt> {
+        let attempt = connect(Arc::clone(&self.settings)).boxed().shared();
+        state.attempts += 1;
+        state.phase = attempt.downgrade().map_or(Phase::None, Phase::Making);
+        attempt
+    }
+
+    /// What an error of the connection of attempt `number` means; one that broke is not used again.
+    fn broke(&self, number: u64, error: RedisError) -> ConnectorError {
+        if error.is_unrecoverable_error() || error.is_io_error() || error.code() == Some("READONLY") {
+            self.forget(number);
         }
-        connector_error(&self.table, &self.servers, error)
+        self.error(error)
     }
 
-    async fn connect(&self) -> Result<Link, ConnectorError> {
-        let settings = &self.settings;
-        let certificates = match &settings.tls {
-            Some(tls) => Some(self.certificates(tls).await?),
-            None => None,
-        };
-        let config = AsyncConnectionConfig::new().set_connection_timeout(Some(settings.timeout)).set_response_timeout(Some(settings.timeout));
-        let made = match &settings.topology {
-            Topology::Single(address) => match single(settings, address, certificates) {
-                Ok(client) => client.get_multiplexed_async_connection_with_config(&config).await.map(Link::Single),
-                Err(error) => Err(error),
-            },
-            Topology::Cluster(nodes) => cluster(settings, nodes, certificates).await,
-            Topology::Sentinel { sentinels, master, password } => {
-                let of_sentinels = password.as_ref();
-                sentinel(settings, (sentinels, master, of_sentinels), certificates, &config).await
-            }
-        };
-        made.map_err(|error| connector_error(&self.table, &self.servers, error))
+    /// The next request connects anew, unless a later attempt has connected already. The client of a cluster mends itself.
+    fn forget(&self, number: u64) {
+        let mut state = self.state();
+        if !self.is_cluster() && state.attempts == number && matches!(state.phase, Phase::Made(_)) {
+            state.phase = Phase::None;
+        }
     }
 
-    async fn certificates(&self, tls: &Tls) -> Result<TlsCertificates, ConnectorError> {
-        let read = |path: String| async move {
-            let what = format!("Table '{}': '{path}' cannot be read", self.table);
-            tokio::fs::read(path).await.map_err(|error| ConnectorError::user(what).with_source(error))
-        };
-        let root_cert = match &tls.ca {
-            Some(path) => Some(read(path.clone()).await?),
-            None => None,
-        };
-        let client_tls = match &tls.client {
-            Some((certificate, key)) => Some(ClientTlsConfig { client_cert: read(certificate.clone()).await?, client_key: read(key.clone()).await? }),
-            None => None,
-        };
-        Ok(TlsCertificates { client_tls, root_cert })
+    /// What an error of a server means.
+    pub(super) fn error(&self, error: RedisError) -> ConnectorError {
+        connector_error(&self.table, &self.servers, self.is_cluster(), error)
     }
 }
 
@@ -214,69 +272,97 @@ fn pipeline<'a>(commands: impl Iterator<Item = &'a Keyed>) -> Pipeline {
     pipeline
 }
 
-fn address(settings: &Settings, (host, port): &Address) -> ConnectionAddr {
-    match settings.tls {
-        Some(_) => ConnectionAddr::TcpTls { host: host.clone(), port: *port, insecure: false, tls_params: None },
-        None => ConnectionAddr::Tcp(host.clone(), *port),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
-fn info(settings: &Settings, address_of: &Address) -> Result<ConnectionInfo, RedisError> {
-    let mut redis = RedisConnectionInfo::default().set_db(settings.database);
-    if let Some(username) = &settings.username {
-        redis = redis.set_username(username);
-    }
-    if let Some(password) = &settings.password {
-        redis = redis.set_password(password.expose());
-    }
-    Ok(address(settings, address_of).into_connection_info()?.set_redis_settings(redis))
-}
+    use futures::StreamExt;
+    use redis::cmd;
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::TcpListener;
 
-fn single(settings: &Settings, address: &Address, certificates: Option<TlsCertificates>) -> Result<Client, RedisError> {
-    let info = info(settings, address)?;
-    match certificates {
-        Some(certificates) => Client::build_with_tls(info, certificates),
-        None => Client::open(info),
-    }
-}
+    use super::*;
 
-async fn cluster(settings: &Settings, nodes: &[Address], certificates: Option<TlsCertificates>) -> Result<Link, RedisError> {
-    let nodes = nodes.iter().map(|node| info(settings, node)).collect::<Result<Vec<_>, _>>()?;
-    let mut builder = ClusterClientBuilder::new(nodes).connection_timeout(settings.timeout).response_timeout(settings.timeout);
-    if let Some(certificates) = certificates {
-        builder = builder.tls(TlsMode::Secure).certs(certificates);
+    fn server(port: u16) -> Server {
+        let topology = options::Topology::Single(("127.0.0.1".to_owned(), port));
+        let timeout = Duration::from_secs(2);
+        Server::new(Settings { topology, username: None, password: None, database: 0, timeout, tls: None }, "c.d.t".to_owned())
     }
-    let connection = builder.build()?.get_async_connection().await?;
-    let slots = slots(&connection).await?;
-    Ok(Link::Cluster(connection, slots))
-}
 
-async fn slots(connection: &ClusterConnection) -> Result<SlotMap, RedisError> {
-    let route = RoutingInfo::SingleNode(SingleNodeRoutingInfo::RandomPrimary);
-    let answer = connection.clone().route_command(cmd("CLUSTER").arg("SLOTS").to_owned(), route).await?;
-    Ok(SlotMap::parse(&answer))
-}
+    /// Waiters for a server that takes connections and never answers: they make one connection, and fail together.
+    #[tokio::test]
+    async fn all_who_wait_for_a_dead_server_share_one_attempt() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
+        let server = server(listener.local_addr().expect("address").port());
+        let accepted = AtomicUsize::new(0);
+        let accept = async {
+            let mut held = Vec::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                accepted.fetch_add(1, Ordering::SeqCst);
+                held.push(stream);
+            }
+        };
+        let ping = cmd("PING");
+        let waiting = futures::future::join_all((0..100).map(|_| server.ask(&ping)));
+        let answers = tokio::select! {
+            () = accept => panic!("the listener has ended"),
+            answers = waiting => answers,
+        };
+        assert!(answers.iter().all(Result::is_err));
+        assert_eq!((accepted.load(Ordering::SeqCst), server.state().attempts), (1, 1));
+        assert!(server.ask(&ping).await.is_err());
+        assert_eq!(server.state().attempts, 2, "who comes later tries anew");
+    }
 
-async fn sentinel(
-    settings: &Settings,
-    (sentinels, master, password): (&[Address], &String, Option<&Secret<String>>),
-    certificates: Option<TlsCertificates>,
-    config: &AsyncConnectionConfig,
-) -> Result<Link, RedisError> {
-    let sentinels = sentinels.iter().map(|sentinel| address(settings, sentinel));
-    let mut builder = SentinelClientBuilder::new(sentinels, master, SentinelServerType::Master)?.set_client_to_redis_db(settings.database);
-    if let Some(password) = password {
-        builder = builder.set_client_to_sentinel_password(password.expose());
+    /// A server that says OK to everything, for ever.
+    async fn agree(listener: &TcpListener) {
+        let mut connections = futures::stream::FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => {
+                    let (stream, _peer) = accepted.expect("connection");
+                    connections.push(async move {
+                        let mut stream = BufReader::new(stream);
+                        let mut line = String::new();
+                        while stream.read_line(&mut line).await.is_ok_and(|read| read > 0) {
+                            // A line of a command says how many words follow, each in two lines.
+                            let words: usize = line.trim().trim_start_matches('*').parse().expect("a command");
+                            for _ in 0..words * 2 {
+                                stream.read_line(&mut line).await.expect("a word");
+                            }
+                            line.clear();
+                            stream.write_all(b"+OK\r\n").await.expect("answered");
+                        }
+                    });
+                }
+                Some(()) = connections.next() => {}
+            }
+        }
     }
-    if let Some(username) = &settings.username {
-        builder = builder.set_client_to_redis_username(username);
+
+    #[tokio::test]
+    async fn an_error_of_an_old_connection_leaves_the_new_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
+        let server = server(listener.local_addr().expect("address").port());
+        let broken = || RedisError::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
+        let ping = cmd("PING");
+        let seen = || {
+            let state = server.state();
+            (state.attempts, matches!(state.phase, Phase::Made(_)))
+        };
+        let asking = async {
+            for attempt in 1..3 {
+                assert_eq!(server.ask(&ping).await.expect("answer"), Value::Okay);
+                server.broke(attempt - 1, broken());
+                assert_eq!(seen(), (attempt, true), "that of the attempt before broke, not this one");
+                server.broke(attempt, broken());
+                assert_eq!(seen(), (attempt, false));
+            }
+        };
+        tokio::select! {
+            () = agree(&listener) => {}
+            () = asking => {}
+        }
     }
-    if let Some(password) = &settings.password {
-        builder = builder.set_client_to_redis_password(password.expose());
-    }
-    if let Some(certificates) = certificates {
-        builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure).set_client_to_redis_certificates(certificates.clone());
-        builder = builder.set_client_to_sentinel_tls_mode(TlsMode::Secure).set_client_to_sentinel_certificates(certificates);
-    }
-    builder.build()?.get_async_connection_with_config(config).await.map(Link::Single)
 }

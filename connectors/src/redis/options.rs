@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Local};
 use weir_base::Secret;
 use weir_base::options::{OptionBag, OptionDecl, ValueType, parse_duration};
 
-use crate::lookup::LOOKUP_OPTIONS;
+use crate::lookup::{LOOKUP_OPTIONS, Reload};
 use crate::registry::CONNECTOR;
 
 const MODE: OptionDecl = OptionDecl::new(
@@ -41,8 +42,10 @@ const CERTIFICATE: OptionDecl =
 const KEY: OptionDecl = OptionDecl::new("ssl.key.location", ValueType::String, "PEM file of its key.");
 const COMMAND: OptionDecl = OptionDecl::new(
     "command",
-    ValueType::Enum(&["get", "set", "hget", "hset", "hmget", "hmset", "hgetall"]),
-    "How rows lie under keys: `get` (or `set`): a string; `hget` (`hset`): one field of a hash; `hmget` (`hmset`, `hgetall`): a hash with a field for each column.",
+    ValueType::Enum(&["get", "set", "hget", "hset", "hmget", "hmset", "hgetall", "sadd", "zadd", "del", "lpush", "rpush", "incrby"]),
+    "How rows lie under keys: `get` (or `set`): a string; `hget` (`hset`): one field of a hash; `hmget` (`hmset`, `hgetall`): a hash with a field for each column. \
+     Only written: `sadd`: members of a set; `zadd`: of a sorted set; `del`: a row removes its key. `lpush`, `rpush` and `incrby` are refused: an epoch that is \
+     written again after a failure would add its rows twice.",
 )
 .required();
 const STRUCTURE: OptionDecl = OptionDecl::new(
@@ -51,9 +54,27 @@ const STRUCTURE: OptionDecl = OptionDecl::new(
     "With `get` and `hget`: the value is the last column, or all columns of the row with the character U+0001 between.",
 )
 .default("column");
+const FORMAT: OptionDecl = OptionDecl::new(
+    "format",
+    ValueType::String,
+    "With `get` and `hget`: the format of values, which hold the columns behind the key; its options carry the prefix `<format>.`. Either this or `value.format`.",
+);
+const VALUE_FORMAT: OptionDecl =
+    OptionDecl::new("value.format", ValueType::String, "The same, with the prefix `value.<format>.` for the options of the format.");
 const PREFIX: OptionDecl = OptionDecl::new("key.prefix", ValueType::String, "Stands before the value of the key column in each key.");
 const TTL: OptionDecl =
     OptionDecl::new("ttl", ValueType::String, "Life of a key after it was written; a bare number counts seconds. Default: it stays.");
+const TTL_ON_TIME: OptionDecl = OptionDecl::new(
+    "ttl.on.time",
+    ValueType::String,
+    "The time of the day at which written keys expire, `10:15` or `10:15:30`, of the process's zone unless it has one: `10:15Z`. Either this or `ttl`.",
+);
+const TTL_KEEP: OptionDecl = OptionDecl::new(
+    "ttl.key.not.absent",
+    ValueType::Boolean,
+    "With `ttl` or `ttl.on.time`: whether a key that will expire already keeps its time. It needs Redis 7 or Valkey.",
+)
+.default("false");
 const IF_ABSENT: OptionDecl = OptionDecl::new(
     "set.if.absent",
     ValueType::Boolean,
@@ -102,8 +123,12 @@ pub(super) const ALL: &[OptionDecl] = &{
         KEY,
         COMMAND,
         STRUCTURE,
+        FORMAT,
+        VALUE_FORMAT,
         PREFIX,
         TTL,
+        TTL_ON_TIME,
+        TTL_KEEP,
         IF_ABSENT,
         PARALLELISM,
         SINK_RETRIES,
@@ -112,7 +137,7 @@ pub(super) const ALL: &[OptionDecl] = &{
         RATE_ROWS,
         RATE_BYTES,
     ];
-    let mut all = [CONNECTOR; 27 + LOOKUP_OPTIONS.len()];
+    let mut all = [CONNECTOR; 31 + LOOKUP_OPTIONS.len()];
     let mut index = 0;
     while index < all.len() {
         all[index] = if index < own.len() { own[index] } else { LOOKUP_OPTIONS[index - own.len()] };
@@ -156,13 +181,35 @@ pub(super) struct Settings {
 pub(super) struct Layout {
     pub(super) command: &'static str,
     pub(super) is_row: bool,
+    /// The option that chooses a format, the name of the format, and what stands before its options.
+    pub(super) format: Option<(&'static str, String, String)>,
     pub(super) prefix: String,
+}
+
+/// How long a key that is written lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Life {
+    For(Duration),
+    /// To the next of these times of the day.
+    Until(Reload),
+}
+
+impl Life {
+    /// What is left of it, at `now`.
+    pub(super) fn left(&self, now: DateTime<Local>) -> Option<Duration> {
+        match self {
+            Self::For(life) => Some(*life),
+            Self::Until(time) => time.wait(now, Duration::ZERO),
+        }
+    }
 }
 
 /// How a table is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sinking {
-    pub(super) ttl: Option<Duration>,
+    pub(super) life: Option<Life>,
+    /// A key that will expire keeps its time.
+    pub(super) keeps_life: bool,
     pub(super) if_absent: bool,
     pub(super) parallelism: Option<usize>,
     pub(super) max_retries: u32,
@@ -176,7 +223,7 @@ pub(super) struct Sinking {
 
 /// Pulls how a table is written; `None` if a problem was noted.
 pub(super) fn sinking(bag: &mut OptionBag) -> Option<Sinking> {
-    let ttl = bag.string(&TTL);
+    let (ttl, on_time, keeps_life) = (bag.string(&TTL), bag.string(&TTL_ON_TIME), bag.boolean(&TTL_KEEP));
     let if_absent = bag.boolean(&IF_ABSENT);
     let parallelism = bag.integer(&PARALLELISM).and_then(|writers| usize::try_from(writers).ok());
     let retries = bag.integer(&SINK_RETRIES);
@@ -189,11 +236,23 @@ pub(super) fn sinking(bag: &mut OptionBag) -> Option<Sinking> {
     if let (Some(text), true) = (&ttl, life.is_none_or(|life| life.as_millis() == 0)) {
         bag.error("OPT-003", TTL.key, format!("Invalid value for option 'ttl': '{text}' is neither seconds nor a duration, or is 0."));
     }
+    let until = on_time.as_deref().and_then(|text| Reload::daily(text, 1));
+    if let (Some(text), None) = (&on_time, &until) {
+        let what = format!("Invalid value for option '{}': '{text}'. Expected a time of the day such as '10:15' or '10:15:30Z'.", TTL_ON_TIME.key);
+        bag.error("OPT-003", TTL_ON_TIME.key, what);
+    }
+    if ttl.is_some() && on_time.is_some() {
+        bag.error("OPT-006", TTL_ON_TIME.key, "Option 'ttl' and 'ttl.on.time' shouldn't be set together.");
+    }
+    if keeps_life == Some(true) && ttl.is_none() && on_time.is_none() {
+        bag.error("OPT-005", TTL_KEEP.key, "'ttl' or 'ttl.on.time' is required with 'ttl.key.not.absent' but missing.");
+    }
     if bytes_per_second == Some(0) {
         bag.error("OPT-007", RATE_BYTES.key, format!("'{}' must be > 0, but is 0.", RATE_BYTES.key));
     }
     Some(Sinking {
-        ttl: life,
+        life: life.map(Life::For).or(until.map(Life::Until)),
+        keeps_life: keeps_life?,
         if_absent: if_absent?,
         parallelism,
         max_retries: u32::try_from(retries?).ok()?,
@@ -228,7 +287,17 @@ pub(super) fn pull(bag: &mut OptionBag) -> Option<Settings> {
 pub(super) fn layout(bag: &mut OptionBag) -> Option<Layout> {
     let (command, structure) = (bag.choice(&COMMAND), bag.choice(&STRUCTURE));
     let prefix = bag.string(&PREFIX).unwrap_or_default();
-    Some(Layout { command: command?, is_row: structure? == "row", prefix })
+    let (format, value_format) = (bag.string(&FORMAT), bag.string(&VALUE_FORMAT));
+    if format.is_some() && value_format.is_some() {
+        bag.error("OPT-006", VALUE_FORMAT.key, "Option 'format' and 'value.format' shouldn't be set together.");
+    }
+    let format = match (format, value_format) {
+        (_, Some(name)) => Some((VALUE_FORMAT.key, format!("value.{name}."), name)),
+        (Some(name), None) => Some((FORMAT.key, format!("{name}."), name)),
+        (None, None) => None,
+    };
+    let format = format.map(|(key, prefix, name)| (key, name, prefix));
+    Some(Layout { command: command?, is_row: structure? == "row", format, prefix })
 }
 
 fn topology(bag: &mut OptionBag) -> Option<Topology> {

@@ -10,7 +10,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
-use futures::{TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 
 use super::lookup::RedisLookup;
 use crate::batch::BatchTable;
@@ -46,7 +46,9 @@ impl PartitionStream for RedisTable {
 
     fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let lookup = self.lookup.clone();
-        let rows = stream::once(async move { lookup.load(1).await }).try_flatten();
+        let load =
+            async move { Ok::<_, ConnectorError>(lookup.load(1, None).await?.rows().map_or_else(|| stream::empty().boxed(), |load| load.rows)) };
+        let rows = stream::once(load).try_flatten();
         let rows = rows.map_err(|error| DataFusionError::External(Box::new(error)));
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows))
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use arrow_array::{RecordBatch, UInt64Array};
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
+use chrono::Local;
 use redis::Value;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -119,7 +120,8 @@ impl RedisWriter {
         let share = self.bytes / (changes.len() as u64).max(1);
         for part in changes.chunks(self.shared.options.pipeline_rows) {
             self.shared.pace.wait(part.len() as u64, share * part.len() as u64).await;
-            let commands: Vec<Keyed> = part.iter().flat_map(|(place, change)| self.shared.writing.commands(place, change)).collect();
+            let now = Local::now();
+            let commands: Vec<Keyed> = part.iter().flat_map(|(place, change)| self.shared.writing.commands(place, change, now)).collect();
             self.shared.send(&commands).await?;
         }
         self.bytes = 0;
@@ -151,7 +153,7 @@ impl Shared {
                     let (table, key) = (&self.server.table, String::from_utf8_lossy(&keyed.key));
                     return Err(ConnectorError::user(format!("Table '{table}': key '{key}' holds another type than 'command' writes")));
                 }
-                return Err(self.server.failed(error.into()).await);
+                return Err(self.server.error(error.into()));
             }
         }
         Ok(())

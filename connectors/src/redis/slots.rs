@@ -3,7 +3,7 @@
 use redis::Value;
 
 /// How many slots a cluster has.
-const SLOTS: usize = 16_384;
+pub(super) const SLOTS: usize = 16_384;
 
 /// The nodes of a cluster, as numbers, by slot. The numbers mean nothing but that equal ones are one node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, BinaryArray, StringArray};
+use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray, FixedSizeBinaryArray, StringArray};
 use arrow_cast::{CastOptions, cast, cast_with_options};
 use arrow_schema::{DataType, Field};
+use arrow_select::filter::filter;
 
 use crate::error::ConnectorError;
 
 /// The most characters of a value that a message shows.
-const SHOWN: usize = 60;
+pub(super) const SHOWN: usize = 60;
 
 /// Keys as Redis has them, `prefix` before each.
 ///
@@ -23,6 +24,25 @@ pub(super) fn key_texts(prefix: &str, keys: &ArrayRef) -> Result<Vec<Vec<u8>>, C
     }
     let texts = cast(keys, &DataType::Utf8).map_err(|error| ConnectorError::internal("keys without a text").with_source(error))?;
     Ok(texts.as_string::<i32>().iter().map(|key| joined(key.unwrap_or_default().as_bytes())).collect())
+}
+
+/// The values of the keys that some lookup asks for by exactly this text, and the other keys: `07` is no key of a number.
+///
+/// # Errors
+/// As [`key_texts`].
+pub(super) fn own_keys<'a>(prefix: &str, keys: &'a [Vec<u8>], data_type: &DataType) -> Result<(ArrayRef, Vec<&'a [u8]>), ConnectorError> {
+    let internal = |error| ConnectorError::internal(format!("no keys for type {data_type}")).with_source(error);
+    let texts = keys.iter().map(|key| key.get(prefix.len()..));
+    let values: ArrayRef = if data_type == &DataType::Binary {
+        Arc::new(texts.collect::<BinaryArray>())
+    } else {
+        let texts: ArrayRef = Arc::new(texts.map(|text| str::from_utf8(text?).ok()).collect::<StringArray>());
+        cast_with_options(&texts, data_type, &CastOptions { safe: true, ..CastOptions::default() }).map_err(internal)?
+    };
+    let asked = key_texts(prefix, &values)?;
+    let own: BooleanArray = (0..keys.len()).map(|key| Some(values.is_valid(key) && asked.get(key) == keys.get(key))).collect();
+    let foreign = keys.iter().zip(own.values()).filter(|(_, own)| !own).map(|(key, _)| key.as_slice()).collect();
+    Ok((filter(&values, &own).map_err(internal)?, foreign))
 }
 
 /// Of which values a column is made, for messages.
@@ -50,6 +70,14 @@ pub(super) fn column(texts: &[Option<&[u8]>], field: &Field, origin: &Origin<'_>
     }
     if field.data_type() == &DataType::Binary {
         return Ok(Arc::new(texts.iter().copied().collect::<BinaryArray>()));
+    }
+    if let DataType::FixedSizeBinary(size) = field.data_type() {
+        let fits = |text: &&[u8]| i32::try_from(text.len()) == Ok(*size);
+        if let Some(row) = texts.iter().position(|text| !text.iter().all(fits)) {
+            return Err(wrong(row, &format!("has not {size} bytes")));
+        }
+        let values = FixedSizeBinaryArray::try_from_sparse_iter_with_size(texts.iter().copied(), *size);
+        return Ok(Arc::new(values.map_err(|error| ConnectorError::internal("bytes that do not fit").with_source(error))?));
     }
     let mut strings = Vec::with_capacity(texts.len());
     for (row, text) in texts.iter().enumerate() {
@@ -113,5 +141,34 @@ mod tests {
         assert_eq!(key_texts("", &days).expect("texts"), [b"1970-01-01".to_vec()]);
         let bytes: ArrayRef = Arc::new(BinaryArray::from_vec(vec![&[0xff]]));
         assert_eq!(key_texts("x", &bytes).expect("texts"), [vec![b'x', 0xff]]);
+    }
+
+    #[test]
+    fn bytes_of_a_fixed_number_are_taken_as_they_are() {
+        let fixed = |text: &[u8]| {
+            column(&[Some(text), None], &Field::new("v", DataType::FixedSizeBinary(2), true), &Origin { table: "t", key: &|_| "k".to_owned() })
+        };
+        let values = fixed(&[0, 255]).expect("two bytes");
+        assert_eq!((values.as_fixed_size_binary().value(0), values.is_null(1)), (&[0, 255][..], true));
+        assert_eq!(fixed(b"abc").expect_err("three").to_string(), "Table 't': key 'k', column 'v': 'abc' has not 2 bytes");
+    }
+
+    #[test]
+    fn keys_that_no_value_has_are_not_those_of_the_table() {
+        let keys = |keys: &[&str]| keys.iter().map(|key| format!("p:{key}").into_bytes()).collect::<Vec<_>>();
+        for (data_type, own, foreign) in [
+            (DataType::Int64, &["7", "-1"][..], &["07", "+7", "x", "", "1.0", "9223372036854775808"][..]),
+            (DataType::Boolean, &["true"], &["TRUE", "1", "yes"]),
+            (DataType::Date32, &["2026-01-31"], &["2026-1-31", "20260131"]),
+            (DataType::Decimal128(10, 2), &["1.50"], &["1.5", "01.50"]),
+            (DataType::Utf8, &["07", ""], &[]),
+            (DataType::Binary, &["07"], &[]),
+        ] {
+            let all = keys(&[own, foreign].concat());
+            let (values, others) = own_keys("p:", &all, &data_type).expect("keys");
+            assert_eq!(key_texts("p:", &values).expect("texts"), keys(own), "{data_type}");
+            assert_eq!(others, keys(foreign), "{data_type}");
+        }
+        assert_eq!(own_keys("", &[vec![0xff]], &DataType::Utf8).expect("keys").1.len(), 1, "no text");
     }
 }

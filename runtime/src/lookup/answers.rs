@@ -62,6 +62,11 @@ impl Answers {
         }
     }
 
+    /// What the places take in memory, without the rows.
+    pub(super) fn bytes(&self) -> u64 {
+        size_of_val(self.places.as_slice()) as u64
+    }
+
     /// Where the rows are.
     pub(super) fn sources(&self) -> &[RecordBatch] {
         &self.sources

@@ -1,80 +1,26 @@
 //! A FULL cache: all rows of the table, loaded before the first one is joined, and loaded anew aside and put in its place in one step.
+//!
+//! A table with versions is only loaded if it has a new one. A version that cannot be loaded leaves the one before in its place; `/status` and the
+//! log say so.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use arrow_array::RecordBatch;
-use chrono::Local;
+use arrow_schema::ArrowError;
+use chrono::{DateTime, Local, Utc};
 use futures::TryStreamExt;
 use tokio::time::Instant;
-use weir_base::memory::{MemoryBudget, Reservation, Use};
+use weir_base::memory::MemoryBudget;
 use weir_base::task::{Task, spawn};
+use weir_base::{Classified as _, ErrorKind};
 use weir_connectors::ConnectorError;
-use weir_connectors::lookup::{Full, Preload};
+use weir_connectors::lookup::{Full, Newest, Preload};
 use weir_sql::lookup_join::LookupTable;
 
-use super::keys::{BatchKeys, ByBytes, Codec, by_bytes};
+use super::full_table::FullTable;
+use super::keys::{BatchKeys, Codec};
 use super::metrics::Counters;
-
-/// What a row takes in the index, beside its key.
-const OVERHEAD: u64 = 64;
-/// Stands for no row.
-const NOBODY: u32 = u32::MAX;
-
-/// All rows of a table at one time.
-#[derive(Debug)]
-pub(super) struct FullTable {
-    pub(super) batches: Vec<RecordBatch>,
-    /// The last row of each key.
-    last: ByBytes<Box<[u8]>, u32>,
-    /// Rows: batch, row, and the row of the same key before it.
-    rows: Vec<(u32, u32, u32)>,
-    held: Reservation,
-}
-
-impl FullTable {
-    fn empty(budget: &MemoryBudget) -> Self {
-        Self { batches: Vec::new(), last: by_bytes(0), rows: Vec::new(), held: budget.reservation(Use::Lookups) }
-    }
-
-    /// Rows and bytes.
-    pub(super) fn size(&self) -> (u64, u64) {
-        (self.rows.len() as u64, self.held.bytes())
-    }
-
-    /// Adds rows whose keys are `keys`; a row without a key is left out. False if the budget has no room for them.
-    fn add(&mut self, batch: RecordBatch, keys: &BatchKeys) -> bool {
-        let of_keys: u64 = keys.iter().map(|key| key.len() as u64).sum();
-        if !self.held.try_grow(batch.get_array_memory_size() as u64 + of_keys + batch.num_rows() as u64 * OVERHEAD) {
-            return false;
-        }
-        let number = self.batches.len() as u32;
-        let keys_of: Vec<&[u8]> = keys.iter().collect();
-        for (row, key) in keys.of_row.iter().enumerate() {
-            let Some(key) = keys_of.get(*key as usize) else { continue };
-            let here = self.rows.len() as u32;
-            let before = match self.last.get_mut(*key) {
-                Some(last) => std::mem::replace(last, here),
-                None => {
-                    self.last.insert(Box::from(*key), here);
-                    NOBODY
-                }
-            };
-            self.rows.push((number, row as u32, before));
-        }
-        self.batches.push(batch);
-        true
-    }
-
-    /// Adds the places of the rows of a key, the last one first.
-    pub(super) fn rows_of(&self, key: &[u8], places: &mut Vec<(usize, usize)>) {
-        let mut next = self.last.get(key).copied().unwrap_or(NOBODY);
-        while let Some((batch, row, before)) = self.rows.get(next as usize) {
-            places.push((*batch as usize, *row as usize));
-            next = *before;
-        }
-    }
-}
+use crate::status::LookupStatus;
 
 /// Reads all rows of a table.
 #[derive(Debug, Clone)]
@@ -85,24 +31,67 @@ pub(super) struct Loader {
     pub(super) budget: MemoryBudget,
 }
 
+/// What was loaded, and its version.
+type Loaded = (FullTable, Option<String>);
+
+/// What was given of a table.
+#[derive(Debug)]
+pub(super) enum Given {
+    /// Nothing: it has the version that is known.
+    Known,
+    /// Nothing: somebody is writing it.
+    BeingWritten,
+    /// Nothing: its version is not wanted.
+    Unwanted,
+    /// All rows of this version, or as many as were wanted.
+    All(Option<String>),
+}
+
+/// What a look at a table has led to.
+#[derive(Debug)]
+enum Looked {
+    /// It has the version that is known.
+    Known,
+    /// Somebody is writing it.
+    BeingWritten,
+    /// It still has the version that could not be loaded.
+    Refused,
+    New(Box<Loaded>),
+}
+
+/// Why a table was not loaded.
+#[derive(Debug)]
+struct NotLoaded {
+    error: ConnectorError,
+    /// The version, if it is of no use to try it again.
+    refused: Option<String>,
+}
+
 impl Loader {
-    /// Gives `take` the rows in batches with their keys, until it has enough, within the time that `preload` says.
+    /// Gives `take` the rows in batches with their keys, until it has enough, within the time that `preload` says; nothing, if the table still has the
+    /// version `known`, or `wants` does not want the version that it has.
     pub(super) async fn each(
         &self,
         preload: &Preload,
+        known: Option<&str>,
+        wants: impl FnOnce(Option<&str>) -> bool + Send,
         mut take: impl FnMut(RecordBatch, BatchKeys) -> Result<bool, ConnectorError> + Send,
-    ) -> Result<(), ConnectorError> {
+    ) -> Result<Given, ConnectorError> {
         let reading = async {
-            let mut rows = self.table.lookup.load(preload.parallelism).await?;
-            while let Some(batch) = rows.try_next().await? {
+            let mut load = match self.table.lookup.load(preload.parallelism, known).await? {
+                Newest::Known => return Ok(Given::Known),
+                Newest::BeingWritten => return Ok(Given::BeingWritten),
+                Newest::Rows(load) if !wants(load.version.as_deref()) => return Ok(Given::Unwanted),
+                Newest::Rows(load) => load,
+            };
+            while let Some(batch) = load.rows.try_next().await? {
                 let columns: Vec<_> = self.columns.iter().filter_map(|column| batch.columns().get(*column)).cloned().collect();
-                let keys =
-                    BatchKeys::try_new(&self.keys, &columns).map_err(|error| ConnectorError::internal("keys of a table").with_source(error))?;
+                let keys = BatchKeys::try_new(&self.keys, &columns).map_err(unkept)?;
                 if !take(batch, keys)? {
                     break;
                 }
             }
-            Ok(())
+            Ok(Given::All(load.version))
         };
         tokio::time::timeout(preload.timeout, reading).await.unwrap_or_else(|_elapsed| {
             let (table, timeout) = (&self.table.path, preload.timeout);
@@ -110,104 +99,220 @@ impl Loader {
         })
     }
 
-    async fn load(&self, preload: &Preload) -> Result<FullTable, ConnectorError> {
+    /// Loads the table, unless its version is `known`, or is the one that was `refused`.
+    async fn load(&self, preload: &Preload, known: Option<&str>, refused: Option<&str>) -> Result<Looked, NotLoaded> {
+        let mut seen = None;
+        let wants = |version: Option<&str>| {
+            seen = version.map(str::to_owned);
+            version.is_none() || version != refused
+        };
+        // What a server failed to give may come the next time.
+        self.read(preload, known, wants).await.map_err(|error| NotLoaded { refused: seen.filter(|_| error.kind() != ErrorKind::Transient), error })
+    }
+
+    async fn read(&self, preload: &Preload, known: Option<&str>, wants: impl FnOnce(Option<&str>) -> bool + Send) -> Result<Looked, ConnectorError> {
         let path = &self.table.path;
+        let refused = |what: String| Err(ConnectorError::user(format!("Table '{path}': {what}")));
         let mut loaded = FullTable::empty(&self.budget);
-        let max_bytes = preload.max_bytes.unwrap_or(u64::MAX).min(self.budget.limit() / 4);
-        self.each(preload, |batch, keys| {
-            if !loaded.add(batch, &keys) {
-                let what =
-                    format!("Table '{path}': the memory budget has no room for all of its rows; raise --memory, or use 'lookup.cache' = 'PARTIAL'");
-                return Err(ConnectorError::user(what));
+        let quarter = self.budget.limit() / 4;
+        let (max_bytes, bound) = match preload.max_bytes {
+            Some(most) if most <= quarter => (most, "'lookup.preload.max-bytes' allows"),
+            _ => (quarter, "are a quarter of --memory, the most that a lookup table may take"),
+        };
+        let given = self.each(preload, known, wants, |batch, keys| {
+            if !loaded.add(batch, &keys).map_err(unkept)? {
+                return refused("the memory budget has no room for all of its rows; raise --memory".to_owned());
             }
             let (rows, bytes) = loaded.size();
             if preload.max_rows.is_some_and(|most| rows > most) {
-                return Err(ConnectorError::user(format!("Table '{path}': it has more rows than 'lookup.preload.max-rows' allows: {rows} so far")));
+                return refused(format!("it has more rows than 'lookup.preload.max-rows' allows: {rows} so far"));
             }
             if bytes > max_bytes {
-                let what = format!("Table '{path}': its rows take more than the {max_bytes} bytes of 'lookup.preload.max-bytes': {bytes} so far");
-                return Err(ConnectorError::user(what));
+                return refused(format!("its rows take {bytes} bytes so far, more than the {max_bytes} that {bound}"));
             }
             Ok(true)
+        });
+        Ok(match given.await? {
+            Given::Known => Looked::Known,
+            Given::BeingWritten => Looked::BeingWritten,
+            Given::Unwanted => Looked::Refused,
+            Given::All(version) => {
+                loaded.finish().map_err(unkept)?;
+                Looked::New(Box::new((loaded, version)))
+            }
         })
-        .await?;
-        Ok(loaded)
     }
 }
 
+fn unkept(error: ArrowError) -> ConnectorError {
+    ConnectorError::internal("rows of a table that cannot be kept").with_source(error)
+}
+
+/// The rows that serve.
 #[derive(Debug)]
-struct Loaded {
+struct Serving {
     rows: Arc<FullTable>,
-    at: Instant,
+    version: Option<String>,
+    loaded: DateTime<Utc>,
+    /// When they were last known to be the newest.
+    checked: (Instant, DateTime<Utc>),
+}
+
+/// What a cache holds, and what became of attempts to load it anew.
+#[derive(Debug, Default)]
+struct State {
+    serving: Option<Serving>,
+    failures: u64,
+    /// Of the last attempt.
+    error: Option<String>,
+}
+
+impl State {
+    /// Puts what an attempt that began at `began` gave in its place; gives what was there, to be dropped outside of the lock: it may be large.
+    fn put(&mut self, loaded: Option<Loaded>, began: Instant) -> Option<Serving> {
+        let checked = (began, Utc::now());
+        self.error = None;
+        match loaded {
+            None => {
+                if let Some(serving) = &mut self.serving {
+                    serving.checked = checked;
+                }
+                None
+            }
+            Some((rows, version)) => self.serving.replace(Serving { rows: Arc::new(rows), version, loaded: checked.1, checked }),
+        }
+    }
 }
 
 /// The newest rows that could be loaded.
 #[derive(Debug)]
 pub(super) struct FullCache {
     options: Full,
-    current: Arc<Mutex<Option<Loaded>>>,
+    state: Arc<Mutex<State>>,
     reloads: Mutex<Option<Task<()>>>,
 }
 
 impl FullCache {
     pub(super) fn new(options: &Full) -> Self {
-        Self { options: options.clone(), current: Arc::default(), reloads: Mutex::default() }
+        Self { options: options.clone(), state: Arc::default(), reloads: Mutex::default() }
     }
 
     /// Loads for the first time, and sees to it that it is done again.
     pub(super) async fn start(&self, loader: &Loader, preload: &Preload, counters: &Counters) -> Result<(), ConnectorError> {
         let began = Instant::now();
-        let rows = loader.load(preload).await?;
-        tracing::info!(table = %loader.table.path, rows = rows.size().0, bytes = rows.size().1, took = ?began.elapsed(), "lookup table loaded");
-        counters.kept(rows.size());
-        put(&self.current, rows, began);
-        let again = reload(self.options.clone(), loader.clone(), preload.clone(), (Arc::clone(&self.current), counters.clone()), began.elapsed());
-        *self.reloads.lock().unwrap_or_else(PoisonError::into_inner) = Some(spawn("reload of a lookup table", again));
+        if let Looked::New(loaded) = loader.load(preload, None, None).await.map_err(|failed| failed.error)? {
+            let (table, version) = *loaded;
+            let (rows, bytes) = table.size();
+            tracing::info!(table = %loader.table.path, version, rows, bytes, took = ?began.elapsed(), "lookup table loaded");
+            counters.kept((rows, bytes));
+            drop(locked(&self.state).put(Some((table, version)), began));
+        }
+        let reloads = Reloads {
+            options: self.options.clone(),
+            loader: loader.clone(),
+            preload: preload.clone(),
+            state: Arc::clone(&self.state),
+            counters: counters.clone(),
+        };
+        *self.reloads.lock().unwrap_or_else(PoisonError::into_inner) = Some(spawn("reload of a lookup table", reloads.run(began)));
         Ok(())
     }
 
     /// The rows to join with now.
     pub(super) fn rows(&self, table: &LookupTable) -> Result<Arc<FullTable>, ConnectorError> {
-        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(loaded) = current.as_ref() else { return Err(ConnectorError::internal("a lookup table that is not loaded")) };
+        let state = locked(&self.state);
+        let Some(serving) = &state.serving else { return Err(ConnectorError::internal("a lookup table that is not loaded")) };
+        let age = serving.checked.0.elapsed();
         match self.options.max_staleness {
-            Some(most) if loaded.at.elapsed() > most => {
-                let (path, age) = (&table.path, loaded.at.elapsed());
+            Some(most) if age > most => {
+                let path = &table.path;
                 let what = format!(
                     "Table '{path}': its rows are {age:?} old, more than 'lookup.full-cache.max-staleness' allows: it could not be loaded again"
                 );
                 Err(ConnectorError::transient(what))
             }
-            _ => Ok(Arc::clone(&loaded.rows)),
+            _ => Ok(Arc::clone(&serving.rows)),
+        }
+    }
+
+    /// What is kept of `table`, which is looked up by `keys`.
+    pub(super) fn status(&self, table: &LookupTable, keys: Vec<String>) -> LookupStatus {
+        let state = locked(&self.state);
+        let (rows, bytes) = state.serving.as_ref().map(|serving| serving.rows.size()).unwrap_or_default();
+        LookupStatus {
+            table: table.path.to_string(),
+            keys,
+            version: state.serving.as_ref().and_then(|serving| serving.version.clone()),
+            loaded: state.serving.as_ref().map(|serving| serving.loaded),
+            checked: state.serving.as_ref().map(|serving| serving.checked.1),
+            rows,
+            bytes,
+            failures: state.failures,
+            last_error: state.error.clone(),
         }
     }
 }
 
-fn put(current: &Mutex<Option<Loaded>>, rows: FullTable, at: Instant) {
-    let old = current.lock().unwrap_or_else(PoisonError::into_inner).replace(Loaded { rows: Arc::new(rows), at });
-    drop(old); // outside of the lock: it may be large
+fn locked(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-type Shared = (Arc<Mutex<Option<Loaded>>>, Counters);
-
 /// Loads again and again. What cannot be loaded is told, and the rows that are there go on serving.
-async fn reload(options: Full, loader: Loader, preload: Preload, (current, counters): Shared, mut took: Duration) {
-    while let Some(wait) = options.reload.wait(Local::now(), took) {
-        tokio::time::sleep(wait).await;
-        let began = Instant::now();
-        match loader.load(&preload).await {
-            Ok(rows) => {
-                tracing::debug!(table = %loader.table.path, rows = rows.size().0, "lookup table loaded anew");
-                counters.kept(rows.size());
-                counters.reloaded(true);
-                put(&current, rows, began);
-            }
-            Err(error) => {
-                counters.reloaded(false);
-                let error = weir_base::error::chain(&error);
-                tracing::warn!(table = %loader.table.path, error, "lookup table could not be loaded anew, its older rows go on serving");
+struct Reloads {
+    options: Full,
+    loader: Loader,
+    preload: Preload,
+    state: Arc<Mutex<State>>,
+    counters: Counters,
+}
+
+impl Reloads {
+    async fn run(self, mut began: Instant) {
+        let mut refused: Option<String> = None;
+        while let Some(wait) = self.options.reload.wait(Local::now(), began.elapsed()) {
+            tokio::time::sleep(wait).await;
+            began = Instant::now();
+            let known = locked(&self.state).serving.as_ref().and_then(|serving| serving.version.clone());
+            let (loader, preload, of_task) = (self.loader.clone(), self.preload.clone(), (known.clone(), refused.clone()));
+            // A task of its own: a file that makes its reader panic must not end the watch.
+            let load = async move { loader.load(&preload, of_task.0.as_deref(), of_task.1.as_deref()).await };
+            match spawn("load of a lookup table", load).await {
+                Ok(Ok(Looked::Refused)) => {}
+                Ok(Ok(Looked::BeingWritten)) => locked(&self.state).error = Some("a new version is being written: a marker is missing".to_owned()),
+                Ok(Ok(Looked::Known)) => self.loaded(None, known.as_deref(), began),
+                Ok(Ok(Looked::New(loaded))) => self.loaded(Some(*loaded), known.as_deref(), began),
+                Ok(Err(failed)) => {
+                    self.failed(weir_base::error::chain(&failed.error), known.as_deref());
+                    refused = failed.refused.or(refused);
+                }
+                Err(panicked) => self.failed(panicked.to_string(), known.as_deref()),
             }
         }
-        took = began.elapsed();
+    }
+
+    fn loaded(&self, loaded: Option<Loaded>, before: Option<&str>, began: Instant) {
+        if let Some((rows, version)) = &loaded {
+            let (rows, bytes) = rows.size();
+            match version {
+                Some(version) => tracing::info!(table = %self.loader.table.path, version, before, rows, bytes, "lookup table has a new version"),
+                None => tracing::debug!(table = %self.loader.table.path, rows, bytes, "lookup table loaded anew"),
+            }
+            self.counters.kept((rows, bytes));
+            self.counters.reloaded(true);
+        }
+        let old = locked(&self.state).put(loaded, began);
+        drop(old);
+    }
+
+    fn failed(&self, error: String, serving: Option<&str>) {
+        self.counters.reloaded(false);
+        let mut state = locked(&self.state);
+        state.failures += 1;
+        let is_known = state.error.as_ref() == Some(&error);
+        state.error = Some(error.clone());
+        drop(state);
+        if !is_known {
+            tracing::warn!(table = %self.loader.table.path, error, serving, "lookup table could not be loaded anew, its older rows go on serving");
+        }
     }
 }

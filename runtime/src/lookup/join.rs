@@ -11,10 +11,12 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::physical_expr::PhysicalExpr;
 
 use super::answers::Answers;
-use super::keys::BatchKeys;
+use super::resolve::Resolved;
 
 /// The most rows of a batch that is made.
-const CHUNK: usize = 16_384;
+const MOST_ROWS: usize = 16_384;
+/// The most bytes of one, about.
+const MOST_BYTES: usize = 16 << 20;
 
 /// Joins batches of rows with their answers.
 #[derive(Debug)]
@@ -32,49 +34,109 @@ pub(super) struct Joiner {
 /// A row of the input with a row of the table, or with none.
 type Pair = (u32, Option<(usize, usize)>);
 
-impl Joiner {
-    /// The joined rows, in the order of the input.
-    pub(super) fn join(&self, batch: &RecordBatch, keys: &BatchKeys, answers: &Answers) -> DataFusionResult<Vec<RecordBatch>> {
-        let mut pairs: Vec<Pair> = Vec::with_capacity(batch.num_rows());
-        for (row, key) in keys.of_row.iter().enumerate() {
-            let row = row as u32;
-            let matches = answers.rows_of(*key);
-            pairs.extend(matches.iter().map(|place| (row, Some(*place))));
-            if matches.is_empty() && self.keeps_all {
-                pairs.push((row, None));
-            }
-        }
-        if let Some(residual) = &self.residual {
-            pairs = self.remaining(residual, batch, answers, pairs)?;
-        }
-        let chunks = pairs.chunks(CHUNK).map(|pairs| self.joined(batch, answers, pairs));
-        Ok(chunks.collect::<Result<_, _>>()?)
+/// Rows with their answers, as far as they are joined.
+#[derive(Debug)]
+pub(super) struct Joining {
+    resolved: Resolved<RecordBatch>,
+    /// The row that is next, and the number of its match that is next.
+    at: (usize, usize),
+    /// The most pairs of a batch.
+    most: usize,
+    /// Of a residual condition: a row whose matches so far do not fulfil it.
+    unmatched: Option<u32>,
+    /// The row that the last pair given is of.
+    last: Option<u32>,
+}
+
+impl Joining {
+    pub(super) fn new(resolved: Resolved<RecordBatch>) -> Self {
+        // A slice is told by what it is a slice of, unless one looks closer.
+        let rough = most_rows(&resolved, |batch| batch.get_array_memory_size());
+        let most = if rough == MOST_ROWS { rough } else { most_rows(&resolved, slice_bytes) };
+        Self { resolved, at: (0, 0), most, unmatched: None, last: None }
     }
 
-    /// The pairs that fulfil the residual condition, and rows that have none left.
-    fn remaining(&self, residual: &Arc<dyn PhysicalExpr>, batch: &RecordBatch, answers: &Answers, pairs: Vec<Pair>) -> DataFusionResult<Vec<Pair>> {
-        let mut remaining = Vec::with_capacity(pairs.len());
-        // The row that still has no match, if it is to stay.
-        let mut unmatched: Option<u32> = None;
-        for pairs in pairs.chunks(CHUNK) {
-            let joined = self.joined(batch, answers, pairs)?;
-            let fulfilled = residual.evaluate(&joined)?.into_array(pairs.len())?;
-            let fulfilled: &BooleanArray = as_boolean_array(&fulfilled)?;
-            for (index, pair) in pairs.iter().enumerate() {
-                if let Some(before) = unmatched.filter(|before| *before != pair.0) {
-                    remaining.push((before, None));
-                    unmatched = None;
-                }
-                let is_new = remaining.last().is_none_or(|(row, _)| *row != pair.0);
-                if pair.1.is_some() && fulfilled.is_valid(index) && fulfilled.value(index) {
-                    remaining.push(*pair);
-                    unmatched = None;
-                } else if is_new {
-                    unmatched = Some(pair.0);
-                }
+    /// The next rows with a match each; one without any has `None`, if it stays.
+    fn pairs(&mut self, keeps_all: bool) -> Vec<Pair> {
+        let of_row = &self.resolved.keys.of_row;
+        let mut pairs = Vec::with_capacity(self.most.min(of_row.len()));
+        let (mut row, mut from) = self.at;
+        while let Some(key) = of_row.get(row)
+            && pairs.len() < self.most
+        {
+            let number = row as u32;
+            let matches = self.resolved.answers.rows_of(*key);
+            let some = matches.get(from..).unwrap_or_default();
+            let some = some.get(..self.most - pairs.len()).unwrap_or(some);
+            pairs.extend(some.iter().map(|place| (number, Some(*place))));
+            if matches.is_empty() && keeps_all {
+                pairs.push((number, None));
+            }
+            from += some.len();
+            if from >= matches.len() {
+                (row, from) = (row + 1, 0);
             }
         }
-        remaining.extend(unmatched.map(|row| (row, None)));
+        self.at = (row, from);
+        pairs
+    }
+}
+
+/// How many joined rows are about [`MOST_BYTES`], by the widest rows on each side.
+fn most_rows(resolved: &Resolved<RecordBatch>, bytes: impl Fn(&RecordBatch) -> usize) -> usize {
+    let of_row = |batch: &RecordBatch| bytes(batch) / batch.num_rows().max(1);
+    let right = resolved.answers.sources().iter().map(of_row).max().unwrap_or(0);
+    (MOST_BYTES / (of_row(&resolved.about) + right).max(1)).clamp(1, MOST_ROWS)
+}
+
+fn slice_bytes(batch: &RecordBatch) -> usize {
+    let bytes = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or_else(|_unknown| column.get_array_memory_size());
+    batch.columns().iter().map(bytes).sum()
+}
+
+impl Joiner {
+    /// The next joined rows, in the order of the input; `None` after the last ones.
+    pub(super) fn next(&self, joining: &mut Joining) -> DataFusionResult<Option<RecordBatch>> {
+        loop {
+            let mut pairs = joining.pairs(self.keeps_all);
+            let are_last = pairs.is_empty();
+            if let Some(residual) = &self.residual {
+                pairs = self.remaining(residual, joining, &pairs)?;
+            }
+            if !pairs.is_empty() {
+                return Ok(Some(self.joined(&joining.resolved.about, &joining.resolved.answers, &pairs)?));
+            }
+            if are_last {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The pairs that fulfil the residual condition, and rows that have none left. What is not decided before the next pairs are known is in
+    /// `joining`; without pairs, there are none.
+    fn remaining(&self, residual: &Arc<dyn PhysicalExpr>, joining: &mut Joining, pairs: &[Pair]) -> DataFusionResult<Vec<Pair>> {
+        let mut remaining = Vec::with_capacity(pairs.len());
+        let fulfilled = if pairs.is_empty() {
+            None
+        } else {
+            let joined = self.joined(&joining.resolved.about, &joining.resolved.answers, pairs)?;
+            Some(residual.evaluate(&joined)?.into_array(pairs.len())?)
+        };
+        if let Some(fulfilled) = &fulfilled {
+            let fulfilled: &BooleanArray = as_boolean_array(fulfilled)?;
+            for (index, pair) in pairs.iter().enumerate() {
+                remaining.extend(joining.unmatched.take_if(|before| *before != pair.0).map(|before| (before, None)));
+                if pair.1.is_some() && fulfilled.is_valid(index) && fulfilled.value(index) {
+                    remaining.push(*pair);
+                    joining.unmatched = None;
+                    joining.last = Some(pair.0);
+                } else if joining.last != Some(pair.0) {
+                    joining.unmatched = Some(pair.0);
+                }
+            }
+        } else {
+            remaining.extend(joining.unmatched.take().map(|row| (row, None)));
+        }
         if !self.keeps_all {
             remaining.retain(|(_, place)| place.is_some());
         }

@@ -20,6 +20,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 use weir_sql::lookup_join::LookupJoin;
 
 use super::exec::LookupJoinExec;
+use super::index::Index;
 use super::join::Joiner;
 use super::probe::Operator;
 use super::state::Lookups;
@@ -61,7 +62,8 @@ impl ExtensionPlanner for Planner {
         let Some(join) = node.as_any().downcast_ref::<LookupJoin>() else { return Ok(None) };
         let [input] = physical_inputs else { return Err(DataFusionError::Internal("a lookup join has one input".to_owned())) };
         let schema = UserDefinedLogicalNodeCore::schema(join);
-        let keys = join.keys.iter().map(|key| planner.create_physical_expr(key, join.input.schema(), state)).collect::<DataFusionResult<Vec<_>>>()?;
+        let keys =
+            join.key.keys.iter().map(|key| planner.create_physical_expr(key, join.input.schema(), state)).collect::<DataFusionResult<Vec<_>>>()?;
         let residual = join.residual.as_ref().map(|residual| planner.create_physical_expr(residual, schema, state)).transpose()?;
         let tasks = state.config().target_partitions().max(1);
         let joiner = Joiner {
@@ -71,7 +73,12 @@ impl ExtensionPlanner for Planner {
             residual,
         };
         let input = if join.table.options.hash { spread(Arc::clone(input), &keys, tasks)? } else { Arc::clone(input) };
-        let operator = Operator { state: self.lookups.of(join, tasks)?, keys, joiner, budget: self.lookups.budget().clone() };
+        let index = match &join.key.index {
+            Some(index) => Some(Index { state: self.lookups.of(&index.table, &index.columns, tasks)?, row_key: index.row_key.clone() }),
+            None => None,
+        };
+        let state = self.lookups.of(&join.table, &join.key.columns, tasks)?;
+        let operator = Operator { state, index, keys, joiner, budget: self.lookups.budget().clone() };
         Ok(Some(Arc::new(LookupJoinExec::new(input, Arc::new(operator)))))
     }
 }

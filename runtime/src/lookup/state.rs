@@ -16,11 +16,12 @@ use weir_connectors::lookup::{Cache, Preload};
 use weir_sql::lookup_join::{LookupJoin, LookupTable};
 
 use super::answers::Answers;
-use super::cache::{PartialCache, Value};
+use super::cache::PartialCache;
 use super::fetch::Answer;
 use super::full::{FullCache, Loader};
 use super::keys::{BatchKeys, Codec};
 use super::metrics::Counters;
+use crate::status::LookupStatus;
 
 /// The lookup tables of a job, by id and key columns. Clones share them.
 #[derive(Debug, Clone)]
@@ -41,16 +42,22 @@ impl Lookups {
         &self.budget
     }
 
-    /// The state of a join's table, for plans of up to `tasks` tasks.
-    pub(super) fn of(&self, join: &LookupJoin, tasks: usize) -> DataFusionResult<Arc<LookupState>> {
+    /// The state of a table that is looked up by `columns`, for plans of up to `tasks` tasks.
+    pub(super) fn of(&self, table: &Arc<LookupTable>, columns: &[usize], tasks: usize) -> DataFusionResult<Arc<LookupState>> {
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (join.table.id.clone(), join.columns.clone());
+        let key = (table.id.clone(), columns.to_vec());
         if let Some(state) = states.get(&key) {
             return Ok(Arc::clone(state));
         }
-        let state = Arc::new(LookupState::try_new(&join.table, &join.columns, &self.budget, tasks)?);
+        let state = Arc::new(LookupState::try_new(table, columns, &self.budget, tasks)?);
         states.insert(key, Arc::clone(&state));
         Ok(state)
+    }
+
+    /// What is kept of tables with a FULL cache.
+    pub(crate) fn status(&self) -> Vec<LookupStatus> {
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        states.values().filter_map(|state| state.status()).collect()
     }
 
     /// Loads what the joins of `plan` want loaded before the first row.
@@ -60,7 +67,10 @@ impl Lookups {
             if let LogicalPlan::Extension(extension) = node
                 && let Some(join) = extension.node.as_any().downcast_ref::<LookupJoin>()
             {
-                states.push(self.of(join, tasks)?);
+                states.push(self.of(&join.table, &join.key.columns, tasks)?);
+                if let Some(index) = &join.key.index {
+                    states.push(self.of(&index.table, &index.columns, tasks)?);
+                }
             }
             Ok(TreeNodeRecursion::Continue)
         })?;
@@ -106,6 +116,13 @@ impl LookupState {
         Ok(Self { table: Arc::clone(table), columns: columns.to_vec(), keys, kept, counters, loader, ready: OnceCell::new() })
     }
 
+    fn status(&self) -> Option<LookupStatus> {
+        let Kept::Full(cache) = &self.kept else { return None };
+        let schema = self.table.lookup.schema();
+        let keys = self.columns.iter().filter_map(|column| schema.fields().get(*column)).map(|field| field.name().clone());
+        Some(cache.status(&self.table, keys.collect()))
+    }
+
     /// Returns when rows may be joined: what is to be loaded first is there.
     pub(super) async fn ready(&self) -> Result<(), ConnectorError> {
         let Some(preload) = &self.table.options.preload else { return Ok(()) };
@@ -127,20 +144,25 @@ impl LookupState {
         let now = Instant::now();
         let mut rows = 0;
         self.loader
-            .each(preload, |batch, keys| {
-                rows += batch.num_rows() as u64;
-                let encoded = cache.encode(batch.columns()).map_err(|error| self.unreadable(error))?;
-                let mut of_key: Vec<Vec<usize>> = vec![Vec::new(); keys.len()];
-                for (row, key) in keys.of_row.iter().enumerate() {
-                    if let Some(of_key) = of_key.get_mut(*key as usize) {
-                        of_key.push(row);
+            .each(
+                preload,
+                None,
+                |_| true,
+                |batch, keys| {
+                    rows += batch.num_rows() as u64;
+                    let encoded = cache.encode(batch.columns()).map_err(|error| self.unreadable(error))?;
+                    let mut of_key: Vec<Vec<usize>> = vec![Vec::new(); keys.len()];
+                    for (row, key) in keys.of_row.iter().enumerate() {
+                        if let Some(of_key) = of_key.get_mut(*key as usize) {
+                            of_key.push(row);
+                        }
                     }
-                }
-                for (key, rows) in keys.iter().zip(of_key) {
-                    cache.put(key, value(&encoded, &rows), now);
-                }
-                Ok(rows < most_rows && cache.size().1 < most_bytes)
-            })
+                    for ((hash, key), rows) in keys.hashed().zip(of_key) {
+                        cache.put(hash, key, &bytes_of(&encoded, &rows), now);
+                    }
+                    Ok(rows < most_rows && cache.size().1 < most_bytes)
+                },
+            )
             .await?;
         self.counters.kept(cache.size());
         Ok(())
@@ -157,13 +179,13 @@ impl LookupState {
                 let Some(key) = rows.first().and_then(|row| part.keys.get(*row)).map(|key| *key as usize) else { continue };
                 if let (Some(bytes), Some(missing)) = (answer.keys.get(key), missing.get_mut(key)) {
                     *missing = false;
-                    cache.put(bytes, value(&encoded, rows), now);
+                    cache.put(self.keys.hash(bytes), bytes, &bytes_of(&encoded, rows), now);
                 }
             }
         }
         if cache.missing {
             for (key, _) in answer.keys.iter().zip(&missing).filter(|(_, missing)| **missing) {
-                cache.put(key, Value::Missing, now);
+                cache.put(self.keys.hash(key), key, &[], now);
             }
         }
         self.counters.kept(cache.size());
@@ -175,46 +197,36 @@ impl LookupState {
     }
 }
 
-/// What a key has, of the rows `rows`.
-fn value(encoded: &Rows, rows: &[usize]) -> Value {
-    match rows {
-        [] => Value::Missing,
-        [row] => Value::One(Arc::from(encoded.row(*row).data())),
-        many => Value::Many(many.iter().map(|row| Box::from(encoded.row(*row).data())).collect()),
-    }
+fn bytes_of<'a>(encoded: &'a Rows, rows: &[usize]) -> Vec<&'a [u8]> {
+    rows.iter().map(|row| encoded.row(*row).data()).collect()
 }
 
-/// Answers what is known of the keys of a batch; the other keys stay open.
-pub(super) fn answer_known(state: &LookupState, keys: &BatchKeys, answers: &mut Answers) -> Result<(), ConnectorError> {
+/// Answers what is known of the keys of a batch; the other keys stay open. Gives the bytes that were made for it.
+pub(super) fn answer_known(state: &LookupState, keys: &BatchKeys, answers: &mut Answers) -> Result<u64, ConnectorError> {
     match &state.kept {
-        Kept::Nothing => {}
+        Kept::Nothing => Ok(0),
         Kept::Partial(cache) => {
-            let values = cache.get(keys, Instant::now());
-            if values.iter().all(Option::is_none) {
-                return Ok(());
+            let hits = cache.get(keys, Instant::now());
+            if hits.is_empty() {
+                return Ok(0);
             }
-            let rows = cache.decode(values.iter().flatten()).map_err(|error| state.unreadable(error))?;
+            let rows = cache.decode(&hits).map_err(|error| state.unreadable(error))?;
+            let bytes = rows.get_array_memory_size() as u64;
             let source = answers.add_source(rows);
-            let mut row = 0;
-            for (key, value) in values.iter().enumerate() {
-                if let Some(value) = value {
-                    let from = row;
-                    row += value.rows();
-                    answers.set(key, (from..row).map(|row| (source, row)));
+            for (key, found) in hits.of_key.iter().enumerate() {
+                if let Some((from, rows)) = found {
+                    answers.set(key, (*from..from + rows).map(|row| (source, row as usize)));
                 }
             }
+            Ok(bytes)
         }
         Kept::Full(cache) => {
             let table = cache.rows(&state.table)?;
-            for batch in &table.batches {
+            for batch in table.batches() {
                 answers.add_source(batch.clone());
             }
-            let mut places = Vec::new();
-            for (number, key) in keys.iter().enumerate() {
-                table.rows_of(key, &mut places);
-                answers.set(number, places.drain(..).rev());
-            }
+            table.each(keys, |key, places| answers.set(key, places.iter().rev().copied()));
+            Ok(answers.bytes())
         }
     }
-    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_schema::SchemaRef;
+use arrow_schema::{DataType, Field, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::plan_datafusion_err;
@@ -10,9 +10,9 @@ use datafusion::datasource::provider_as_source;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType, ident, lit};
 use datafusion::physical_plan::ExecutionPlan;
-use weir_base::options::{Position, Problem};
-use weir_catalog::{LakeCatalog, LakeTable};
-use weir_connectors::iceberg::IcebergSink;
+use weir_base::options::{OptionBag, Position, Problem};
+use weir_catalog::{LakeCatalog, LakeTable, TableId, TableSpec, planned_table};
+use weir_connectors::iceberg::{IcebergSink, TableWith};
 use weir_connectors::letters::{DeadLetters, letter_schema};
 use weir_connectors::registry::Opened;
 use weir_connectors::sink::StreamSink;
@@ -24,11 +24,22 @@ use super::{Planned, optimise};
 use crate::error::{NOT_FOUND, SqlError, plan_error};
 use crate::parse::types::{quote_identifier, sql_type_of};
 use crate::plan::{LeafFactory, PlannedInsert, StreamTable, Wanted};
+use crate::session::lake_ddl::table_spec;
 use crate::session::objects::Scope;
 
 /// Columns that the job adds.
 const JOB: &str = "job";
 const SOURCE: &str = "source";
+
+/// A table that an `error.table` names.
+#[derive(Debug)]
+pub(crate) struct LetterTable {
+    /// As it was written.
+    name: String,
+    pub(crate) path: TablePath,
+    /// Where it was written.
+    pub(crate) at: Position,
+}
 
 /// Plans the INSERTs of the dead letters of all sources; `before` are those that were written.
 pub(crate) async fn plan_letters(
@@ -57,12 +68,12 @@ async fn plan_one(
     before: &[PlannedInsert],
 ) -> Result<(PlannedInsert, Planned), SqlError> {
     let object = format!("Table '{}'", table.path);
-    let at = letters.position.unwrap_or(Position { line: 1, column: 1 });
-    let target = path_of(&letters.table, scope);
-    let sink = open(planning, &target, letters, &object, at).await?;
+    let named = LetterTable::of(letters, scope);
+    let sink = open(planning, &named, &object).await?;
+    let LetterTable { path: target, at, .. } = named;
     let provider = Arc::new(LetterProvider { table: table.clone() });
     let schema = sink.schema();
-    let names: Vec<String> = columns().map(|(name, _)| name).filter(|name| schema.column_with_name(name).is_some()).collect();
+    let names: Vec<String> = columns().iter().map(|field| field.name().clone()).filter(|name| schema.column_with_name(name).is_some()).collect();
     let values = names.iter().map(|name| match name.as_str() {
         JOB => lit(job).alias(JOB),
         SOURCE => lit(table.path.to_string()).alias(SOURCE),
@@ -80,55 +91,73 @@ async fn plan_one(
     Ok((PlannedInsert { sink_id, target, sink: opened.sink, query, look: None }, planned))
 }
 
-/// `table`, `database.table` or `catalog.database.table`, seen from `scope`.
-fn path_of(name: &str, scope: &Scope) -> TablePath {
-    let parts: Vec<String> = name.split('.').map(|part| part.trim().trim_matches('`').to_owned()).collect();
-    scope.path(&parts)
+impl LetterTable {
+    /// What `letters` names, seen from `scope`: `table`, `database.table` or `catalog.database.table`.
+    pub(crate) fn of(letters: &DeadLetters, scope: &Scope) -> Self {
+        let parts: Vec<String> = letters.table.split('.').map(|part| part.trim().trim_matches('`').to_owned()).collect();
+        let at = letters.position.unwrap_or(Position { line: 1, column: 1 });
+        Self { name: letters.table.clone(), path: scope.path(&parts), at }
+    }
+
+    /// Its name in its catalog.
+    pub(crate) fn id(&self) -> TableId {
+        TableId { database: self.path.database.clone(), table: self.path.table.clone() }
+    }
+
+    /// What it is made with where it is not there: every column, and what any new table has.
+    pub(crate) fn spec(&self) -> Result<TableSpec, SqlError> {
+        let object = format!("Table '{}'", self.path);
+        let mut spec = table_spec(&object, columns(), &[], &[])?;
+        spec.properties = TableWith::in_catalog(&OptionBag::new(object))?.value.stored_properties();
+        Ok(spec)
+    }
 }
 
-async fn open(
-    planning: &mut Planning<'_>,
-    target: &TablePath,
-    letters: &DeadLetters,
-    object: &str,
-    at: Position,
-) -> Result<Arc<dyn StreamSink>, SqlError> {
-    let missing = |what: String| {
-        let hint = format!("Create it before: {}", create_table(&letters.table));
-        SqlError::from(Problem::new(NOT_FOUND, object, what).hint(hint).at(letters.position))
+async fn open(planning: &mut Planning<'_>, target: &LetterTable, object: &str) -> Result<Arc<dyn StreamSink>, SqlError> {
+    let path = &target.path;
+    let refused = |what: String| {
+        let hint = format!("Name an Iceberg table, or one that is not there yet: the job creates it as {}", create_table(&target.name));
+        SqlError::from(Problem::new(NOT_FOUND, object, what).hint(hint).at(Some(target.at)))
     };
-    let found = match find(planning.session, target, at).await {
-        Ok(found) => found,
-        Err(SqlError::Problems(_)) => return Err(missing(format!("The table '{target}' of 'error.table' does not exist."))),
-        Err(error) => return Err(error),
-    };
-    let (catalog, table): (Arc<dyn LakeCatalog>, Box<LakeTable>) = match found {
+    let (catalog, table): (Arc<dyn LakeCatalog>, Box<LakeTable>) = match found(planning, target).await? {
         Found::Lake(lake, table) => (lake.catalog, table),
         Found::Declared(declared) => match &declared.link {
-            Some(link) if planning.only_shown => (Arc::clone(&link.catalog), Box::new(link.load_or_plan(target).await?)),
-            Some(link) => (Arc::clone(&link.catalog), Box::new(link.load(target, at).await?)),
-            None => return Err(missing(format!("'{target}' of 'error.table' is not an Iceberg table."))),
+            Some(link) if planning.only_shown => (Arc::clone(&link.catalog), Box::new(link.load_or_plan(path).await?)),
+            Some(link) => (Arc::clone(&link.catalog), Box::new(link.load(path, target.at).await?)),
+            None => return Err(refused(format!("'{path}' of 'error.table' is not an Iceberg table."))),
         },
-        Found::View(_) => return Err(missing(format!("'{target}' of 'error.table' is a view."))),
+        Found::View(_) => return Err(refused(format!("'{path}' of 'error.table' is a view."))),
     };
-    let options = planning.session.settings.writing(&hint_bag(target, None));
+    let options = planning.session.settings.writing(&hint_bag(path, None));
     let Opened { value, warnings } = IcebergSink::open(&catalog, &table, &options)?;
     planning.warnings.extend(warnings);
     Ok(Arc::new(value))
 }
 
-/// Names and types of what a dead-letter table may have, in order.
-fn columns() -> impl Iterator<Item = (String, String)> {
-    let added = [JOB, SOURCE].map(|name| (name.to_owned(), "STRING".to_owned()));
+/// What the name stands for; for EXPLAIN also the table that the job would create.
+async fn found(planning: &Planning<'_>, target: &LetterTable) -> Result<Found, SqlError> {
+    let lake = planning.session.objects.lakes.get(&target.path.catalog).filter(|_| planning.only_shown);
+    let missing = match find(planning.session, &target.path, target.at).await {
+        Err(error @ SqlError::Problems(_)) => error,
+        found => return found,
+    };
+    let Some(lake) = lake else { return Err(missing) };
+    let planned = planned_table(lake.catalog.as_ref(), &target.id(), &target.spec()?);
+    let planned = planned.map_err(|source| SqlError::Catalog { what: format!("table '{}' cannot be created", target.path), source })?;
+    Ok(Found::Lake(Box::new(lake.clone()), Box::new(planned)))
+}
+
+/// What a dead-letter table may have, in order.
+fn columns() -> Vec<Field> {
+    let added = [JOB, SOURCE].map(|name| Field::new(name, DataType::Utf8, true));
     let letters = letter_schema();
-    let delivered: Vec<_> = letters.fields().iter().map(|field| (field.name().clone(), sql_type_of(field.data_type()))).collect();
-    added.into_iter().chain(delivered)
+    added.into_iter().chain(letters.fields().iter().map(|field| Field::clone(field).with_nullable(true))).collect()
 }
 
 /// The statement that creates a dead-letter table with every column.
 fn create_table(name: &str) -> String {
-    let columns: Vec<String> = columns().map(|(name, sql_type)| format!("{} {sql_type}", quote_identifier(&name))).collect();
-    format!("CREATE TABLE IF NOT EXISTS {name} ({})", columns.join(", "))
+    let column = |field: Field| format!("{} {}", quote_identifier(field.name()), sql_type_of(field.data_type()));
+    format!("CREATE TABLE IF NOT EXISTS {name} ({})", columns().into_iter().map(column).collect::<Vec<_>>().join(", "))
 }
 
 /// The dead letters of a stream table as DataFusion sees them.

@@ -25,7 +25,7 @@ use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::Statement as AstStatement;
 
 pub(crate) use insert::plan_insert;
-pub(crate) use letters::plan_letters;
+pub(crate) use letters::{LetterTable, plan_letters};
 pub(crate) use resolve::Planning;
 pub(crate) use row_changes::plan_change;
 pub(crate) use streaming::reads_stream;

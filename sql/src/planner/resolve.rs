@@ -15,6 +15,7 @@ use iceberg::spec::TableMetadataRef;
 use weir_base::options::{OptionBag, Position, Problem};
 use weir_catalog::{CatalogError, LakeCatalog, LakeTable, TableId};
 use weir_connectors::iceberg::{IcebergScan, IcebergStream, MetadataTable, ROW_KIND, is_streaming, past_column, row_limit, tells_changes};
+use weir_connectors::letters::{ERROR_MODE, without_letters};
 use weir_connectors::registry::Role;
 use weir_connectors::source::StreamSource;
 use weir_connectors::table::{ColumnKind, TableDef, TablePath};
@@ -128,12 +129,12 @@ impl<'a> Planning<'a> {
             let hint = hint.and_then(|number| query.hints.get(number)).map(Vec::as_slice);
             let provider = match version.and_then(|number| query.versions.get(number)) {
                 None => self.provider(&path, hint, at).await?,
-                Some(version) => match (lookup::RowTime::of(&version.as_of), self.session.objects.entry(&path)) {
-                    (Some(time), Some(Entry::Table(table))) if table.link.is_none() => {
+                Some(version) => match lookup::RowTime::of(&version.as_of) {
+                    Some(time) => {
                         self.hints_are_allowed(&path, hint)?;
-                        self.lookup(table.with_hint(hint), time, (&version.known_as, hints), at)?
+                        self.lookup(&path, hint, (time, &version.known_as, hints), at).await?
                     }
-                    _ => {
+                    None => {
                         let version = time_travel::option(&self.base, query, &version.as_of, &path, at)?;
                         self.version(&path, hint, version, at).await?
                     }
@@ -158,8 +159,7 @@ impl<'a> Planning<'a> {
             None => true,
         };
         if !is_lake {
-            let what = "AS OF can only follow the name of an Iceberg table.";
-            return Err(Problem::new(NOT_YET, format!("Table '{path}'"), what).at(Some(at)).into());
+            return Err(no_versions(path, at).into());
         }
         let options: Vec<WrittenOption> = hint.unwrap_or_default().iter().cloned().chain([version]).collect();
         self.hints_are_allowed(path, hint)?;
@@ -241,7 +241,16 @@ impl<'a> Planning<'a> {
             return Ok(known);
         }
         let connector = self.session.registry.for_role(def, Role::Source)?;
-        let opened = connector.source(def, &self.session.file_systems)?;
+        let for_query = without_letters(&def.options).filter(|_| self.purpose == Purpose::Batch);
+        let opened = match for_query {
+            Some(options) => {
+                let what = "only a job writes dead letters: messages that cannot be read are left out of this query, and counted.";
+                let position = def.options.position(ERROR_MODE.key);
+                self.warnings.push(Problem::warning("OPT-008", def.options.object(), what).at(position));
+                connector.source(&TableDef { options, ..def.clone() }, &self.session.file_systems)?
+            }
+            None => connector.source(def, &self.session.file_systems)?,
+        };
         self.warnings.extend(opened.warnings);
         Ok(self.add_source(key, opened.value))
     }
@@ -326,6 +335,11 @@ impl<'a> Planning<'a> {
     fn known_source(&self, key: &SourceKey) -> Option<StreamTable> {
         self.sources.iter().find(|(known, _)| known == key).map(|(_, table)| table.clone())
     }
+}
+
+/// That a table has no versions that AS OF could name.
+pub(super) fn no_versions(path: &TablePath, at: Position) -> Problem {
+    Problem::new(NOT_YET, format!("Table '{path}'"), "AS OF can only follow the name of an Iceberg table.").at(Some(at))
 }
 
 pub(super) fn source_key(path: &TablePath, options: &OptionBag) -> SourceKey {

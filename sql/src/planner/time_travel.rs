@@ -37,7 +37,7 @@ pub(super) fn option(base: &SessionState, query: &QueryText, as_of: &AsOf, path:
         }
     };
     if has_columns(expression) {
-        let what = "the time of AS OF must be a constant; a table as of the time of each row (a lookup join) is not supported here.";
+        let what = "the time of AS OF must be a constant, or, for a lookup join, a column PROCTIME() of the other side.";
         return Err(Problem::new(NOT_YET, object, what).hint(example).at(Some(at)).into());
     }
     let value = constant(base, query, expression).map_err(|error| refused(format!("the version in AS OF cannot be told: {error}."), example))?;

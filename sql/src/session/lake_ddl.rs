@@ -174,7 +174,7 @@ pub(super) fn check_new(object: &str, spec: &TableSpec, position: impl Fn(&str) 
 }
 
 /// A table of these columns, without properties.
-pub(super) fn table_spec(object: &str, columns: Vec<Field>, primary_key: &[String], partitioned_by: &[Partition]) -> Result<TableSpec, Problem> {
+pub(crate) fn table_spec(object: &str, columns: Vec<Field>, primary_key: &[String], partitioned_by: &[Partition]) -> Result<TableSpec, Problem> {
     let schema = lake_schema(&Schema::new(columns), primary_key);
     let schema = schema.map_err(|error| Problem::new(crate::error::TYPES, object, format!("{error}.")))?;
     let partitioned_by = partitioned_by.iter().map(|part| PartitionColumn { source: part.column.clone(), transform: part.transform }).collect();

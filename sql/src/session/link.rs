@@ -67,7 +67,7 @@ impl Link {
     }
 
     /// Creates the table, and its database, unless they are there; gives what to tell.
-    async fn create(&self, path: &TablePath) -> Result<Option<String>, SqlError> {
+    pub(super) async fn create(&self, path: &TablePath) -> Result<Option<String>, SqlError> {
         if self.find(path).await?.is_some() {
             return Ok(None);
         }
@@ -100,6 +100,11 @@ impl Link {
     /// Options of a read, those of `hint` over those of the declaration.
     pub(crate) fn reading(&self, path: &TablePath, hint: Option<&[WrittenOption]>) -> OptionBag {
         self.with.reading(&hint_bag(path, hint))
+    }
+
+    /// Options of lookups, those of `hint` over those of the declaration.
+    pub(crate) fn looking_up(&self, path: &TablePath, hint: Option<&[WrittenOption]>) -> OptionBag {
+        self.with.looking_up(&hint_bag(path, hint))
     }
 
     /// Options of a write, those of `hint` over those of the declaration.

@@ -5,7 +5,8 @@
 mod create;
 mod create_as;
 mod ddl_text;
-mod lake_ddl;
+pub(crate) mod lake_ddl;
+mod letters;
 pub(crate) mod link;
 pub(crate) mod objects;
 mod results;

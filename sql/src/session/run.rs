@@ -101,7 +101,7 @@ impl Session {
                         outcome.results.extend(self.create_linked(insert, scope, run).await?);
                     }
                 }
-                outcome.job = Some(self.job(&inserts, run.created.clone(), &mut outcome.warnings).await?);
+                outcome.job = Some(self.job(&inserts, run, &mut outcome.warnings).await?);
             }
             Mode::Explain => outcome.results.push(self.explain_inserts(&inserts, &mut outcome.warnings).await?),
             Mode::Init => {}
@@ -241,11 +241,16 @@ impl Session {
     }
 
     /// All writes as one job.
-    async fn job(&self, inserts: &Writes<'_>, created: Option<CreatedTable>, warnings: &mut Vec<Problem>) -> Result<JobPlan, SqlError> {
+    async fn job(&self, inserts: &Writes<'_>, run: &mut Run, warnings: &mut Vec<Problem>) -> Result<JobPlan, SqlError> {
         let settings = self.job_settings();
         let mut planning = Planning::new(&self.parts, Purpose::Stream);
         planning.base = crate::planner::state::base_state(settings.parallelism, &self.parts.settings);
-        let (planned, written) = plan_writes(&mut planning, inserts, &settings.name).await?;
+        let mut writes = plan_writes(&mut planning, inserts).await?;
+        if let Some((_, scope)) = inserts.last() {
+            self.create_letter_tables(&planning, scope, run).await?;
+            add_letters(&mut planning, scope, &settings.name, &mut writes).await?;
+        }
+        let (planned, written) = writes;
         let unbounded = planning.sources.iter().find(|(_, table)| !table.source.is_bounded());
         if let (true, Some((_, table))) = (self.parts.settings.batch_mode(), unbounded) {
             let what = "it is an unbounded stream, which a job with 'execution.runtime-mode' = 'BATCH' cannot read.";
@@ -254,7 +259,7 @@ impl Session {
         }
         let state = written.into_iter().next_back().map_or_else(|| planning.base.clone(), |last| last.state);
         warnings.append(&mut planning.warnings);
-        Ok(JobPlan { settings, sources: planning.stream_tables(), inserts: planned, created, state })
+        Ok(JobPlan { settings, sources: planning.stream_tables(), inserts: planned, created: run.created.clone(), state })
     }
 
     async fn explain(&self, statement: &Statement, warnings: &mut Vec<Problem>) -> Result<StatementResult, SqlError> {
@@ -280,7 +285,11 @@ impl Session {
     async fn explain_inserts(&self, inserts: &Writes<'_>, warnings: &mut Vec<Problem>) -> Result<StatementResult, SqlError> {
         let mut planning = Planning::new(&self.parts, Purpose::Stream);
         planning.only_shown = true;
-        let (planned, written) = plan_writes(&mut planning, inserts, &self.job_settings().name).await?;
+        let mut writes = plan_writes(&mut planning, inserts).await?;
+        if let Some((_, scope)) = inserts.last() {
+            add_letters(&mut planning, scope, &self.job_settings().name, &mut writes).await?;
+        }
+        let (planned, written) = writes;
         let written: Vec<_> = written.into_iter().map(|one| one.plan).collect();
         warnings.append(&mut planning.warnings);
         let text = explain::job(
@@ -326,8 +335,11 @@ impl Session {
     }
 }
 
-/// Plans the writes of the job named `job`, those of its dead letters last; gives also what was written, before the optimiser.
-async fn plan_writes(planning: &mut Planning<'_>, inserts: &Writes<'_>, job: &str) -> Result<(Vec<PlannedInsert>, Vec<Planned>), SqlError> {
+/// Writes with what was written, before the optimiser.
+type PlannedWrites = (Vec<PlannedInsert>, Vec<Planned>);
+
+/// Plans the writes of a job, but for those of its dead letters.
+async fn plan_writes(planning: &mut Planning<'_>, inserts: &Writes<'_>) -> Result<PlannedWrites, SqlError> {
     let mut planned: Vec<PlannedInsert> = Vec::with_capacity(inserts.len());
     let mut written = Vec::with_capacity(inserts.len());
     for (write, scope) in inserts {
@@ -353,17 +365,21 @@ async fn plan_writes(planning: &mut Planning<'_>, inserts: &Writes<'_>, job: &st
         }
         _ => {}
     }
-    if let Some((_, scope)) = inserts.last() {
-        let letters = plan_letters(planning, scope, job, &planned).await?;
-        // The state of a job is that of its last INSERT.
-        let state = written.last().map(|last| last.state.clone());
-        for (one, mut with) in letters {
-            with.state = state.clone().unwrap_or(with.state);
-            planned.push(one);
-            written.push(with);
-        }
-    }
     Ok((planned, written))
+}
+
+/// Adds the writes of the dead letters of the job named `job`.
+async fn add_letters(planning: &mut Planning<'_>, scope: &super::Scope, job: &str, writes: &mut PlannedWrites) -> Result<(), SqlError> {
+    let (planned, written) = writes;
+    let letters = plan_letters(planning, scope, job, planned).await?;
+    // The state of a job is that of its last INSERT.
+    let state = written.last().map(|last| last.state.clone());
+    for (one, mut with) in letters {
+        with.state = state.clone().unwrap_or(with.state);
+        planned.push(one);
+        written.push(with);
+    }
+    Ok(())
 }
 
 /// The first sink whose hints want something else of a table's upkeep than those of an earlier one: one coordinator looks after a table.

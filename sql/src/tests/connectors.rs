@@ -9,7 +9,7 @@ use weir_base::memory::MemoryBudget;
 use weir_base::options::{OptionDecl, Problem, Problems, ValueType};
 use weir_connectors::ConnectorError;
 use weir_connectors::batch::BatchTable;
-use weir_connectors::lookup::{Ability, Found, Keys, LOOKUP_OPTIONS, Lookup, LookupOptions, LookupParts, Rows};
+use weir_connectors::lookup::{Ability, Found, Keys, LOOKUP_OPTIONS, Lookup, LookupOptions, LookupParts, Newest};
 use weir_connectors::registry::{Connector, MetadataKey, Opened, Registry, Role};
 use weir_connectors::sink::{Distribution, SinkCommitter, SinkWriter, StreamSink, WriterContext};
 use weir_connectors::source::{Cut, SplitEnumerator, SplitId, SplitPosition, SplitReader, StreamSource};
@@ -106,7 +106,7 @@ impl Lookup for FakeLookup {
         Err(ConnectorError::internal("a fake has no rows"))
     }
 
-    async fn load(&self, _parallelism: usize) -> Result<Rows, ConnectorError> {
+    async fn load(&self, _parallelism: usize, _known: Option<&str>) -> Result<Newest, ConnectorError> {
         Err(ConnectorError::internal("a fake has no rows"))
     }
 }
@@ -158,7 +158,7 @@ impl Connector for Fake {
     fn lookup(&self, table: &TableDef, _file_systems: &FileSystems) -> Result<Opened<LookupParts>, Problems> {
         let mut bag = table.options.fresh();
         bag.string(&NOTHING[0]);
-        let options = LookupOptions::pull(&mut bag, Ability { most_keys: 1_000, can_load: true });
+        let options = LookupOptions::pull(&mut bag, Ability { most_keys: 1_000, can_load: true, watch: None });
         let known: Vec<&OptionDecl> = NOTHING.iter().chain(KV).collect();
         let warnings = bag.finish(self.name, &known, &[])?;
         let lookup: Arc<dyn Lookup> = Arc::new(FakeLookup { schema: table.source_schema() });

@@ -4,6 +4,7 @@ mod arbitrary;
 mod connectors;
 mod golden;
 mod init;
+mod letters;
 mod past_columns;
 mod round_trip;
 

@@ -1,8 +1,16 @@
 //! Redis clusters and sentinels.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_schema::DataType;
+use futures::TryStreamExt;
 use redis::cluster::ClusterClient;
+use weir_base::options::OptionBag;
+use weir_connectors::table::{ColumnDef, ColumnKind, TableDef, TablePath};
+use weir_fs::FileSystems;
 
 use crate::lake::Lake;
 use crate::lookups::{command, lookup, prefix};
@@ -66,15 +74,85 @@ async fn keys_of_all_nodes_are_found_and_followed_when_their_slots_move() {
 }
 
 #[tokio::test]
-async fn a_wrong_type_in_a_cluster_is_told_and_a_whole_table_is_refused() {
+async fn a_wrong_type_in_a_cluster_is_told() {
     let (cluster, prefix) = (Servers::shared().redis_cluster(), prefix());
     keys(&cluster, &prefix);
     let mut lake = lake_on(&cluster, &prefix).await;
     let told = lake.batches(&lookup("n, d.v", "(1, 'h1')", "JOIN d FOR SYSTEM_TIME AS OF PROCTIME() ON v.k = d.id")).await.unwrap_err();
     assert!(told.contains(&format!("key '{prefix}h1' does not hold a string")), "{told}");
-    let full = "'lookup.cache' = 'FULL', 'lookup.full-cache.periodic-reload.interval' = '1 h'";
-    let told = lake.batches(&query(&format!("d /*+ OPTIONS({full}) */"))).await.unwrap_err();
-    assert!(told.contains("needs a table that can be read as a whole"), "{told}");
+}
+
+/// The answer to a command of one node.
+fn at<T: redis::FromRedisValue>(address: &str, words: &[&str]) -> T {
+    let client = redis::Client::open(format!("redis://{address}")).unwrap();
+    redis::cmd(words[0]).arg(&words[1..]).query(&mut client.get_connection().unwrap()).unwrap()
+}
+
+/// The nodes of a cluster, in the order of [`NODES`], and which of them has a key.
+struct Nodes(Vec<String>);
+
+impl Nodes {
+    fn owner(&self, key: &str) -> usize {
+        let keys = |address: &String| at::<Vec<String>>(address, &["CLUSTER", "GETKEYSINSLOT", &self.slot(key), "1000"]);
+        self.0.iter().position(|address| keys(address).iter().any(|found| found == key)).unwrap()
+    }
+
+    fn slot(&self, key: &str) -> String {
+        at::<u64>(&self.0[0], &["CLUSTER", "KEYSLOT", key]).to_string()
+    }
+}
+
+#[tokio::test]
+async fn a_whole_table_has_the_keys_of_slots_that_move_while_it_is_read() {
+    let servers = Servers::own();
+    let (cluster, prefix) = (servers.redis_cluster(), prefix());
+    keys(&cluster, &prefix);
+    let nodes = Nodes(cluster.nodes.split(',').map(str::to_owned).collect());
+    let mut options = OptionBag::new("Table 'c.d.t'");
+    let with = [("connector", "redis"), ("redis-mode", "cluster"), ("cluster-nodes", &cluster.nodes), ("command", "get"), ("key.prefix", &prefix)];
+    with.iter().for_each(|(key, value)| options.insert(*key, *value, None));
+    let column = |name: &str| ColumnDef {
+        name: name.to_owned(),
+        data_type: DataType::Utf8,
+        nullable: true,
+        kind: ColumnKind::Physical,
+        sql_type: "STRING".to_owned(),
+        comment: None,
+    };
+    let path = TablePath { catalog: "c".to_owned(), database: "d".to_owned(), table: "t".to_owned() };
+    let table = TableDef { path, columns: vec![column("id"), column("v")], primary_key: Vec::new(), options };
+    let registry = weir_connectors::registry();
+    let (lookup, _) = registry.of(&table).unwrap().lookup(&table, &FileSystems::default()).unwrap().value;
+    let names = |batch: RecordBatch| batch.column(0).as_string::<i32>().iter().flatten().map(str::to_owned).collect::<Vec<_>>();
+    let mut rows = lookup.load(1, None).await.unwrap().rows().unwrap().rows;
+    let mut found: BTreeSet<String> = names(rows.try_next().await.unwrap().unwrap()).into_iter().collect();
+    // The first node was read. The slot of a key that another one has moves there before that one is read.
+    let reading = nodes.owner(&format!("{prefix}{}", found.first().unwrap()));
+    let unread = (0..KEYS).map(|key| format!("{prefix}{key}")).find(|key| nodes.owner(key) != reading).unwrap();
+    servers.admin("redis-cluster", &["move-slot", &nodes.slot(&unread), NODES[reading]]);
+    while let Some(batch) = rows.try_next().await.unwrap() {
+        let new = names(batch);
+        let before = found.len();
+        found.extend(new.iter().cloned());
+        assert_eq!(found.len(), before + new.len(), "no key is given twice");
+    }
+    assert_eq!(found, (0..KEYS).map(|key| key.to_string()).collect());
+
+    // A slot in the middle of a move: one of its keys is at the node that it moves to, and the move goes on for ever.
+    let from = nodes.owner(&unread);
+    let (source, target) = (&nodes.0[from], &nodes.0[(from + 1) % nodes.0.len()]);
+    let (slot, id) = (nodes.slot(&unread), |address: &str| at::<String>(address, &["CLUSTER", "MYID"]));
+    at::<()>(target, &["CLUSTER", "SETSLOT", &slot, "IMPORTING", &id(source)]);
+    at::<()>(source, &["CLUSTER", "SETSLOT", &slot, "MIGRATING", &id(target)]);
+    at::<()>(source, &["MIGRATE", "127.0.0.1", target.rsplit_once(':').unwrap().1, &unread, "0", "5000"]);
+    let mut lake = lake_on(&cluster, &prefix).await;
+    assert_eq!(lake.ask("SELECT count(*), count(DISTINCT v) FROM d").await, format!("{KEYS},{KEYS}"));
+    for cache in [
+        "FULL', 'lookup.full-cache.periodic-reload.interval' = '1 h'",
+        "PARTIAL', 'lookup.partial-cache.max-rows' = '5000', 'lookup.preload' = 'true'",
+    ] {
+        assert_eq!(lake.ask(&query(&format!("d /*+ OPTIONS('lookup.cache' = '{cache}) */"))).await, expected('v'));
+    }
 }
 
 #[tokio::test]

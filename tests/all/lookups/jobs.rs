@@ -6,6 +6,7 @@ use redis::ConnectionLike;
 
 use crate::lookups::{command, connection, options, prefix};
 use crate::orders::{LIMIT, OrdersJob, answer, committed, holds_exactly, run, send, table_on_disk, verified};
+use crate::rewrites::asked;
 use crate::support::{Redis, Servers, Topic, Workdir, until};
 
 const PARTITIONS: u64 = 2;
@@ -130,6 +131,7 @@ async fn a_job_whose_store_goes_away_waits_for_it_and_loses_nothing() {
     enriched.judged(name).await;
 }
 
+/// `WEIR_TEST_KILLS` times (8 if unset).
 #[tokio::test]
 async fn a_job_with_a_lookup_that_is_killed_again_and_again_has_every_row_once() {
     let redis = Servers::shared().redis();
@@ -137,7 +139,7 @@ async fn a_job_with_a_lookup_that_is_killed_again_and_again_has_every_row_once()
     fill(&mut connection(&redis), &prefix);
     let more = ", 'lookup.cache' = 'PARTIAL', 'lookup.partial-cache.max-rows' = '40', 'lookup.async.batch.size' = '10'";
     let mut enriched = Enriched::new(&redis, &prefix, more, "", false).await;
-    for place in ["checkpoint-before-put", "checkpoint-after-put"].into_iter().cycle().take(8) {
+    for place in ["checkpoint-before-put", "checkpoint-after-put"].into_iter().cycle().take(usize::try_from(asked("WEIR_TEST_KILLS", 8)).unwrap()) {
         let mut running = Some(enriched.folder.weir(run(&enriched.job)).env("WEIR_FAIL", &format!("{place}@2=kill")).start());
         until(&format!("{place} is reached"), LIMIT, async || {
             enriched.send(40).await;

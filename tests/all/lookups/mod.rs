@@ -1,7 +1,11 @@
 //! Lookup joins with real key-value stores.
 
 mod cluster;
+mod dictionary;
+mod formats;
+mod index;
 mod jobs;
+mod page;
 mod single;
 mod sink;
 mod trouble;

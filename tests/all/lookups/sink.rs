@@ -43,6 +43,41 @@ async fn rows_are_put_and_those_that_are_gone_are_removed() {
 }
 
 #[tokio::test]
+async fn members_of_sets_are_written_and_lives_are_kept() {
+    let redis = Servers::shared().redis();
+    let (mut keys, prefix) = (connection(&redis), prefix());
+    let mut lake = Lake::new(MEMORY).await;
+    let with = |more: &str| format!("{}, 'key.prefix' = '{prefix}', {more}", options(&redis));
+    lake.run(&format!(
+        "CREATE TEMPORARY TABLE tags (id STRING, tag STRING, kind STRING METADATA FROM 'row-kind', PRIMARY KEY (id, tag) NOT ENFORCED) WITH ({});
+         CREATE TEMPORARY TABLE ranks (id STRING, points DOUBLE, who STRING, PRIMARY KEY (id, who) NOT ENFORCED) WITH ({});
+         CREATE TEMPORARY TABLE old (id STRING, PRIMARY KEY (id) NOT ENFORCED) WITH ({});
+         CREATE TEMPORARY TABLE kept (id STRING, v STRING, PRIMARY KEY (id) NOT ENFORCED) WITH ({});",
+        with("'command' = 'sadd', 'ttl' = '1 h'"),
+        with("'command' = 'zadd', 'ttl.on.time' = '03:00'"),
+        with("'command' = 'del'"),
+        with("'command' = 'set', 'ttl' = '1 h', 'ttl.key.not.absent' = 'true'"),
+    ))
+    .await;
+    lake.run("INSERT INTO tags VALUES ('s', 'a', '+I'), ('s', 'b', '+I'), ('s', 'c', '+I')").await;
+    lake.run("INSERT INTO tags VALUES ('s', 'a', '+I'), ('s', 'b', '-D')").await;
+    lake.run("INSERT INTO ranks VALUES ('z', 1.5, 'Ann'), ('z', 1, 'Bob'), ('z', 0.5, 'Ann')").await;
+    let (set, sorted) = (format!("{prefix}s"), format!("{prefix}z"));
+    let mut members: Vec<String> = redis::cmd("SMEMBERS").arg(&set).query(&mut keys).unwrap();
+    members.sort();
+    assert_eq!(members, ["a", "c"]);
+    let ranks: Vec<String> = redis::cmd("ZRANGE").arg(&sorted).arg(0).arg(-1).query(&mut keys).unwrap();
+    assert_eq!(ranks, ["Ann", "Bob"]);
+    let life = |keys: &mut redis::Connection, key: &str| redis::cmd("TTL").arg(format!("{prefix}{key}")).query::<i64>(keys).unwrap();
+    assert!((1..=86_400).contains(&life(&mut keys, "z")) && (1..=3_600).contains(&life(&mut keys, "s")));
+    command(&mut keys, &["SET", &format!("{prefix}k"), "old", "EX", "100000"]);
+    lake.run("INSERT INTO kept VALUES ('k', 'new'), ('fresh', 'x'); INSERT INTO old VALUES ('s')").await;
+    assert_eq!(get(&mut keys, &format!("{prefix}k")).as_deref(), Some("new"));
+    assert!(life(&mut keys, "k") > 3_600 && (1..=3_600).contains(&life(&mut keys, "fresh")));
+    assert_eq!(life(&mut keys, "s"), -2, "it is gone");
+}
+
+#[tokio::test]
 async fn a_job_that_is_killed_and_loses_its_server_leaves_the_last_order_of_each_user() {
     let servers = Servers::own();
     let redis = servers.redis();

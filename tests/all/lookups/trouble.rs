@@ -70,7 +70,29 @@ async fn tables_that_cannot_be_are_refused_when_they_are_declared() {
         ("id BIGINT, v STRING", "'host' = 'h', 'command' = 'gett'", "Did you mean 'get', 'set' or 'hget'?"),
         ("id BIGINT, a STRING, b STRING", "'host' = 'h', 'command' = 'get'", "needs two columns, the key and its value; the table has 3"),
         ("id DOUBLE, v STRING", "'host' = 'h', 'command' = 'get'", "column 'id' of type DOUBLE cannot be a key"),
-        ("id BIGINT, v ARRAY<INT>", "'host' = 'h', 'command' = 'get'", "needs a format"),
+        (
+            "id BIGINT, v ARRAY<INT>",
+            "'host' = 'h', 'command' = 'get'",
+            "column 'v' of type ARRAY<INT> needs a format; choose one with 'value.format'",
+        ),
+        ("id BIGINT, v ARRAY<INT>", "'host' = 'h', 'command' = 'hmget'", "needs a format; only strings and fields have one"),
+        ("id BIGINT, v INT", "'host' = 'h', 'command' = 'hmget', 'format' = 'json'", "'format' does not go with 'command' = 'hmget'"),
+        ("id BIGINT, v INT", "'host' = 'h', 'command' = 'get', 'format' = 'jso'", "Did you mean 'json'?"),
+        ("id BIGINT, v INT", "'host' = 'h', 'command' = 'get', 'format' = 'ogg-json'", "is a log of changes, and what lies under a key is a row"),
+        (
+            "id BIGINT, v INT",
+            "'host' = 'h', 'command' = 'get', 'value.format' = 'json', 'json.fail-on-missing-field' = 'true'",
+            "Did you mean 'value.json.fail",
+        ),
+        ("id BIGINT, v INT", "'host' = 'h', 'command' = 'incrby'", "'command' = 'incrby' is not supported: an epoch that is written again"),
+        (
+            "id BIGINT, v INT",
+            "'host' = 'h', 'command' = 'get', 'ttl' = '5', 'ttl.on.time' = '10:15'",
+            "'ttl' and 'ttl.on.time' shouldn't be set together",
+        ),
+        ("id BIGINT, v INT", "'host' = 'h', 'command' = 'get', 'ttl.on.time' = 'noon'", "Expected a time of the day"),
+        ("id BIGINT, v INT", "'host' = 'h', 'command' = 'get', 'ttl.key.not.absent' = 'true'", "'ttl' or 'ttl.on.time' is required"),
+        ("id BIGINT, v STRING, m STRING", "'host' = 'h', 'command' = 'zadd'", "column 'v' of type STRING cannot be a score"),
         ("id BIGINT, v STRING, PRIMARY KEY (v) NOT ENFORCED", "'host' = 'h', 'command' = 'get'", "the primary key must be (id)"),
         ("id BIGINT, v STRING", "'host' = 'h', 'command' = 'get', 'lookup.cash' = 'FULL'", "Did you mean 'lookup.cache'?"),
     ] {
@@ -78,6 +100,9 @@ async fn tables_that_cannot_be_are_refused_when_they_are_declared() {
         assert!(told.contains(wanted), "{told}");
     }
     lake.run("CREATE TEMPORARY TABLE d (id BIGINT, v STRING) WITH ('connector' = 'redis', 'host' = 'h', 'command' = 'get')").await;
+    lake.run("CREATE TEMPORARY TABLE s (id BIGINT, v STRING) WITH ('connector' = 'redis', 'host' = 'h', 'command' = 'sadd')").await;
+    let told = lake.refused("SELECT * FROM s").await;
+    assert!(told.contains("'command' = 'sadd' only writes"), "{told}");
     let told = lake.refused("CREATE TABLE t (id BIGINT, v STRING); INSERT INTO t SELECT * FROM d").await;
     assert!(told.contains("can only be used as a sink or a lookup table"), "{told}");
 }

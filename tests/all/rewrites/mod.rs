@@ -17,7 +17,7 @@ mod readers;
 mod world;
 
 /// A number from the environment, for longer runs by hand.
-fn asked(name: &str, default: u64) -> u64 {
+pub(crate) fn asked(name: &str, default: u64) -> u64 {
     #[expect(clippy::disallowed_methods, reason = "a longer run by hand is asked for in the environment")]
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }

@@ -166,6 +166,11 @@ struct Postgres {
     url: String,
 }
 
+#[derive(Deserialize)]
+struct Registry {
+    url: String,
+}
+
 impl Servers {
     /// The servers that all tests of this process share.
     pub(crate) fn shared() -> &'static Self {
@@ -251,6 +256,11 @@ impl Servers {
     /// The URL of a PostgreSQL database.
     pub(crate) fn postgres(&self) -> String {
         self.address::<Postgres>("postgres").url
+    }
+
+    /// Where the schema registry answers as Confluent's does.
+    pub(crate) fn registry(&self) -> String {
+        self.address::<Registry>("registry").url
     }
 
     /// The Redis server.

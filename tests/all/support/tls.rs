@@ -38,7 +38,8 @@ impl TlsFront {
                 wires.push(weir_base::task::spawn("tls wire", async move {
                     // Clients that do not know the authority hang up.
                     let Ok(mut client) = acceptor.accept(client).await else { return };
-                    let mut server = TcpStream::connect(&target).await.unwrap();
+                    // Nor is there an answer while nobody listens behind.
+                    let Ok(mut server) = TcpStream::connect(&target).await else { return };
                     drop(tokio::io::copy_bidirectional(&mut client, &mut server).await);
                 }));
             }

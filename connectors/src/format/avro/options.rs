@@ -3,12 +3,14 @@
 use arrow_schema::SchemaRef;
 use weir_base::options::{OptionBag, OptionDecl, Problem, ValueType};
 
+use super::encode::WriteAvro;
 use super::plan::Record;
 use super::read::ReadAvro;
-use super::schema::{Type, derive};
+use super::schema::{Member, derive};
 use crate::format::columns::Context;
 use crate::format::decoder::RowDecoder;
-use crate::format::{Decoder, Format, FormatFactory};
+use crate::format::encoder::RowEncoder;
+use crate::format::{Decoder, Encoder, Format, FormatFactory};
 
 const ENCODING: OptionDecl =
     OptionDecl::new("encoding", ValueType::Enum(&["binary", "json"]), "Encoding of a message; only `binary` is read.").default("binary");
@@ -33,7 +35,7 @@ pub struct AvroFactory;
 
 /// The `avro` format with its options: the fields of the record that is every message.
 #[derive(Debug, Clone)]
-pub struct AvroFormat(Vec<(String, Type)>);
+pub struct AvroFormat(Vec<Member>);
 
 impl FormatFactory for AvroFactory {
     fn name(&self) -> &'static str {
@@ -54,7 +56,7 @@ impl FormatFactory for AvroFactory {
         for field in schema.fields() {
             // A wrong value of the option is enough to say.
             match derive(field, legacy.unwrap_or(false)) {
-                Ok(written) => fields.push((field.name().clone(), written)),
+                Ok(written) => fields.push(Member::new(field.name(), written)),
                 Err(why) => {
                     let why = why.replace("'timestamp_mapping.legacy'", &format!("'{prefix}{}'", LEGACY.key));
                     let what = format!("Format 'avro' cannot read column '{}': {why}.", field.name());
@@ -63,8 +65,8 @@ impl FormatFactory for AvroFactory {
             }
         }
         legacy.filter(|_| fields.len() == schema.fields().len())?;
-        if let Err(why) = Record::new(&fields, schema.fields()) {
-            options.report(Problem::new("CON-003", options.object(), format!("Format 'avro' cannot read {why}.")));
+        if let Err(misfit) = Record::new(&fields, schema.fields(), None) {
+            options.report(Problem::new("CON-003", options.object(), format!("Format 'avro' cannot read {misfit}.")));
             return None;
         }
         Some(Box::new(AvroFormat(fields)))
@@ -89,7 +91,11 @@ fn pull(options: &mut OptionBag) -> Option<bool> {
 impl Format for AvroFormat {
     fn decoder(&self, schema: &SchemaRef) -> Box<dyn Decoder> {
         // The columns are among those that the schema was derived from: what does not fit cannot be.
-        let plan = Record::new(&self.0, schema.fields()).unwrap_or_else(|_misfit| Record(Vec::new()));
+        let plan = Record::new(&self.0, schema.fields(), None).unwrap_or_else(|_misfit| Record::default());
         Box::new(RowDecoder::new(ReadAvro(plan), schema, Context::default(), None))
+    }
+
+    fn encoder(&self, schema: &SchemaRef) -> Result<Box<dyn Encoder>, String> {
+        Ok(Box::new(RowEncoder::new(WriteAvro(self.0.clone()), schema)))
     }
 }

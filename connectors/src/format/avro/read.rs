@@ -1,13 +1,45 @@
 //! How columns are filled from a message, as a plan says.
 
+use arrow_schema::Fields;
+
 use super::input::Input;
-use super::plan::{Read, Record, Skip, Step};
-use crate::format::columns::{Column, Context, Fault, List, Map, Rows, Values};
+use super::plan::{Misfit, Read, Record, Skip, Step};
+use super::schema::{Member, Type};
+use crate::format::columns::{Column, Context, Fault, List, Map, Rows, Values, range};
 use crate::format::decoder::ReadRow;
 
 /// Reads messages that are records of one schema.
 #[derive(Debug)]
-pub(super) struct ReadAvro(pub(super) Record);
+pub(in crate::format) struct ReadAvro(pub(super) Record);
+
+impl ReadAvro {
+    /// Reads messages of the schema `written` into `columns`; `asked` is the schema that the user reads with. What is no record goes into the only
+    /// column.
+    ///
+    /// # Errors
+    /// The column that cannot be read so, and why.
+    pub(in crate::format) fn new(written: &Type, columns: &Fields, asked: Option<&Type>) -> Result<Self, Misfit> {
+        let asked = asked.and_then(Type::members);
+        match (written, columns.as_ref()) {
+            (Type::Record(members), _) => Record::new(members, columns, asked).map(Self),
+            (_, []) => Record::new(&[Member::new("", written.clone())], columns, asked).map(Self),
+            (_, [only]) => Record::new(&[Member::new(only.name(), written.clone())], columns, asked).map(Self),
+            _ => Err(Misfit { column: String::new(), why: "it is no record".to_owned() }),
+        }
+    }
+
+    /// Checks that messages of `written` are rows of a table whose columns are `declared`, so that it does not depend on the wanted ones.
+    ///
+    /// # Errors
+    /// The column that cannot be read so, and why; or there is no field for any of them.
+    pub(in crate::format) fn check(written: &Type, declared: &Fields, asked: Option<&Type>) -> Result<(), Misfit> {
+        let Self(record) = Self::new(written, declared, asked)?;
+        if !declared.is_empty() && record.steps.iter().all(|step| matches!(step, Step::Skip(_))) {
+            return Err(Misfit { column: String::new(), why: "it has none of the table's columns".to_owned() });
+        }
+        Ok(())
+    }
+}
 
 impl ReadRow for ReadAvro {
     fn read(&mut self, message: &[u8], rows: &mut Rows, context: &mut Context) -> Result<bool, Fault> {
@@ -22,7 +54,7 @@ impl ReadRow for ReadAvro {
 
 impl Rows {
     fn read_record(&mut self, plan: &Record, input: &mut Input<'_>, context: &mut Context) -> Result<(), Fault> {
-        for step in &plan.0 {
+        for step in &plan.steps {
             match step {
                 Step::Skip(skip) => skip.pass(input)?,
                 Step::Column(place, read) => {
@@ -33,6 +65,14 @@ impl Rows {
                     }
                 }
             }
+        }
+        for (place, default) in &plan.missing {
+            let Some(column) = self.columns.get_mut(*place) else { continue };
+            let filled = match default {
+                Some(default) => column.read_text(default.as_bytes(), context),
+                None => column.null(),
+            };
+            filled.map_err(|fault| fault.within(column.name()))?;
         }
         self.len += 1;
         Ok(())
@@ -64,8 +104,11 @@ impl Column {
 impl Values {
     fn read_avro(&mut self, read: &Read, input: &mut Input<'_>, context: &mut Context) -> Result<(), Fault> {
         match (read, self) {
-            (Read::Whole, Self::Int64(values) | Self::Time(values) | Self::Timestamp { values, .. }) => values.push(input.whole()?),
-            (Read::Whole, Self::Int32(values) | Self::Date(values)) => values.push(narrow(input.whole()?)?),
+            (Read::Whole, Self::Int64(values)) => values.push(input.whole()?),
+            (Read::Whole, Self::Timestamp { values, nanos, .. }) => values.push(range::timestamp(input.whole()?, *nanos)?),
+            (Read::Whole, Self::Int32(values)) => values.push(narrow(input.whole()?)?),
+            (Read::Whole, Self::Date(values)) => values.push(range::date(narrow(input.whole()?)?)?),
+            (Read::Whole, Self::Time(values)) => values.push(range::time(input.whole()?)?),
             (Read::Text, Self::Utf8(bytes)) => {
                 let text = input.sized()?;
                 if !text.is_ascii() && simdutf8::basic::from_utf8(text).is_err() {
@@ -75,12 +118,25 @@ impl Values {
                 bytes.end()?;
             }
             (Read::Double, Self::Float64(values)) => values.push(f64::from_le_bytes(input.array()?)),
-            (Read::Ticks(factor, divisor), Self::Time(values) | Self::Timestamp { values, .. }) => {
-                let ticks = input.whole()?;
-                let Some(scaled) = ticks.checked_mul(*factor) else { return Err(Fault::field(format!("{ticks} is out of range for the time"))) };
-                values.push(scaled.div_euclid(*divisor));
+            (Read::Ticks(factor, divisor), Self::Time(values)) => values.push(range::time(ticks(input, *factor, *divisor)?)?),
+            (Read::Ticks(factor, divisor), Self::Timestamp { values, nanos, .. }) => {
+                values.push(range::timestamp(ticks(input, *factor, *divisor)?, *nanos)?);
             }
-            (Read::Decimal(digits), Self::Decimal { values, precision, .. }) => values.push(decimal(input.sized()?, *digits, *precision)?),
+            (Read::Decimal(digits, fixed), Self::Decimal { values, precision, .. }) => {
+                let bytes = match fixed {
+                    Some(size) => input.take(*size)?,
+                    None => input.sized()?,
+                };
+                values.push(decimal(bytes, *digits, *precision)?);
+            }
+            (Read::Enum(names), Self::Utf8(bytes)) => {
+                let number = input.whole()?;
+                let Some(name) = usize::try_from(number).ok().and_then(|number| names.get(number)) else {
+                    return Err(Fault::syntax(format!("name {number} of an enum of {}", names.len())));
+                };
+                bytes.values.extend_from_slice(name.as_bytes());
+                bytes.end()?;
+            }
             (Read::Boolean, Self::Boolean(values)) => match input.byte()? {
                 0 => values.append(false),
                 1 => values.append(true),
@@ -103,14 +159,29 @@ impl Values {
                 }
                 values.extend_from_slice(found);
             }
+            (Read::Fixed(size), Self::Binary(bytes)) => {
+                bytes.values.extend_from_slice(input.take(*size)?);
+                bytes.end()?;
+            }
+            (Read::Fixed(size), Self::FixedBinary { values, .. }) => values.extend_from_slice(input.take(*size)?),
             (Read::List(element), Self::List(list)) => list.read_avro(element, input, context)?,
             (Read::Map(value), Self::Map(map)) => map.read_avro(value, input, context)?,
             (Read::Row(record), Self::Row(rows)) => rows.read_record(record, input, context)?,
-            (Read::Mismatch(why), _) => return Err(Fault::field(why.clone())),
+            (Read::Mismatch(misfit), _) => {
+                let fault = Fault::field(misfit.why.clone());
+                return Err(if misfit.column.is_empty() { fault } else { fault.within(misfit.column.clone()) });
+            }
             _ => return Err(Fault::field("the column was not made for the schema")),
         }
         Ok(())
     }
+}
+
+/// A number of ticks as one of others.
+fn ticks(input: &mut Input<'_>, factor: i64, divisor: i64) -> Result<i64, Fault> {
+    let ticks = input.whole()?;
+    let scaled = ticks.checked_mul(factor).map(|scaled| scaled.div_euclid(divisor));
+    scaled.ok_or_else(|| Fault::field(format!("{ticks} is out of range for the time")))
 }
 
 fn narrow<T: TryFrom<i64>>(value: i64) -> Result<T, Fault> {

@@ -1,10 +1,13 @@
 //! Schemas of Avro, and the one that columns make (as Flink derives it).
 
+use std::sync::Arc;
+
 use arrow_schema::{DataType, Field, TimeUnit};
+use serde_json::Value;
 
 /// A type of Avro with what is needed to read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Type {
+pub(in crate::format) enum Type {
     Null,
     Boolean,
     /// `int` or `long`: both are written the same.
@@ -12,20 +15,70 @@ pub(super) enum Type {
     Float,
     Double,
     Bytes,
-    /// Decimals in `bytes`, the highest byte first.
+    /// So many bytes.
+    Fixed(usize),
+    /// Decimals, the highest byte first: in `bytes`, or so many.
     Decimal {
         scale: i8,
+        fixed: Option<usize>,
     },
     Text,
+    /// Names by number.
+    Enum(Arc<[String]>),
     Array(Box<Self>),
     Map(Box<Self>),
     Union(Vec<Self>),
-    Record(Vec<(String, Self)>),
+    Record(Vec<Member>),
+}
+
+/// A field of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::format) struct Member {
+    pub(in crate::format) name: String,
+    /// Its other names.
+    pub(super) aliases: Vec<String>,
+    /// What it is for readers where a message does not have it.
+    pub(super) default: Option<Value>,
+    pub(in crate::format) written: Type,
+}
+
+impl Member {
+    pub(in crate::format) fn new(name: impl Into<String>, written: Type) -> Self {
+        Self { name: name.into(), aliases: Vec::new(), default: None, written }
+    }
+}
+
+impl Type {
+    /// The record, if this is one or a union with one.
+    pub(in crate::format) fn record(&self) -> Option<&Self> {
+        match self {
+            Self::Record(_) => Some(self),
+            Self::Union(branches) => branches.iter().find_map(Self::record),
+            _ => None,
+        }
+    }
+
+    /// Its fields.
+    pub(in crate::format) fn members(&self) -> Option<&[Member]> {
+        match self.record()? {
+            Self::Record(members) => Some(members),
+            _ => None,
+        }
+    }
+
+    /// What is in the arrays or maps, if these are some, or a union with them.
+    pub(super) fn elements(&self) -> Option<&Self> {
+        match self {
+            Self::Array(element) | Self::Map(element) => Some(element),
+            Self::Union(branches) => branches.iter().find_map(Self::elements),
+            _ => None,
+        }
+    }
 }
 
 /// What a whole number counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub(in crate::format) enum Meaning {
     Number,
     /// Days since 1970-01-01.
     Date,
@@ -35,9 +88,10 @@ pub(super) enum Meaning {
     Timestamp(i64),
 }
 
-/// Ticks of a millisecond and of a microsecond in a second.
-const MILLIS: i64 = 1_000;
-const MICROS: i64 = 1_000_000;
+/// Ticks of a millisecond, a microsecond and a nanosecond in a second.
+pub(super) const MILLIS: i64 = 1_000;
+pub(super) const MICROS: i64 = 1_000_000;
+pub(super) const NANOS: i64 = 1_000_000_000;
 
 /// The schema of a column: as Flink derives it from the declared type. `legacy`: TIMESTAMP in milliseconds, and no TIMESTAMP_LTZ.
 ///
@@ -68,7 +122,7 @@ impl<I: Iterator<Item = u8>> Deriving<I> {
             DataType::Float64 => Type::Double,
             DataType::Utf8 => Type::Text,
             DataType::Binary | DataType::FixedSizeBinary(_) => Type::Bytes,
-            DataType::Decimal128(_, scale) => Type::Decimal { scale: *scale },
+            DataType::Decimal128(_, scale) => Type::Decimal { scale: *scale, fixed: None },
             DataType::Date32 => Type::Whole(Meaning::Date),
             DataType::Time64(_) => match self.precisions.next().unwrap_or(0) {
                 0..=3 => Type::Whole(Meaning::Time(MILLIS)),
@@ -90,7 +144,7 @@ impl<I: Iterator<Item = u8>> Deriving<I> {
                 other => return Err(format!("no map is made of {other}")),
             },
             DataType::Struct(fields) => {
-                let fields = fields.iter().map(|field| Ok((field.name().clone(), self.column(field)?)));
+                let fields = fields.iter().map(|field| Ok(Member::new(field.name(), self.column(field)?)));
                 Type::Record(fields.collect::<Result<_, String>>()?)
             }
             other => return Err(format!("Avro has no form for {other}")),

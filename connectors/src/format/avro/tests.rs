@@ -172,6 +172,37 @@ fn timestamps_may_have_microseconds_where_the_option_says_so() {
 }
 
 #[test]
+fn dates_and_times_that_no_calendar_has_are_bad() {
+    let zigzag = |value: i64| {
+        let (mut rest, mut bytes) = ((value << 1 ^ value >> 63).cast_unsigned(), Vec::new());
+        while rest > 0x7f {
+            bytes.push((rest & 0x7f) as u8 | 0x80);
+            rest >>= 7;
+        }
+        bytes.push(rest as u8);
+        bytes
+    };
+    let time = DataType::Time64(TimeUnit::Microsecond);
+    for (field, good, bad) in [
+        (field("a", DataType::Date32, "DATE"), [-719_528, 2_932_896], [-719_529, 2_932_897]),
+        (field("a", time, "TIME(3)"), [0, 86_399_999], [-1, 86_400_000]),
+        (field("a", micros(false), "TIMESTAMP(3)"), [-62_167_219_200_000, 253_402_300_799_999], [-62_167_219_200_001, 253_402_300_800_000]),
+        (field("a", micros(true), "TIMESTAMP_LTZ(6)"), [-62_167_219_200_000_000, 253_402_300_799_999_999], [i64::MIN, i64::MAX]),
+    ] {
+        let schema = Arc::new(Schema::new(vec![field.with_nullable(false)]));
+        let mut decoder = format(&schema, &[("timestamp_mapping.legacy", "false")]).expect("format").decoder(&schema);
+        for value in good {
+            assert_eq!(decoder.push(&zigzag(value)), Decoded::Row, "{value}");
+        }
+        for value in bad {
+            let decoded = decoder.push(&zigzag(value));
+            assert!(matches!(&decoded, Decoded::Failed(bad) if bad.reason.contains("is out of range for a")), "{value}: {decoded:?}");
+        }
+        assert_eq!(decoder.take().expect("batch").num_rows(), 2);
+    }
+}
+
+#[test]
 fn what_is_no_record_of_the_schema_is_refused_and_leaves_nothing() {
     let schema = Arc::new(Schema::new(vec![Field::new("l", DataType::List(Arc::new(Field::new("element", DataType::Utf8, false))), false)]));
     let mut decoder = format(&schema, &[]).expect("format").decoder(&schema);

@@ -4,17 +4,18 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray, StructArray};
-use arrow_schema::{ArrowError, DataType, Field, Fields, SchemaRef};
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray, StructArray, UInt64Array, new_null_array};
+use arrow_schema::{ArrowError, DataType, Field, FieldRef, Fields, SchemaRef};
 use arrow_select::interleave::interleave;
+use arrow_select::take::take;
 
-use super::ROW_KIND;
 use super::dialects::Meaning;
-use super::options::ChangeFormat;
-use crate::format::columns::{Column, Context, Fault, Reach, Rows, Values};
-use crate::format::decoder::ReadRow;
-use crate::format::json::ReadJson;
-use crate::format::{Decoded, Decoder};
+use super::metadata::{How, Told};
+use super::options::Dialect;
+use super::{ROW_KIND, TOLD};
+use crate::format::columns::{Column, Context, Fault, Rows, Values};
+use crate::format::decoder::{ReadRow, bytes_with, failed};
+use crate::format::{Decoded, Decoder, Wanted};
 
 /// Places of the envelope's columns; those of [`super::dialects::Layout::more`] follow.
 const AFTER: usize = 0;
@@ -34,20 +35,27 @@ struct Pick {
 
 /// The decoder of all dialects.
 #[derive(Debug)]
-pub(super) struct ChangeDecoder {
-    format: ChangeFormat,
+pub(in crate::format) struct ChangeDecoder<R> {
+    reader: R,
+    dialect: Dialect,
     schema: SchemaRef,
     envelope: Fields,
     rows: Rows,
     picks: Vec<Pick>,
+    /// The message of each of them.
+    origins: Vec<u64>,
+    /// What fills each column of the schema that is neither one of the rows nor their kind, and its place in the envelope.
+    told: Vec<Option<(&'static Told, usize)>>,
     context: Context,
     bytes: usize,
 }
 
-impl ChangeDecoder {
-    pub(super) fn new(format: &ChangeFormat, schema: &SchemaRef, context: Context) -> Self {
-        let layout = format.tool.layout();
-        let wanted: Fields = schema.fields().iter().filter(|field| field.name() != ROW_KIND).cloned().collect();
+impl<R: ReadRow> ChangeDecoder<R> {
+    /// A decoder; `reader` makes what reads a message into the columns of the envelope.
+    pub(in crate::format) fn new(dialect: &Dialect, schema: &SchemaRef, context: Context, reader: impl FnOnce(&Fields) -> R) -> Self {
+        let layout = dialect.layout;
+        let is_of_row = |field: &&FieldRef| field.name() != ROW_KIND && !field.metadata().contains_key(TOLD);
+        let wanted: Fields = schema.fields().iter().filter(is_of_row).cloned().collect();
         let row = |name: &str| {
             let row = DataType::Struct(wanted.clone());
             let data_type = if layout.lists { DataType::List(Arc::new(Field::new("row", row, true))) } else { row };
@@ -55,43 +63,61 @@ impl ChangeDecoder {
         };
         let text = |name: &str| Field::new(name, DataType::Utf8, true);
         let fields = [row(layout.after), row(layout.before), text(layout.operation)].into_iter().chain(layout.more.iter().map(|name| text(name)));
-        let body: Fields = fields.collect();
-        let envelope = if format.schema_include { Fields::from(vec![Field::new("payload", DataType::Struct(body), true)]) } else { body };
+        let mut body: Vec<Field> = fields.collect();
+        let mut outside = Vec::new();
+        let told = schema.fields().iter().map(|field| {
+            let told = dialect.tool.told().iter().find(|told| field.metadata().get(TOLD).is_some_and(|key| key == told.key))?;
+            let (fields, before) = if told.how == How::Outside { (&mut outside, 1) } else { (&mut body, 0) };
+            let known = fields.iter().position(|known: &Field| known.name() == told.field);
+            let place = known.unwrap_or_else(|| {
+                fields.push(Field::new(told.field, told.data_type(), true));
+                fields.len() - 1
+            });
+            Some((told, place + before))
+        });
+        let told = told.collect();
+        let body = Fields::from(body);
+        let payload = Field::new("payload", DataType::Struct(body.clone()), true);
+        let envelope = if dialect.schema_include { std::iter::once(payload).chain(outside).collect() } else { body };
         let mut rows = Rows::new(&envelope);
         if layout.partial
-            && let Some(before) = rows_of(&mut rows, format.schema_include, BEFORE)
+            && let Some(before) = rows_of(&mut rows, dialect.schema_include, BEFORE)
         {
             before.columns.iter_mut().for_each(Column::note_missing);
         }
-        Self { format: format.clone(), schema: Arc::clone(schema), envelope, rows, picks: Vec::new(), context, bytes: 0 }
+        let (reader, schema) = (reader(&envelope), Arc::clone(schema));
+        let (picks, origins) = (Vec::new(), Vec::new());
+        Self { reader, dialect: dialect.clone(), schema, envelope, rows, picks, origins, told, context, bytes: 0 }
     }
 
     /// Appends the rows of `message`.
     fn read(&mut self, message: &[u8]) -> Result<(), Fault> {
-        if !ReadJson.read(message, &mut self.rows, &mut self.context)? {
+        if !self.reader.read(message, &mut self.rows, &mut self.context)? {
             return Ok(());
         }
         let row = self.rows.len() - 1;
         let body = match self.rows.columns.first() {
-            Some(Column { values: Values::Row(body), .. }) if self.format.schema_include => body,
+            Some(Column { values: Values::Row(body), .. }) if self.dialect.schema_include => body,
             _ => &self.rows,
         };
-        if self.format.schema_include && !self.rows.columns.first().is_some_and(|payload| payload.is_valid(row)) {
+        if self.dialect.schema_include && !self.rows.columns.first().is_some_and(|payload| payload.is_valid(row)) {
             return Ok(()); // a tombstone with a schema
         }
         let text = |place: usize| body.columns.get(place).and_then(|column| column.text(row));
-        let more: Vec<Option<&[u8]>> = (MORE..body.columns.len()).map(text).collect();
-        let meaning = self.format.tool.meaning(text(OPERATION), &more, &self.format.include)?;
+        let more: Vec<Option<&[u8]>> = (MORE..MORE + self.dialect.layout.more.len()).map(text).collect();
+        let meaning = self.dialect.tool.meaning(text(OPERATION), &more, &self.dialect.include)?;
         if meaning == Meaning::Nothing {
             return Ok(());
         }
         let slots = |place: usize| body.columns.get(place).map_or(0..0, |column| slots(column, row));
         let (after, before) = (slots(AFTER), slots(BEFORE));
-        self.pick(meaning, after, before)
+        self.pick(meaning, after, before)?;
+        self.origins.resize(self.picks.len(), row as u64);
+        Ok(())
     }
 
     fn pick(&mut self, meaning: Meaning, after: Range<usize>, before: Range<usize>) -> Result<(), Fault> {
-        let (tool, layout) = (self.format.tool, self.format.tool.layout());
+        let (tool, layout) = (self.dialect.tool, self.dialect.layout);
         // Where the row before is only what was changed, a deleted row is the one after.
         let deleted = if layout.partial { after.clone() } else { before.clone() };
         let empty = |name: &str| Fault::syntax(format!("the message has no \"{name}\""));
@@ -119,10 +145,9 @@ impl ChangeDecoder {
     fn bad(&mut self, fault: Fault, before: (usize, usize, u64)) -> Decoded {
         self.rows.truncate(before.0);
         self.picks.truncate(before.1);
+        self.origins.truncate(before.1);
         self.context.field_errors = before.2;
-        let skip = self.context.tolerant && fault.reach() != Reach::Batch;
-        let bad = fault.into_bad_message(Some(&self.format.option));
-        if skip { Decoded::Skipped(bad) } else { Decoded::Failed(bad) }
+        failed(fault, before.0, &self.context, self.dialect.option.as_deref())
     }
 }
 
@@ -155,7 +180,7 @@ fn slots(column: &Column, row: usize) -> Range<usize> {
     }
 }
 
-impl Decoder for ChangeDecoder {
+impl<R: ReadRow> Decoder for ChangeDecoder<R> {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
@@ -165,7 +190,7 @@ impl Decoder for ChangeDecoder {
         if let Err(fault) = self.read(message) {
             return self.bad(fault, before);
         }
-        self.bytes += message.len();
+        self.bytes = bytes_with(message, &self.rows, self.bytes);
         match self.picks.len() - before.1 {
             0 => {
                 self.rows.truncate(before.0);
@@ -174,6 +199,10 @@ impl Decoder for ChangeDecoder {
             1 => Decoded::Row,
             rows => Decoded::Rows(rows),
         }
+    }
+
+    fn wanted(&mut self) -> Wanted {
+        self.reader.wanted()
     }
 
     fn rows(&self) -> usize {
@@ -190,19 +219,29 @@ impl Decoder for ChangeDecoder {
 
     fn take(&mut self) -> Result<RecordBatch, ArrowError> {
         self.bytes = 0;
-        let missing: Vec<Vec<usize>> = match rows_of(&mut self.rows, self.format.schema_include, BEFORE) {
+        let missing: Vec<Vec<usize>> = match rows_of(&mut self.rows, self.dialect.schema_include, BEFORE) {
             Some(before) => before.columns.iter_mut().map(Column::take_missing).collect(),
             None => Vec::new(),
         };
-        let columns = self.rows.take_columns(&self.envelope)?;
-        let body = match columns.first().and_then(|payload| payload.as_struct_opt()) {
-            Some(payload) if self.format.schema_include => payload.columns().to_vec(),
-            _ => columns,
+        let outer = self.rows.take_columns(&self.envelope)?;
+        let body = match outer.first().and_then(|payload| payload.as_struct_opt()) {
+            Some(payload) if self.dialect.schema_include => payload.columns().to_vec(),
+            _ => outer.clone(),
         };
+        let origins = UInt64Array::from(std::mem::take(&mut self.origins));
         let (after, before) = (rows_in(body.get(AFTER))?, rows_in(body.get(BEFORE))?);
         let picks = std::mem::take(&mut self.picks);
         let mut sides = after.columns().iter().zip(before.columns()).enumerate();
-        let columns = self.schema.fields().iter().map(|field| -> Result<ArrayRef, ArrowError> {
+        let columns = self.schema.fields().iter().zip(&self.told).map(|(field, told)| -> Result<ArrayRef, ArrowError> {
+            if let Some((told, place)) = told {
+                let found = match told.how {
+                    How::Outside if !self.dialect.schema_include => return Ok(new_null_array(field.data_type(), origins.len())),
+                    How::Outside => outer.get(*place),
+                    _ => body.get(*place),
+                };
+                let found = found.ok_or_else(|| ArrowError::SchemaError("a column too few".to_owned()))?;
+                return take(&told.column(found, field.data_type())?, &origins, None);
+            }
             if field.name() == ROW_KIND {
                 return Ok(Arc::new(StringArray::from_iter_values(picks.iter().map(|pick| pick.kind))));
             }

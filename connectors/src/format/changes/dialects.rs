@@ -47,6 +47,10 @@ pub(super) struct Include {
     pub(super) table: Option<Regex>,
 }
 
+/// The change of a row in Avro. What is no change has a schema, and mostly a topic, of its own; the fields that tell it are read as text.
+pub(super) static DEBEZIUM_AVRO: Layout =
+    Layout { after: "after", before: "before", lists: false, partial: false, operation: "op", more: &["ddl", "status"] };
+
 impl Tool {
     pub(super) fn layout(self) -> &'static Layout {
         match self {

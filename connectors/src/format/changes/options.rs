@@ -4,11 +4,18 @@ use arrow_schema::SchemaRef;
 use regex::bytes::Regex;
 use weir_base::options::{OptionBag, OptionDecl, ValueType};
 
+use super::ROW_KIND;
 use super::decoder::ChangeDecoder;
-use super::dialects::{Include, Tool};
+use super::dialects::{DEBEZIUM_AVRO, Include, Layout, Tool};
+use super::encode::WriteChange;
+use super::metadata_keys;
 use crate::format::columns::{Column, Context, Standard};
-use crate::format::json::{DECIMAL_AS_PLAIN_NUMBER, MAP_NULL_KEY_LITERAL, MAP_NULL_KEY_MODE, TIMESTAMP_STANDARD, pull_standard, pull_writing};
-use crate::format::{Decoder, Format, FormatFactory, IGNORE_PARSE_ERRORS, refuse_types};
+use crate::format::encoder::RowEncoder;
+use crate::format::json::{
+    DECIMAL_AS_PLAIN_NUMBER, MAP_NULL_KEY_LITERAL, MAP_NULL_KEY_MODE, ReadJson, TIMESTAMP_STANDARD, WriteJson, pull_standard, pull_writing,
+};
+use crate::format::{Decoder, Encoder, Format, FormatFactory, IGNORE_PARSE_ERRORS, refuse_types};
+use crate::registry::MetadataKey;
 
 const SCHEMA_INCLUDE: OptionDecl = OptionDecl::new(
     "schema-include",
@@ -56,17 +63,37 @@ pub fn ogg() -> ChangeFactory {
     ChangeFactory(Tool::Ogg)
 }
 
-/// A format of change logs with its options.
+/// What messages are, and which of them are wanted.
 #[derive(Debug, Clone)]
-pub struct ChangeFormat {
+pub(in crate::format) struct Dialect {
     pub(super) tool: Tool,
+    pub(super) layout: &'static Layout,
     pub(super) schema_include: bool,
     pub(super) include: Include,
     /// The option that tolerates bad messages, as the user writes it.
-    pub(super) option: String,
+    pub(super) option: Option<String>,
+}
+
+impl Dialect {
+    /// What Debezium writes in Avro.
+    pub(in crate::format) fn debezium_avro() -> Self {
+        Self { tool: Tool::Debezium, layout: &DEBEZIUM_AVRO, schema_include: false, include: Include::default(), option: None }
+    }
+
+    /// The fields that have the rows after and before a change.
+    pub(in crate::format) fn rows(&self) -> [&'static str; 2] {
+        [self.layout.after, self.layout.before]
+    }
+}
+
+/// A format of change logs with its options.
+#[derive(Debug, Clone)]
+pub struct ChangeFormat {
+    dialect: Dialect,
     standard_option: String,
     standard: Standard,
     tolerant: bool,
+    writing: WriteJson,
 }
 
 impl FormatFactory for ChangeFactory {
@@ -101,6 +128,11 @@ impl FormatFactory for ChangeFactory {
         true
     }
 
+    fn metadata(&self) -> Vec<MetadataKey> {
+        let told = self.0.told();
+        metadata_keys().into_iter().filter(|key| told.iter().any(|told| told.key == key.key)).collect()
+    }
+
     fn open(&self, prefix: &str, options: &mut OptionBag, schema: &SchemaRef) -> Option<Box<dyn Format>> {
         let format = options.scoped(prefix, self.options(), |options| pull(self.0, prefix, options));
         let readable = refuse_types(self.name(), "JSON has no form for its type", schema, options, |field| !Column::new(field).is_unreadable());
@@ -115,22 +147,20 @@ fn pull(tool: Tool, prefix: &str, options: &mut OptionBag) -> Option<ChangeForma
         if tool == Tool::Canal { (pattern(options, &DATABASE_INCLUDE), pattern(options, &TABLE_INCLUDE)) } else { (Some(None), Some(None)) };
     let tolerant = options.boolean(&IGNORE_PARSE_ERRORS);
     let standard = pull_standard(options);
-    pull_writing(
-        options,
-        if tool == Tool::Ogg {
-            &[MAP_NULL_KEY_MODE, MAP_NULL_KEY_LITERAL]
-        } else {
-            &[MAP_NULL_KEY_MODE, MAP_NULL_KEY_LITERAL, DECIMAL_AS_PLAIN_NUMBER]
-        },
-    );
-    Some(ChangeFormat {
+    let writing = pull_writing(options, ChangeFactory(tool).options(), standard);
+    let dialect = Dialect {
         tool,
+        layout: tool.layout(),
         schema_include: schema_include?,
         include: Include { database: database?, table: table? },
-        option: format!("{prefix}{}", IGNORE_PARSE_ERRORS.key),
+        option: Some(format!("{prefix}{}", IGNORE_PARSE_ERRORS.key)),
+    };
+    Some(ChangeFormat {
+        dialect,
         standard_option: format!("{prefix}{}", TIMESTAMP_STANDARD.key),
         standard: standard?,
         tolerant: tolerant?,
+        writing: writing?,
     })
 }
 
@@ -153,6 +183,14 @@ impl Format for ChangeFormat {
     fn decoder(&self, schema: &SchemaRef) -> Box<dyn Decoder> {
         let context =
             Context { tolerant: self.tolerant, standard: self.standard, standard_option: Some(self.standard_option.clone()), ..Context::default() };
-        Box::new(ChangeDecoder::new(self, schema, context))
+        Box::new(ChangeDecoder::new(&self.dialect, schema, context, |_| ReadJson))
+    }
+
+    fn encoder(&self, schema: &SchemaRef) -> Result<Box<dyn Encoder>, String> {
+        if self.dialect.schema_include {
+            return Err("Debezium JSON serialization doesn't support 'schema-include' = 'true'".to_owned());
+        }
+        let kind = schema.index_of(ROW_KIND).ok();
+        Ok(Box::new(RowEncoder::new(WriteChange { tool: self.dialect.tool, json: self.writing.clone(), kind }, schema)))
     }
 }

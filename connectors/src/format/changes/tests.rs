@@ -104,6 +104,16 @@ fn debezium_events_are_rows_with_their_kinds() {
 }
 
 #[test]
+fn what_a_large_change_takes_in_the_columns_is_known_at_once() {
+    let list = DataType::List(Arc::new(Field::new("element", DataType::Int64, true)));
+    let mut decoder = decoder(debezium(), &[("a", list)], &[]);
+    let small = debezium_event("null", r#"{"a":[]}"#, "c");
+    let large = debezium_event("null", &format!(r#"{{"a":[{}]}}"#, vec!["1"; 10_000].join(",")), "c");
+    assert_eq!((decoder.push(small.as_bytes()), decoder.push(large.as_bytes())), (Decoded::Row, Decoded::Row));
+    assert!(decoder.bytes() >= 80_000, "{}", decoder.bytes());
+}
+
+#[test]
 fn what_debezium_says_of_schemas_transactions_and_tombstones_is_no_row() {
     let messages = [
         // A tombstone, without and with a schema around it.

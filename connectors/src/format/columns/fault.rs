@@ -1,5 +1,6 @@
 //! Why a message, or a field of it, cannot be read.
 
+use super::text::cut;
 use crate::format::BadMessage;
 
 /// How far a fault reaches.
@@ -11,6 +12,8 @@ pub(in crate::format) enum Reach {
     Field,
     /// The batch cannot grow: nothing is wrong with the message.
     Batch,
+    /// It is not known yet how the message was written: nothing is wrong with it.
+    Waits,
 }
 
 /// A fault with the path to its column. One pointer wide, so that the results of the hot road stay small.
@@ -55,9 +58,24 @@ impl Fault {
         Self::new(Reach::Batch, "the batch has 2 GiB in one column and cannot take this message".to_owned(), false)
     }
 
+    /// It is not known yet how the message was written.
+    #[cold]
+    pub(in crate::format) fn waits() -> Self {
+        Self::new(Reach::Waits, String::new(), false)
+    }
+
     /// How far it reaches.
     pub(in crate::format) fn reach(&self) -> Reach {
         self.0.reach
+    }
+
+    /// The same fault, of a message that was written with `schema`.
+    #[cold]
+    pub(in crate::format) fn of(mut self, schema: &str) -> Self {
+        if matches!(self.0.reach, Reach::Message | Reach::Field) {
+            self.0.reason = format!("{schema}: {}", self.0.reason);
+        }
+        self
     }
 
     /// The same fault, seen from the column or the element around it.
@@ -77,6 +95,23 @@ impl Fault {
             }
             column.push_str(part);
         }
-        BadMessage { reason, column: (!column.is_empty()).then_some(column), tolerated_by: option.filter(|_| tolerable).map(str::to_owned) }
+        BadMessage {
+            reason: cut(reason),
+            column: (!column.is_empty()).then_some(column),
+            tolerated_by: option.filter(|_| tolerable).map(str::to_owned),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_told_as_far_as_somebody_would_read_it() {
+        let reason = |text: &str| Fault::syntax(text).into_bad_message(None).reason;
+        assert_eq!(reason("no order"), "no order");
+        assert_eq!(reason(&"é".repeat(1_000)), "é".repeat(1_000));
+        assert_eq!(reason(&"é".repeat(1 << 20)), format!("{}…", "é".repeat(1_000)));
     }
 }

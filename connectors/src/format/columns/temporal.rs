@@ -11,7 +11,8 @@ pub(in crate::format) enum Standard {
 }
 
 impl Standard {
-    fn separator(self) -> u8 {
+    /// What stands between date and time.
+    pub(in crate::format) fn separator(self) -> u8 {
         match self {
             Self::Sql => b' ',
             Self::Iso8601 => b'T',

@@ -5,9 +5,9 @@ use crate::format::columns::Fault;
 /// How fields are written.
 #[derive(Debug, Clone)]
 pub(super) struct Dialect {
-    delimiter: u8,
-    quote: Option<u8>,
-    escape: Option<u8>,
+    pub(super) delimiter: u8,
+    pub(super) quote: Option<u8>,
+    pub(super) escape: Option<u8>,
     /// The bytes at which a plain field ends or needs a closer look.
     stops: Box<[bool; 256]>,
 }

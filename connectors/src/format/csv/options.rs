@@ -3,11 +3,13 @@
 use arrow_schema::{DataType, Field, SchemaRef};
 use weir_base::options::{OptionBag, OptionDecl, Problem, ValueType};
 
+use super::encode::WriteCsv;
 use super::line::Dialect;
 use super::read::ReadCsv;
 use crate::format::columns::{Column, Context};
 use crate::format::decoder::RowDecoder;
-use crate::format::{Decoder, Format, FormatFactory, IGNORE_PARSE_ERRORS, refuse_types};
+use crate::format::encoder::RowEncoder;
+use crate::format::{Decoder, Encoder, Format, FormatFactory, IGNORE_PARSE_ERRORS, refuse_types};
 
 const FIELD_DELIMITER: OptionDecl =
     OptionDecl::new("field-delimiter", ValueType::String, "The character between fields; `\\t` is a tab, `\\u0001` the character of that number.")
@@ -42,6 +44,7 @@ pub struct CsvFormat {
     pub(super) null_literal: Option<Vec<u8>>,
     pub(super) element_delimiter: Vec<u8>,
     pub(super) comments: bool,
+    pub(super) plain_decimals: bool,
     /// All columns, in the order of the fields.
     pub(super) declared: SchemaRef,
 }
@@ -86,11 +89,7 @@ fn pull(prefix: &str, options: &mut OptionBag, schema: &SchemaRef) -> Option<Csv
     let element_delimiter = options.string(&ELEMENT_DELIMITER);
     let comments = options.boolean(&COMMENTS);
     let tolerant = options.boolean(&IGNORE_PARSE_ERRORS);
-    options.boolean(&SCIENTIFIC);
-    if options.contains(SCIENTIFIC.key) {
-        let what = format!("'{}' has no effect because it is for writing and the table is read.", options.full_key(SCIENTIFIC.key));
-        options.warn("OPT-008", SCIENTIFIC.key, what);
-    }
+    let scientific = options.boolean(&SCIENTIFIC);
     let mut well = true;
     if no_quote == Some(true) && options.contains(QUOTE.key) {
         let what = "Format cannot define a quote character and disabled quote character at the same time.";
@@ -119,6 +118,7 @@ fn pull(prefix: &str, options: &mut OptionBag, schema: &SchemaRef) -> Option<Csv
         null_literal: null_literal.map(String::into_bytes),
         element_delimiter: element_delimiter?.into_bytes(),
         comments: comments?,
+        plain_decimals: !scientific?,
         declared: SchemaRef::clone(schema),
     };
     no_quote.filter(|_| well).map(|_| format)
@@ -147,5 +147,9 @@ impl Format for CsvFormat {
         let context = Context { tolerant: self.tolerant, ..Context::default() };
         let option = format!("{}{}", self.prefix, IGNORE_PARSE_ERRORS.key);
         Box::new(RowDecoder::new(ReadCsv::new(self, schema), schema, context, Some(option)))
+    }
+
+    fn encoder(&self, schema: &SchemaRef) -> Result<Box<dyn Encoder>, String> {
+        Ok(Box::new(RowEncoder::new(WriteCsv::new(self)?, schema)))
     }
 }

@@ -118,7 +118,7 @@ impl Rows {
 }
 
 /// The parts of `text` between delimiters; none if it is empty.
-fn parts<'a>(text: &'a [u8], delimiter: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+pub(super) fn parts<'a>(text: &'a [u8], delimiter: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     let mut rest = (!text.is_empty()).then_some(text);
     std::iter::from_fn(move || {
         let text = rest?;

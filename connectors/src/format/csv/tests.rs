@@ -40,7 +40,7 @@ fn read(columns: &[(&str, DataType)], line: &str, options: &[(&str, &str)]) -> R
     match decoder.push(line.as_bytes()) {
         Decoded::Row => Ok(shown(&decoder.take().expect("batch"))),
         Decoded::Nothing => Ok(Vec::new()),
-        Decoded::Rows(rows) => panic!("{rows} rows from one line"),
+        other @ (Decoded::Rows(_) | Decoded::Full | Decoded::Waits) => panic!("{other:?} from one line"),
         Decoded::Skipped(bad) | Decoded::Failed(bad) => {
             assert_eq!(decoder.take().expect("batch").num_rows(), 0, "a bad message leaves nothing");
             Err(format!("{}: {}", bad.column.unwrap_or_default(), bad.reason))

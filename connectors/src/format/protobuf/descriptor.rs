@@ -27,7 +27,11 @@ impl Descriptors {
     /// # Errors
     /// Why the bytes are none.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, String> {
-        let set = FileDescriptorSet::decode(bytes).map_err(|error| error.to_string())?;
+        FileDescriptorSet::decode(bytes).map(Self::new).map_err(|error| error.to_string())
+    }
+
+    /// The types of a descriptor set.
+    pub(super) fn new(set: FileDescriptorSet) -> Self {
         let mut found = Self::default();
         for file in set.file {
             let proto3 = file.syntax.as_deref() == Some("proto3");
@@ -39,7 +43,7 @@ impl Descriptors {
                 found.add(&package, message, proto3);
             }
         }
-        Ok(found)
+        found
     }
 
     fn add(&mut self, scope: &str, mut message: DescriptorProto, proto3: bool) {
@@ -87,6 +91,6 @@ impl Descriptors {
     }
 }
 
-fn within(scope: &str, name: &str) -> String {
+pub(super) fn within(scope: &str, name: &str) -> String {
     if scope.is_empty() { name.to_owned() } else { format!("{scope}.{name}") }
 }

@@ -1,9 +1,14 @@
 //! The `protobuf` format: a message is one in the binary encoding of Protocol Buffers, of a type that a descriptor set describes.
 //!
-//! `descriptor` finds the type in the set that `protoc --descriptor_set_out` has written; `plan` decides once which of its fields get into which
+//! `descriptor` finds the type in the set that `protoc --descriptor_set_out` has written, or that `compile` makes of the text that a
+//! [`super::registry`] has (`known` are files that it need not have), where `indexed` finds the type of each message; `plan` decides once which of its fields get into which
 //! columns; `wire` and `read` do it for each message. Fields that no column wants are passed over by their length.
 
+mod compile;
 mod descriptor;
+mod encode;
+mod indexed;
+mod known;
 mod options;
 mod plan;
 mod read;
@@ -12,4 +17,8 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::format) use compile::{Compiled, compile};
+pub(in crate::format) use indexed::ReadIndexed;
+pub(in crate::format) use options::READ_DEFAULTS;
 pub use options::{ProtobufFactory, ProtobufFormat};
+pub(in crate::format) use plan::Choices;

@@ -4,11 +4,13 @@ use arrow_schema::SchemaRef;
 use weir_base::options::{OptionBag, OptionDecl, Problem, ValueType};
 
 use super::descriptor::Descriptors;
-use super::plan::Plan;
+use super::encode::{Message, WriteProtobuf};
+use super::plan::{Choices, Plan};
 use super::read::ReadProtobuf;
 use crate::format::columns::Context;
 use crate::format::decoder::RowDecoder;
-use crate::format::{Decoder, Format, FormatFactory, IGNORE_PARSE_ERRORS};
+use crate::format::encoder::RowEncoder;
+use crate::format::{Decoder, Encoder, Format, FormatFactory, IGNORE_PARSE_ERRORS};
 
 const DESCRIPTOR_FILE: OptionDecl = OptionDecl::new(
     "descriptor-file",
@@ -23,7 +25,7 @@ const CLASS_NAME: OptionDecl = OptionDecl::new(
     ValueType::String,
     "Flink's name of the type: a Java class, whose last parts are looked for in the descriptor set. Either this or `message-name`.",
 );
-const READ_DEFAULTS: OptionDecl = OptionDecl::new(
+pub(in crate::format) const READ_DEFAULTS: OptionDecl = OptionDecl::new(
     "read-default-values",
     ValueType::Boolean,
     "Whether a field that a message lacks has its default value rather than NULL. Fields of proto3 that are neither messages nor `optional` always have.",
@@ -43,7 +45,9 @@ pub struct ProtobufFactory;
 pub struct ProtobufFormat {
     prefix: String,
     tolerant: bool,
-    defaults: bool,
+    choices: Choices,
+    /// Written for a NULL in an array or a map.
+    null_text: String,
     descriptors: Descriptors,
     /// Full name of the type.
     message: String,
@@ -77,11 +81,7 @@ fn pull(prefix: &str, options: &mut OptionBag) -> Option<ProtobufFormat> {
     let file = options.string(&DESCRIPTOR_FILE);
     let (name, class) = (options.string(&MESSAGE_NAME), options.string(&CLASS_NAME));
     let (tolerant, defaults) = (options.boolean(&IGNORE_PARSE_ERRORS), options.boolean(&READ_DEFAULTS));
-    options.string(&NULL_STRING);
-    if options.contains(NULL_STRING.key) {
-        let what = format!("'{}' has no effect because it is for writing and the table is read.", options.full_key(NULL_STRING.key));
-        options.warn("OPT-008", NULL_STRING.key, what);
-    }
+    let null_text = options.string(&NULL_STRING);
     let (key, wanted) = match (&name, &class) {
         (Some(name), None) => (MESSAGE_NAME.key, name),
         (None, Some(class)) => (CLASS_NAME.key, class),
@@ -107,7 +107,10 @@ fn pull(prefix: &str, options: &mut OptionBag) -> Option<ProtobufFormat> {
         }
     };
     match descriptors.resolve(wanted).map(str::to_owned) {
-        Ok(message) => Some(ProtobufFormat { prefix: prefix.to_owned(), tolerant: tolerant?, defaults: defaults?, descriptors, message }),
+        Ok(message) => {
+            let choices = Choices { defaults: defaults?, evolves: false };
+            Some(ProtobufFormat { prefix: prefix.to_owned(), tolerant: tolerant?, choices, null_text: null_text?, descriptors, message })
+        }
         Err(why) => {
             let what = format!("Invalid value for option '{}': '{wanted}' is not a message of '{file}': {why}.", options.full_key(key));
             options.error("OPT-003", key, what);
@@ -119,7 +122,7 @@ fn pull(prefix: &str, options: &mut OptionBag) -> Option<ProtobufFormat> {
 impl ProtobufFormat {
     fn plan(&self, schema: &SchemaRef) -> Result<Plan, String> {
         let message = self.descriptors.message(&self.message).ok_or_else(|| format!("'{}'", self.message))?;
-        Plan::new(&self.descriptors, message, schema.fields(), self.defaults)
+        Plan::new(&self.descriptors, message, schema.fields(), self.choices)
     }
 }
 
@@ -129,5 +132,11 @@ impl Format for ProtobufFormat {
         let plan = self.plan(schema).unwrap_or_else(|_misfit| Plan(Vec::new()));
         let context = Context { tolerant: self.tolerant, ..Context::default() };
         Box::new(RowDecoder::new(ReadProtobuf(plan), schema, context, Some(format!("{}{}", self.prefix, IGNORE_PARSE_ERRORS.key))))
+    }
+
+    fn encoder(&self, schema: &SchemaRef) -> Result<Box<dyn Encoder>, String> {
+        let message = self.descriptors.message(&self.message).ok_or_else(|| format!("there is no '{}'", self.message))?;
+        let fields = Message::new(&self.descriptors, message, schema.fields())?;
+        Ok(Box::new(RowEncoder::new(WriteProtobuf { message: fields, null_text: self.null_text.clone() }, schema)))
     }
 }

@@ -9,6 +9,18 @@ use weir_base::options::closest;
 
 use super::descriptor::{Descriptors, MessageType};
 
+/// What the user has chosen.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::format) struct Choices {
+    /// Columns get default values rather than NULL.
+    pub(in crate::format) defaults: bool,
+    /// A type may lack fields for columns, which are NULL then: other versions of it have them.
+    pub(in crate::format) evolves: bool,
+}
+
+/// No field of a message has this number.
+const NO_NUMBER: u32 = 0;
+
 /// How messages of one type are read into a row: the wanted fields by their numbers, ascending.
 #[derive(Debug, Clone)]
 pub(super) struct Plan(pub(super) Vec<Field>);
@@ -75,43 +87,53 @@ pub(super) enum Absent {
 }
 
 impl Plan {
-    /// A plan for messages of `message` into `columns`; `defaults`: columns get default values rather than NULL.
+    /// A plan for messages of `message` into `columns`.
     ///
     /// # Errors
     /// The column that cannot be read so, and why.
-    pub(super) fn new(descriptors: &Descriptors, message: &MessageType, columns: &Fields, defaults: bool) -> Result<Self, String> {
+    pub(super) fn new(descriptors: &Descriptors, message: &MessageType, columns: &Fields, choices: Choices) -> Result<Self, String> {
         let mut fields = Vec::with_capacity(columns.len());
         for (place, column) in columns.iter().enumerate() {
             let declared = &message.descriptor.field;
             let Some(field) = declared.iter().find(|field| field.name() == column.name()) else {
+                if choices.evolves && column.is_nullable() {
+                    let kind = Kind::One(Value::Scalar(Scalar::Int));
+                    fields.push(Field { number: NO_NUMBER, column: place, kind, oneof: None, absent: Absent::Null });
+                    continue;
+                }
                 let near =
                     closest(column.name(), declared.iter().map(FieldDescriptorProto::name)).first().map(|near| format!(" Did you mean '{near}'?"));
                 return Err(format!("column '{}': the message has no such field.{}", column.name(), near.unwrap_or_default()));
             };
-            let kind = kind(descriptors, field, column, defaults).map_err(|why| format!("column '{}': {why}", column.name()))?;
+            let kind = kind(descriptors, field, column, choices).map_err(|why| format!("column '{}': {why}", column.name()))?;
             let number = u32::try_from(field.number()).unwrap_or_default();
-            let absent = absent(field, &kind, message.proto3, defaults);
+            let absent = absent(field, &kind, message.proto3, choices.defaults);
             fields.push(Field { number, column: place, kind, oneof: field.oneof_index, absent });
         }
         fields.sort_by_key(|field| field.number);
         Ok(Self(fields))
     }
+
+    /// Whether there are columns, and no field for any of them.
+    pub(super) fn finds_nothing(&self) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|field| field.number == NO_NUMBER)
+    }
 }
 
-fn kind(descriptors: &Descriptors, field: &FieldDescriptorProto, column: &Column, defaults: bool) -> Result<Kind, String> {
+fn kind(descriptors: &Descriptors, field: &FieldDescriptorProto, column: &Column, choices: Choices) -> Result<Kind, String> {
     if field.label() != Label::Repeated {
-        return value(descriptors, field, column, defaults).map(Kind::One);
+        return value(descriptors, field, column, choices).map(Kind::One);
     }
     match column.data_type() {
-        DataType::List(element) => value(descriptors, field, element, defaults).map(Kind::List),
+        DataType::List(element) => value(descriptors, field, element, choices).map(Kind::List),
         DataType::Map(entries, _) => {
             let entry =
                 descriptors.message(field.type_name()).filter(|entry| entry.descriptor.options.as_ref().is_some_and(|options| options.map_entry()));
             match (entry.map(|entry| entry.descriptor.field.as_slice()), entries.data_type()) {
                 (Some([key, written]), DataType::Struct(columns)) => match columns.as_ref() {
                     [key_column, value_column] => {
-                        let Value::Scalar(key) = value(descriptors, key, key_column, defaults)? else { return Err(misfit(field, column)) };
-                        Ok(Kind::Map(key, value(descriptors, written, value_column, defaults)?))
+                        let Value::Scalar(key) = value(descriptors, key, key_column, choices)? else { return Err(misfit(field, column)) };
+                        Ok(Kind::Map(key, value(descriptors, written, value_column, choices)?))
                     }
                     _ => Err(misfit(field, column)),
                 },
@@ -122,7 +144,7 @@ fn kind(descriptors: &Descriptors, field: &FieldDescriptorProto, column: &Column
     }
 }
 
-fn value(descriptors: &Descriptors, field: &FieldDescriptorProto, column: &Column, defaults: bool) -> Result<Value, String> {
+fn value(descriptors: &Descriptors, field: &FieldDescriptorProto, column: &Column, choices: Choices) -> Result<Value, String> {
     let whole = matches!(column.data_type(), DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64);
     let scalar = match (field.r#type(), column.data_type()) {
         (Type::Double, DataType::Float64) => Scalar::Double,
@@ -144,7 +166,7 @@ fn value(descriptors: &Descriptors, field: &FieldDescriptorProto, column: &Colum
         }
         (Type::Message, DataType::Struct(columns)) => {
             let found = descriptors.message(field.type_name()).ok_or_else(|| format!("the descriptor set lacks '{}'", field.type_name()))?;
-            return Plan::new(descriptors, found, columns, defaults).map(|plan| Value::Message(Box::new(plan)));
+            return Plan::new(descriptors, found, columns, choices).map(|plan| Value::Message(Box::new(plan)));
         }
         _ => return Err(misfit(field, column)),
     };

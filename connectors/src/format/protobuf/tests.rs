@@ -296,6 +296,9 @@ fn bad_messages_say_why() {
     assert!(matches!(tolerant.push(&[0x08]), Decoded::Skipped(bad) if bad.tolerated_by.as_deref() == Some("protobuf.ignore-parse-errors")));
 }
 
+/// What is random in a message.
+type Parts = (i64, Option<String>, u32, Vec<u8>, Option<(String, i64)>, Vec<i32>);
+
 /// A column, the options of the format, and what is said of them.
 type Refused<'a> = (Field, &'a [(&'a str, &'a str)], &'a str);
 
@@ -336,6 +339,21 @@ proptest! {
     }
 
     #[test]
+    fn rows_are_read_as_they_were_written(
+        orders in prop::collection::vec((any::<i64>(), any::<Option<String>>(), any::<u32>(), any::<Vec<u8>>(), any::<Option<(String, i64)>>(), any::<Vec<i32>>()), 1..6),
+        proto2 in any::<bool>(),
+    ) {
+        let order = |(id, note, small, token, item, sizes): Parts| {
+            let first = item.map(|(sku, delta)| Item { sku, delta });
+            let items = first.iter().cloned().chain([Item::default()]).collect();
+            Order { id, note, count: small >> 1, small, token, first, items, sizes, large: id, ..full() }.encode_to_vec()
+        };
+        let syntax = if proto2 { "proto2" } else { "proto3" };
+        let rows = batch_of(&orders.into_iter().map(order).collect::<Vec<_>>(), syntax);
+        prop_assert_eq!(batch_of(&written(&rows, syntax, &[]).expect("messages"), syntax), rows);
+    }
+
+    #[test]
     fn no_message_is_a_panic(noise in prop::collection::vec(any::<u8>(), 0..60), cut in 0_usize..200) {
         let mut decoder = decoder("proto3", &[]);
         let whole = full().encode_to_vec();
@@ -344,4 +362,61 @@ proptest! {
             prop_assert_eq!(decoder.take().expect("batch").num_rows(), rows);
         }
     }
+}
+
+/// The messages of `batch` in the format of `options`.
+fn written(batch: &RecordBatch, syntax: &str, options: &[(&str, &str)]) -> Result<Vec<Vec<u8>>, String> {
+    let named = [&[("message-name", "shop.Order")], options].concat();
+    let format = format_of(&batch.schema(), syntax, &named).expect("format");
+    let messages = format.encoder(&batch.schema())?.encode(batch).map_err(|bad| bad.bad.located())?;
+    Ok(messages.iter().flatten().map(<[u8]>::to_vec).collect())
+}
+
+fn batch_of(messages: &[Vec<u8>], syntax: &str) -> RecordBatch {
+    let mut decoder = decoder(syntax, &[]);
+    for message in messages {
+        assert_eq!(decoder.push(message), Decoded::Row);
+    }
+    decoder.take().expect("batch")
+}
+
+#[test]
+fn what_is_written_is_what_prost_writes() {
+    let messages = [full().encode_to_vec(), Order::default().encode_to_vec()];
+    let again = written(&batch_of(&messages, "proto3"), "proto3", &[]).expect("messages");
+    assert_eq!(again, messages);
+}
+
+#[test]
+fn what_a_type_cannot_hold_is_refused_when_it_is_written() {
+    let one = |name: &str, column: Arc<dyn Array>| RecordBatch::try_from_iter([(name, column)]).expect("batch");
+    let told = |name: &str, column: Arc<dyn Array>| written(&one(name, column), "proto3", &[]).expect_err(name);
+    let number = |value: i64| Arc::new(arrow_array::Int64Array::from(vec![value]));
+    assert_eq!(told("count", number(-1)), "column 'count': '-1' is out of range for uint32");
+    assert_eq!(
+        told("sizes", {
+            let field = Arc::new(nullable("element", DataType::Int64));
+            Arc::new(arrow_array::ListArray::new(field, arrow_buffer::OffsetBuffer::from_lengths([1]), number(1 << 40), None))
+        }),
+        "column 'sizes': '1099511627776' is out of range for sint32"
+    );
+    assert_eq!(told("state", Arc::new(arrow_array::StringArray::from(vec!["GONE"]))), "column 'state': 'GONE' is not a name of the enumeration");
+    assert!(told("weight", Arc::new(arrow_array::Float64Array::from(vec![1.5]))).contains("declare the column as FLOAT"));
+    let state = written(&one("state", Arc::new(arrow_array::StringArray::from(vec!["42"]))), "proto3", &[]).expect("an unknown number");
+    assert_eq!(state, [vec![8 << 3, 42]]);
+}
+
+#[test]
+fn a_null_in_an_array_is_zero_or_the_text_of_the_option() {
+    let sizes: arrow_array::ListArray = arrow_array::ListArray::from_iter_primitive::<arrow_array::types::Int32Type, _, _>([Some([Some(1), None])]);
+    let batch = RecordBatch::try_from_iter([("sizes", Arc::new(sizes) as Arc<dyn Array>)]).expect("batch");
+    assert_eq!(written(&batch, "proto3", &[]).expect("messages"), [vec![11 << 3 | 2, 2, 2, 0]]);
+    let entries = Fields::from(vec![Field::new("key", DataType::Utf8, true), nullable("value", DataType::Int64)]);
+    let keys: Arc<dyn Array> = Arc::new(arrow_array::StringArray::from(vec![None::<&str>]));
+    let inside = arrow_array::StructArray::new(entries.clone(), vec![keys, Arc::new(arrow_array::Int64Array::from(vec![7]))], None);
+    let field = Arc::new(Field::new("entries", DataType::Struct(entries), false));
+    let tags = arrow_array::MapArray::new(field, arrow_buffer::OffsetBuffer::from_lengths([1]), inside, None, false);
+    let batch = RecordBatch::try_from_iter([("tags", Arc::new(tags) as Arc<dyn Array>)]).expect("batch");
+    let messages = written(&batch, "proto3", &[("write-null-string-literal", "nil")]).expect("messages");
+    assert_eq!(Order::decode(messages[0].as_slice()).expect("order").tags, HashMap::from([("nil".to_owned(), 7)]));
 }

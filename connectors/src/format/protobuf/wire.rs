@@ -32,6 +32,11 @@ impl<'a> Input<'a> {
         self.rest.is_empty()
     }
 
+    /// How many bytes there are.
+    pub(super) fn left(&self) -> usize {
+        self.rest.len()
+    }
+
     /// The number of the next field, and how its value is written.
     #[inline]
     pub(super) fn tag(&mut self) -> Result<(u32, Wire), Fault> {

@@ -41,6 +41,28 @@ impl Charset {
     }
 }
 
+/// Appends `text` in a character set.
+pub(super) fn encode(charset: Charset, text: &str, out: &mut Vec<u8>) -> Result<(), Fault> {
+    let unit = |unit: u16, little: bool| if little { unit.to_le_bytes() } else { unit.to_be_bytes() };
+    match charset {
+        Charset::Ascii if !text.is_ascii() => return Err(Fault::field("the text has characters that US-ASCII lacks")),
+        Charset::Utf8 | Charset::Ascii => out.extend_from_slice(text.as_bytes()),
+        Charset::Latin1 => {
+            for character in text.chars() {
+                out.push(u8::try_from(character).map_err(|_lacks| Fault::field(format!("the text has '{character}', which ISO-8859-1 lacks")))?);
+            }
+        }
+        Charset::Utf16(order) => {
+            // As Java does: a mark says that the highest byte comes first.
+            if order.is_none() {
+                out.extend_from_slice(&[0xfe, 0xff]);
+            }
+            out.extend(text.encode_utf16().flat_map(|value| unit(value, order.unwrap_or(false))));
+        }
+    }
+    Ok(())
+}
+
 fn push(character: char, out: &mut Vec<u8>) {
     out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
 }

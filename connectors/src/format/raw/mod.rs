@@ -1,6 +1,7 @@
 //! The `raw` format: the whole message is the value of one column.
 
 mod charset;
+mod encode;
 mod options;
 mod read;
 

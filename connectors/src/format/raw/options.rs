@@ -4,10 +4,12 @@ use arrow_schema::{DataType, SchemaRef};
 use weir_base::options::{OptionBag, OptionDecl, Problem, ValueType};
 
 use super::charset::Charset;
+use super::encode::WriteRaw;
 use super::read::ReadRaw;
 use crate::format::columns::Context;
 use crate::format::decoder::RowDecoder;
-use crate::format::{Decoder, Format, FormatFactory, refuse_types};
+use crate::format::encoder::RowEncoder;
+use crate::format::{Decoder, Encoder, Format, FormatFactory, refuse_types};
 
 const CHARSET: OptionDecl =
     OptionDecl::new("charset", ValueType::Enum(Charset::NAMES), "Character set of the message if the column is text.").default("UTF-8");
@@ -80,5 +82,9 @@ fn is_raw(data_type: &DataType) -> bool {
 impl Format for RawFormat {
     fn decoder(&self, schema: &SchemaRef) -> Box<dyn Decoder> {
         Box::new(RowDecoder::new(ReadRaw::new(self), schema, Context::default(), None))
+    }
+
+    fn encoder(&self, schema: &SchemaRef) -> Result<Box<dyn Encoder>, String> {
+        Ok(Box::new(RowEncoder::new(WriteRaw { charset: self.charset, little_endian: self.little_endian }, schema)))
     }
 }

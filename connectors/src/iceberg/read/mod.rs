@@ -45,3 +45,4 @@ pub use provider::IcebergScan;
 pub use pruning_rule::{NestedPruning, physical_rules};
 pub(in crate::iceberg) use snapshot::Chosen;
 pub use snapshot_rows::SnapshotRows;
+pub(in crate::iceberg) use snapshot_rows::read_error;

@@ -29,6 +29,7 @@ use super::open::{Counts, Reading};
 use super::options::ReadOptions;
 use super::planning::{Planned, Planning};
 use super::scan_exec::IcebergScanExec;
+use super::snapshot::Chosen;
 use super::splits::deal;
 use crate::batch::BatchTable;
 use crate::error::ConnectorError;
@@ -85,16 +86,29 @@ impl IcebergScan {
         Ok(Arc::new(self.table_of(table)?))
     }
 
+    /// The table as it is now.
+    pub(in crate::iceberg) async fn load(&self) -> Result<LakeTable, ConnectorError> {
+        self.catalog.load(&self.id).await.map_err(catalog_error)
+    }
+
+    /// The snapshot of `table` that is read.
+    pub(in crate::iceberg) fn chosen(&self, table: &LakeTable) -> Result<Chosen, ConnectorError> {
+        self.options.choose(&self.name(), table)
+    }
+
+    fn name(&self) -> String {
+        format!("{}.{}", self.catalog.name(), self.id)
+    }
+
     fn table_of(&self, table: LakeTable) -> Result<IcebergTable, ConnectorError> {
-        let name = format!("{}.{}", self.catalog.name(), self.id);
-        IcebergTable::new(&name, table, self.options.clone(), self.catalog.file_systems().clone())
+        IcebergTable::new(&self.name(), table, self.options.clone(), self.catalog.file_systems().clone())
     }
 }
 
 #[async_trait]
 impl BatchTable for IcebergScan {
     async fn provider(&self) -> Result<Arc<dyn TableProvider>, ConnectorError> {
-        self.provider_of(self.catalog.load(&self.id).await.map_err(catalog_error)?)
+        self.provider_of(self.load().await?)
     }
 }
 

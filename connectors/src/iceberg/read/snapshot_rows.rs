@@ -96,7 +96,7 @@ impl SnapshotRows {
 }
 
 /// The reader's own error, out of DataFusion's.
-fn read_error(error: DataFusionError) -> ConnectorError {
+pub(in crate::iceberg) fn read_error(error: DataFusionError) -> ConnectorError {
     match error {
         DataFusionError::External(source) => match source.downcast::<ConnectorError>() {
             Ok(error) => *error,

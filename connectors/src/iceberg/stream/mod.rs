@@ -16,6 +16,6 @@ mod tests;
 
 pub use changes::ROW_KIND;
 pub(in crate::iceberg) use news::announce;
-pub(in crate::iceberg) use options::{SKIP_OVERWRITES, START_ID, START_TAG, pass_over};
+pub(in crate::iceberg) use options::{MONITOR_INTERVAL, SKIP_OVERWRITES, START_ID, START_TAG, pass_over};
 pub use options::{STREAM_OPTIONS, is_streaming, tells_changes};
 pub use source::{IcebergStream, StreamError};

@@ -23,8 +23,8 @@ const STREAMING: OptionDecl = OptionDecl::new(
     "Whether a job reads the table as a stream that goes on with each commit, instead of once as it is now.",
 )
 .default("false");
-const MONITOR_INTERVAL: OptionDecl =
-    OptionDecl::new("monitor-interval", ValueType::Duration, "How often a stream looks for new snapshots.").default("60 s");
+pub(in crate::iceberg) const MONITOR_INTERVAL: OptionDecl =
+    OptionDecl::new("monitor-interval", ValueType::Duration, "How often a stream, or a lookup join, looks for new snapshots.").default("60 s");
 const STRATEGY: OptionDecl = OptionDecl::new(
     "starting-strategy",
     STRATEGIES,

@@ -1,29 +1,15 @@
 //! What is asked for, how often, and when that ends.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use weir_base::memory::MemoryBudget;
 use weir_base::{Classified, ErrorKind};
-use weir_connectors::lookup::{Cache, Full, LookupOptions, Partial, Preload, Reload};
+use weir_connectors::lookup::{Cache, LookupOptions, Partial};
 use weir_sql::lookup_join::{Asking, MissRetry};
 
 use super::fake::FakeTable;
-use super::{ALL, asking, operator, options, run};
+use super::{ALL, asking, budget, operator, options, probe, run, some};
 use crate::error::RuntimeError;
-
-fn budget() -> MemoryBudget {
-    MemoryBudget::new(1 << 30)
-}
-
-fn some(keys: &[i64]) -> Vec<Option<i64>> {
-    keys.iter().map(|key| Some(*key)).collect()
-}
-
-fn preload() -> Option<Preload> {
-    Some(Preload { timeout: Duration::from_secs(60), max_rows: None, max_bytes: None, parallelism: 1 })
-}
 
 #[tokio::test]
 async fn a_key_is_asked_for_once_however_many_rows_have_it() {
@@ -95,37 +81,62 @@ async fn a_key_without_a_row_is_asked_for_again_if_the_hint_says_so() {
 }
 
 #[tokio::test]
-async fn a_full_cache_asks_for_nothing_and_takes_the_rows_of_a_reload_all_at_once() {
-    let fake = Arc::new(FakeTable::new(&[(1, 10), (2, 20)]));
-    let cache = Cache::Full(Full { reload: Reload::AfterEnd(Duration::from_millis(5)), max_staleness: None });
-    let operator = operator(&fake, LookupOptions { cache, preload: preload(), ..options() }, asking(), ALL, &budget());
-    let keys = [some(&[1, 2])];
-    assert_eq!(run(&operator, &keys).await.expect("joined"), [(0, Some(10)), (1, Some(20))]);
-    fake.failures.store(1, Ordering::SeqCst);
-    fake.replace(&[(1, 11), (2, 21)]);
-    loop {
-        let joined = run(&operator, &keys).await.expect("a load that fails leaves the older rows");
-        if joined == [(0, Some(11)), (1, Some(21))] {
-            break;
+async fn requests_go_on_while_nobody_takes_rows() {
+    // The answer to key 1 comes at once, the others in two steps, between which somebody has to see to them.
+    let fake = Arc::new(FakeTable { steps: true, ..FakeTable::new(&[(1, 10), (2, 20), (3, 30)]) });
+    let operator = operator(&fake, LookupOptions { batch: 1, ..options() }, asking(), ALL, &budget());
+    let mut probe = probe(&operator, &[some(&[1]), some(&[2]), some(&[3])]);
+    assert_eq!(probe.next().await.expect("joined").map(|rows| rows.num_rows()), Some(1));
+    let answered = async {
+        while fake.answered() < 3 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        assert_eq!(joined, [(0, Some(10)), (1, Some(20))], "never a mixture");
-        tokio::time::sleep(Duration::from_millis(1)).await;
+    };
+    tokio::time::timeout(Duration::from_secs(60), answered).await.expect("the requests do not wait for the sink");
+    let mut rows = 1;
+    while let Some(batch) = probe.next().await.expect("joined") {
+        rows += batch.num_rows();
     }
-    assert!(fake.requested().is_empty());
+    assert_eq!(rows, 3);
 }
 
 #[tokio::test]
-async fn rows_that_are_too_old_fail_the_job_and_so_does_a_table_that_is_too_large() {
-    let fake = Arc::new(FakeTable::new(&[(1, 10), (2, 20)]));
-    let full = |max_staleness| Cache::Full(Full { reload: Reload::Never, max_staleness });
-    let stale = LookupOptions { cache: full(Some(Duration::ZERO)), preload: preload(), ..options() };
-    let error = run(&operator(&fake, stale, asking(), ALL, &budget()), &[some(&[1])]).await.expect_err("too old").to_string();
-    assert!(error.contains("'lookup.full-cache.max-staleness'"), "{error}");
-    let few = preload().map(|preload| Preload { max_rows: Some(1), ..preload });
-    let large = LookupOptions { cache: full(None), preload: few, ..options() };
-    let error = run(&operator(&fake, large, asking(), ALL, &budget()), &[some(&[1])]).await.expect_err("too many rows").to_string();
-    assert!(error.contains("more rows than 'lookup.preload.max-rows' allows: 2 so far"), "{error}");
-    let small = LookupOptions { cache: full(None), preload: preload(), ..options() };
-    let error = run(&operator(&fake, small, asking(), ALL, &MemoryBudget::new(100)), &[some(&[1])]).await.expect_err("too large").to_string();
-    assert!(error.contains("raise --memory"), "{error}");
+async fn requests_end_with_the_task_that_sent_them() {
+    let fake = Arc::new(FakeTable { silent: true, ..FakeTable::new(&[]) });
+    let operator = operator(&fake, options(), asking(), ALL, &budget());
+    let mut probe = probe(&operator, &[some(&[1])]);
+    tokio::select! {
+        biased;
+        _ = probe.next() => panic!("nothing answers"),
+        () = async { while fake.requested().is_empty() { tokio::task::yield_now().await } } => {}
+    }
+    drop((probe, operator));
+    let ended = async {
+        // Whoever asks holds the table.
+        while Arc::strong_count(&fake) > 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), ended).await.expect("nobody asks any more");
+}
+
+#[tokio::test]
+async fn a_key_of_very_many_rows_is_joined_piece_by_piece_and_its_rows_are_charged() {
+    const ROWS: i64 = 30_000;
+    let rows: Vec<(i64, i64)> = (0..ROWS).map(|row| (1, row)).collect();
+    let fake = Arc::new(FakeTable::new(&rows));
+    let budget = budget();
+    let operator = operator(&fake, options(), asking(), ALL, &budget);
+    let mut probe = probe(&operator, &[some(&[1; 100])]);
+    let mut joined = 0;
+    while let Some(batch) = probe.next().await.expect("joined") {
+        assert!(batch.num_rows() <= 16_384, "{}", batch.num_rows());
+        joined += batch.num_rows();
+        // The rows of the key, of two columns, and those that were given.
+        assert!(budget.used() >= 16 * ROWS as u64, "{}", budget.used());
+    }
+    assert_eq!(joined, 100 * ROWS as usize);
+    assert!(budget.peak() < 8 << 20, "never all of them at once: {}", budget.peak());
+    drop(probe);
+    assert_eq!(budget.used(), 0);
 }

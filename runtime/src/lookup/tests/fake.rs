@@ -12,7 +12,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
 use weir_connectors::ConnectorError;
-use weir_connectors::lookup::{Found, Keys, Lookup, Rows};
+use weir_connectors::lookup::{Found, Keys, Load, Lookup, Newest};
 
 /// Rows of a key and a value.
 #[derive(Debug, Default)]
@@ -26,10 +26,17 @@ pub(super) struct FakeTable {
     pub(super) most: Option<usize>,
     /// Requests get their answer after up to so many milliseconds.
     pub(super) slow: u64,
+    /// Requests for other keys than 1 get theirs in two steps.
+    pub(super) steps: bool,
+    /// Requests that got their answer.
+    pub(super) answered: AtomicUsize,
     /// No request gets an answer.
     pub(super) silent: bool,
     /// A key has no row before it was asked for so often.
     pub(super) late: usize,
+    /// The version that a load gives, if there are versions.
+    pub(super) version: Mutex<Option<String>>,
+    pub(super) loads: AtomicUsize,
     /// The size of each request.
     pub(super) requests: Mutex<Vec<usize>>,
     pub(super) asked: Mutex<BTreeMap<i64, usize>>,
@@ -45,6 +52,10 @@ impl FakeTable {
 
     pub(super) fn requested(&self) -> Vec<usize> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn answered(&self) -> usize {
+        self.answered.load(Ordering::SeqCst)
     }
 
     pub(super) fn replace(&self, rows: &[(i64, i64)]) {
@@ -107,6 +118,12 @@ impl Lookup for FakeTable {
             let chance = self.chance.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::SeqCst) >> 33;
             tokio::time::sleep(Duration::from_millis(chance % self.slow)).await;
         }
+        if self.steps && values.value(0) != 1 {
+            for _ in 0..2 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        self.answered.fetch_add(1, Ordering::SeqCst);
         self.on_their_way.fetch_sub(values.len(), Ordering::SeqCst);
         if self.most.is_some_and(|most| values.len() > most) || self.fails() {
             return Err(self.error());
@@ -114,13 +131,18 @@ impl Lookup for FakeTable {
         Ok(self.answer(values))
     }
 
-    async fn load(&self, _parallelism: usize) -> Result<Rows, ConnectorError> {
+    async fn load(&self, _parallelism: usize, known: Option<&str>) -> Result<Newest, ConnectorError> {
         if self.fails() {
             return Err(self.error());
         }
+        let version = self.version.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if known.is_some() && known == version.as_deref() {
+            return Ok(Newest::Known);
+        }
+        self.loads.fetch_add(1, Ordering::SeqCst);
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner).clone();
         rows.sort_by_key(|row| row.0);
         let batches: Vec<_> = rows.chunk_by(|one, other| one.0 == other.0).map(|rows| Ok(Self::batch(rows))).collect();
-        Ok(stream::iter(batches).boxed())
+        Ok(Newest::Rows(Load { version, rows: stream::iter(batches).boxed() }))
     }
 }

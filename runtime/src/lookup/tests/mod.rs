@@ -2,6 +2,8 @@
 
 mod asking;
 mod fake;
+mod full;
+mod indexed;
 mod property;
 
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use weir_connectors::lookup::{Cache, LookupOptions};
 use weir_connectors::table::TablePath;
 use weir_sql::lookup_join::{Asking, LookupTable};
 
+use super::index::Index;
 use super::join::Joiner;
 use super::probe::{Operator, Probe};
 use super::state::LookupState;
@@ -30,8 +33,25 @@ use fake::FakeTable;
 /// A row of the input, by number, and what it was joined with.
 type Joined = (i64, Option<i64>);
 
+fn budget() -> MemoryBudget {
+    MemoryBudget::new(1 << 30)
+}
+
+fn some(keys: &[i64]) -> Vec<Option<i64>> {
+    keys.iter().map(|key| Some(*key)).collect()
+}
+
 fn options() -> LookupOptions {
-    LookupOptions { cache: Cache::None, preload: None, max_retries: 3, is_async: true, hash: false, batch: 4, linger: Duration::from_millis(1) }
+    LookupOptions {
+        cache: Cache::None,
+        preload: None,
+        max_retries: 3,
+        is_async: true,
+        hash: false,
+        batch: 4,
+        linger: Duration::from_millis(1),
+        indexes: Vec::new(),
+    }
 }
 
 fn asking() -> Asking {
@@ -48,17 +68,24 @@ struct How {
 
 const ALL: How = How { keeps_all: true, above: None };
 
-fn operator(fake: &Arc<FakeTable>, options: LookupOptions, asking: Asking, how: How, budget: &MemoryBudget) -> Arc<Operator> {
+fn state(fake: &Arc<FakeTable>, options: LookupOptions, asking: Asking, budget: &MemoryBudget) -> Arc<LookupState> {
     let path = TablePath { catalog: "c".to_owned(), database: "d".to_owned(), table: "dim".to_owned() };
     let table = Arc::new(LookupTable { id: "dim".to_owned(), path, lookup: Arc::clone(fake) as _, options, asking });
-    let state = LookupState::try_new(&table, &[0], budget, 2).expect("a state");
+    Arc::new(LookupState::try_new(&table, &[0], budget, 2).expect("a state"))
+}
+
+fn operator(fake: &Arc<FakeTable>, options: LookupOptions, asking: Asking, how: How, budget: &MemoryBudget) -> Arc<Operator> {
+    operator_on(state(fake, options, asking, budget), None, how, budget)
+}
+
+fn operator_on(state: Arc<LookupState>, index: Option<Index>, how: How, budget: &MemoryBudget) -> Arc<Operator> {
     let nullable = how.keeps_all;
     let fields = [("n", false), ("k", true), ("k", nullable), ("v", nullable)];
     let schema: SchemaRef = Arc::new(Schema::new(fields.map(|(name, nullable)| Field::new(name, DataType::Int64, nullable)).to_vec()));
     let residual = how.above.map(|above| binary(col("v", &schema).expect("v"), Op::Gt, lit(above), &schema).expect("a condition"));
     let key: Arc<dyn PhysicalExpr> = Arc::new(datafusion::physical_expr::expressions::Column::new("k", 1));
     let joiner = Joiner { schema, left: 2, keeps_all: how.keeps_all, residual };
-    Arc::new(Operator { state: Arc::new(state), keys: vec![key], joiner, budget: budget.clone() })
+    Arc::new(Operator { state, index, keys: vec![key], joiner, budget: budget.clone() })
 }
 
 /// Batches of numbered rows with these keys.
@@ -73,21 +100,33 @@ fn batches(keys: &[Vec<Option<i64>>]) -> Vec<RecordBatch> {
     keys.iter().map(batch).collect()
 }
 
-/// Runs one task of an operator to its end.
-async fn run(operator: &Arc<Operator>, keys: &[Vec<Option<i64>>]) -> DataFusionResult<Vec<Joined>> {
+/// One task of an operator.
+fn probe(operator: &Arc<Operator>, keys: &[Vec<Option<i64>>]) -> Probe {
     let batches = batches(keys);
     let schema = batches.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
     let input = Box::pin(RecordBatchStreamAdapter::new(schema, stream::iter(batches.into_iter().map(Ok))));
-    let mut probe = Probe::new(Arc::clone(operator), input);
+    Probe::new(Arc::clone(operator), input)
+}
+
+/// Runs one task of an operator to its end: rows of the input with the row that each was joined with.
+async fn pairs(operator: &Arc<Operator>, keys: &[Vec<Option<i64>>]) -> DataFusionResult<Vec<(i64, Option<(i64, i64)>)>> {
+    let mut probe = probe(operator, keys);
     let mut rows = Vec::new();
     while let Some(batch) = probe.next().await? {
         let column = |index: usize| batch.column(index).as_primitive::<Int64Type>().clone();
-        let (numbers, given, found, values) = (column(0), column(1), column(2), column(3));
-        for row in 0..batch.num_rows() {
-            let value = values.is_valid(row).then(|| values.value(row));
-            assert!(value.is_none() || found.value(row) == given.value(row), "a row of another key");
-            rows.push((numbers.value(row), value));
-        }
+        let (numbers, found, values) = (column(0), column(2), column(3));
+        rows.extend((0..batch.num_rows()).map(|row| (numbers.value(row), values.is_valid(row).then(|| (found.value(row), values.value(row))))));
     }
     Ok(rows)
+}
+
+/// The same of a table that is found by the key of each row itself.
+async fn run(operator: &Arc<Operator>, keys: &[Vec<Option<i64>>]) -> DataFusionResult<Vec<Joined>> {
+    let given: Vec<Option<i64>> = keys.iter().flatten().copied().collect();
+    let joined = pairs(operator, keys).await?.into_iter().map(|(number, row)| {
+        let is_of_key = row.is_none_or(|(key, _)| given.get(usize::try_from(number).expect("a number")) == Some(&Some(key)));
+        assert!(is_of_key, "a row of another key");
+        (number, row.map(|(_, value)| value))
+    });
+    Ok(joined.collect())
 }

@@ -11,14 +11,18 @@ use weir_sql::lookup_join::{Asking, MissRetry};
 use super::fake::FakeTable;
 use super::{ALL, How, Joined, operator, run};
 
-fn caches() -> impl Strategy<Value = (Cache, bool)> {
+pub(super) fn caches() -> impl Strategy<Value = (Cache, bool)> {
     let partial = (1_u64..20, any::<bool>(), any::<bool>())
         .prop_map(|(rows, missing, preload)| (Cache::Partial(Partial { max_rows: Some(rows), missing, ..Partial::default() }), preload));
     prop_oneof![Just((Cache::None, false)), partial, Just((Cache::Full(Full { reload: Reload::Never, max_staleness: None }), true)),]
 }
 
-fn keys() -> impl Strategy<Value = Vec<Vec<Option<i64>>>> {
+pub(super) fn keys() -> impl Strategy<Value = Vec<Vec<Option<i64>>>> {
     prop::collection::vec(prop::collection::vec(prop::option::weighted(0.9, 0_i64..12), 0..20), 0..12)
+}
+
+pub(super) fn preloaded(preload: bool) -> Option<Preload> {
+    preload.then(|| Preload { timeout: Duration::from_secs(60), max_rows: None, max_bytes: None, parallelism: 1 })
 }
 
 /// What the join is to give.
@@ -35,7 +39,7 @@ fn model(keys: &[Vec<Option<i64>>], rows: &[(i64, i64)], how: How) -> Vec<Joined
     joined
 }
 
-fn on_a_runtime<T>(work: impl Future<Output = T>) -> T {
+pub(super) fn on_a_runtime<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime").block_on(work)
 }
 
@@ -54,9 +58,9 @@ proptest! {
     ) {
         let batch = if is_async { batch } else { 1 };
         let fake = Arc::new(FakeTable { failures: failures.into(), slow, late, ..FakeTable::new(&rows) });
-        let preload = preload.then(|| Preload { timeout: Duration::from_secs(60), max_rows: None, max_bytes: None, parallelism: 1 });
+        let preload = preloaded(preload);
         let loads_first = preload.is_some() && failures > 0;
-        let options = LookupOptions { cache, preload, max_retries: 3, is_async, hash: false, batch, linger: Duration::from_millis(linger) };
+        let options = LookupOptions { cache, preload, max_retries: 3, is_async, hash: false, batch, linger: Duration::from_millis(linger), indexes: Vec::new() };
         let on_miss = Some(MissRetry { delay: Duration::from_millis(1), attempts: 1 });
         let asking = Asking { capacity: batch + spare, timeout: Duration::from_secs(60), ordered, on_miss };
         let capacity = if is_async { asking.capacity } else { 1 };

@@ -114,6 +114,11 @@ fn pull(hint: &LookupHint) -> Result<(String, OfTable), Problems> {
 }
 
 impl OfTable {
+    /// What is said of the index of a table that has this hint: how it is waited for, not what stands for options of the table.
+    pub(super) fn of_index(&self) -> Self {
+        Self { is_async: None, shuffle: None, ..self.clone() }
+    }
+
     /// Puts what stands for options of the table over them.
     pub(super) fn put_into(&self, options: &mut OptionBag) {
         for (key, value) in [("lookup.async", self.is_async), ("lookup.hash.enable", self.shuffle)] {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_schema::DataType;
+use arrow_schema::{DataType, FieldRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, JoinType, ScalarValue, TableReference, plan_err};
 use datafusion::datasource::source_as_provider;
@@ -18,7 +18,7 @@ use super::super::functions::is_proctime;
 use super::super::text_casts::with_text_casts;
 use super::{Marker, RowTime};
 use crate::error::{NOT_YET, PLAN, SqlError, plan_error};
-use crate::lookup_join::LookupJoin;
+use crate::lookup_join::{IndexLookup, LookupJoin, LookupKey};
 use crate::parse::types::sql_type_of;
 
 /// Turns joins with lookup tables into what they mean; an error if a lookup table stands elsewhere.
@@ -117,7 +117,6 @@ fn expand(join: &Join, marker: &Marker) -> Result<LogicalPlan, Refusal> {
     let (left, right) = (join.left.schema(), join.right.schema());
     check_time(&marker.time, left)?;
     let conditions = take_apart(join, left, right)?;
-    let lookup = &marker.table.lookup;
     let mut equal: Vec<usize> = conditions.equal.iter().map(|(column, ..)| *column).collect();
     equal.sort_unstable();
     equal.dedup();
@@ -125,12 +124,18 @@ fn expand(join: &Join, marker: &Marker) -> Result<LogicalPlan, Refusal> {
         let what = "a lookup join needs a column of the table that is compared with '=': ON t.k = d.k.";
         return Err(Refusal::new(PLAN, what));
     }
-    let columns = lookup.keys(&equal).map_err(|what| Refusal::new(PLAN, what))?;
+    let Way { asked, columns, index } = way(marker, &equal)?;
     let Conditions { equal, of_input, mut rest } = conditions;
-    let mut keys: Vec<Option<Expr>> = vec![None; columns.len()];
+    let mut keys: Vec<Option<Expr>> = vec![None; asked.len()];
     for (column, value, condition) in equal {
-        match columns.iter().position(|wanted| *wanted == column).and_then(|index| keys.get_mut(index)) {
-            Some(key @ None) => *key = Some(typed(value, left, right, column)?),
+        match asked.iter().position(|wanted| *wanted == column).and_then(|place| keys.get_mut(place)) {
+            Some(key @ None) => {
+                *key = Some(typed(value, left, right, column)?);
+                // What an index says of a row may be old.
+                if index.is_some() {
+                    rest.push(condition);
+                }
+            }
             _ => rest.push(condition),
         }
     }
@@ -150,12 +155,60 @@ fn expand(join: &Join, marker: &Marker) -> Result<LogicalPlan, Refusal> {
         Some(residual) => Some(coerced(residual, &join.schema)?),
         None => None,
     };
-    let node = LookupJoin::try_new(Arc::clone(&marker.table), input, (keys, columns), join.join_type, residual, Arc::clone(right))?;
+    let key = LookupKey { keys, columns, index };
+    let node = LookupJoin::try_new(Arc::clone(&marker.table), input, key, join.join_type, residual, Arc::clone(right))?;
     let plan = LogicalPlan::Extension(Extension { node: Arc::new(node) });
     Ok(match rest.filter(|_| !is_left) {
         Some(condition) => LogicalPlanBuilder::from(plan).filter(condition)?.build()?,
         None => plan,
     })
+}
+
+/// How rows of a table are found.
+struct Way {
+    /// Its columns whose values are asked for: its key, or the columns of an index.
+    asked: Vec<usize>,
+    /// Its key.
+    columns: Vec<usize>,
+    index: Option<IndexLookup>,
+}
+
+/// By the table's key, or through the first index that has what the join compares with `=`.
+fn way(marker: &Marker, equal: &[usize]) -> Result<Way, Refusal> {
+    let table = &marker.table.lookup;
+    let refusal = match table.keys(equal) {
+        Ok(columns) => return Ok(Way { asked: columns.clone(), columns, index: None }),
+        Err(refusal) => refusal,
+    };
+    let schema = table.schema();
+    for index in &marker.indexes {
+        let of_index = index.lookup.schema();
+        // Columns of both, by their place in the table and in the index.
+        let place = |(place, field): (usize, &FieldRef)| {
+            let same = of_index.index_of(field.name()).ok().filter(|same| of_index.field(*same).data_type() == field.data_type())?;
+            Some((place, same))
+        };
+        let both: Vec<(usize, usize)> = schema.fields().iter().enumerate().filter_map(place).collect();
+        let (of_table, named): (Vec<usize>, Vec<usize>) = both.iter().copied().unzip();
+        let compared: Vec<usize> = both.iter().filter(|(place, _)| equal.contains(place)).map(|(_, same)| *same).collect();
+        // A dictionary can be asked by any columns, but not by none.
+        if compared.is_empty() {
+            continue;
+        }
+        let (Ok(columns), Ok(by)) = (table.keys(&of_table), index.lookup.keys(&compared)) else { continue };
+        let other = |from: &[usize], to: &[usize], wanted: &[usize]| -> Option<Vec<usize>> {
+            wanted.iter().map(|column| from.iter().position(|known| known == column).and_then(|at| to.get(at)).copied()).collect()
+        };
+        if let (Some(row_key), Some(asked)) = (other(&of_table, &named, &columns), other(&named, &of_table, &by)) {
+            return Ok(Way { asked, columns, index: Some(IndexLookup { table: Arc::clone(index), columns: by, row_key }) });
+        }
+    }
+    let names: Vec<String> = marker.indexes.iter().map(|index| format!("'{}'", index.path.table)).collect();
+    let Some(last) = names.last() else { return Err(Refusal::new(PLAN, refusal)) };
+    let tried =
+        if names.len() == 1 { format!("Its index {last} cannot be asked either") } else { format!("Nor can its indexes {}", names.join(", ")) };
+    let hint = format!("{tried}: an index has the columns that are compared and those of the key, by the same names and types.");
+    Err(Refusal::new(PLAN, refusal).hint(hint))
 }
 
 fn check_time(time: &RowTime, left: &DFSchema) -> Result<(), Refusal> {

@@ -17,17 +17,22 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast::{Expr as AstExpr, FunctionArguments};
-use weir_base::options::{Position, Problem};
-use weir_connectors::lookup::check_cacheable;
+use weir_base::options::{OptionBag, Position, Problem};
+use weir_catalog::{LakeCatalog, LakeTable};
+use weir_connectors::iceberg::IcebergDictionary;
+use weir_connectors::lookup::{LookupParts, check_cacheable};
 use weir_connectors::registry::Role;
-use weir_connectors::table::{ColumnKind, TableDef};
+use weir_connectors::table::{ColumnKind, TableDef, TablePath};
 
 pub(super) use hint::Hints;
 pub(super) use join::replace_markers;
 
-use super::resolve::{Planning, source_key};
+use hint::OfTable;
+
+use super::resolve::{Found, Planning, find, hint_bag, no_versions, source_key};
 use crate::error::{NOT_YET, SqlError};
 use crate::lookup_join::LookupTable;
+use crate::parse::WrittenOption;
 use crate::parse::ast::AsOf;
 
 /// The time of each row that a lookup table is read as of.
@@ -59,6 +64,7 @@ impl RowTime {
 #[derive(Debug)]
 pub(super) struct Marker {
     table: Arc<LookupTable>,
+    indexes: Vec<Arc<LookupTable>>,
     time: RowTime,
     at: Position,
 }
@@ -89,44 +95,109 @@ impl TableProvider for Marker {
 }
 
 impl Planning<'_> {
-    /// A lookup table as a query names it: `def` with the options of its OPTIONS hint, `known_as` the alias by which LOOKUP hints name it.
-    pub(super) fn lookup(
+    /// A lookup table as a query names it: with the options of its OPTIONS hint, `known_as` the alias by which LOOKUP hints name it.
+    pub(super) async fn lookup(
         &mut self,
-        mut def: TableDef,
-        time: RowTime,
-        (known_as, hints): (&str, &mut Hints),
+        path: &TablePath,
+        written: Option<&[WrittenOption]>,
+        (time, known_as, hints): (RowTime, &str, &mut Hints),
         at: Position,
     ) -> Result<Arc<dyn TableProvider>, SqlError> {
-        let object = format!("Table '{}'", def.path);
-        let connector = self.session.registry.for_role(&def, Role::Lookup)?;
-        if def.columns.iter().any(|column| matches!(column.kind, ColumnKind::Computed(_))) {
-            let problem = Problem::new(NOT_YET, object, "a lookup table cannot have computed columns yet.");
-            return Err(problem.hint("Compute them in the query.").at(Some(at)).into());
-        }
-        let settings = &self.session.settings;
         let hint = hints.of(known_as);
-        hint.put_into(&mut def.options);
-        settings.put_lookup_batches(&mut def.options);
-        let opened = connector.lookup(&def, &self.session.file_systems)?;
-        let (lookup, options) = opened.value;
-        if let Some(what) = check_cacheable(&lookup.schema(), &options) {
-            return Err(Problem::new(NOT_YET, object, what).at(def.options.position("lookup.cache").or(Some(at))).into());
+        let (table, names) = self.lookup_table(path, written, &hint, at).await?;
+        let mut indexes = Vec::with_capacity(names.len());
+        for name in names {
+            let index = named_beside(path, &name);
+            indexes.push(self.lookup_table(&index, None, &hint.of_index(), at).await?.0);
         }
-        let asking = hint.asking(settings);
-        hint::check(&object, &options, &asking, at)?;
-        self.warnings.extend(opened.warnings);
-        let key = source_key(&def.path, &def.options);
-        let known = self.lookups.iter().find(|(known, table)| *known == key && table.asking == asking);
-        let table = match known {
-            Some((_, table)) => Arc::clone(table),
-            None => {
-                let same_name = self.lookups.iter().filter(|(_, table)| table.path.table == def.path.table).count();
-                let id = if same_name == 0 { def.path.table.clone() } else { format!("{}#{}", def.path.table, same_name + 1) };
-                let table = Arc::new(LookupTable { id, path: def.path, lookup, options, asking });
-                self.lookups.push((key, Arc::clone(&table)));
-                table
-            }
-        };
-        Ok(Arc::new(Marker { table, time, at }))
+        Ok(Arc::new(Marker { table, indexes, time, at }))
     }
+
+    /// The lookup table of the job that `path` is with these options and hints, a known one or a new one; with the names of its indexes.
+    async fn lookup_table(
+        &mut self,
+        path: &TablePath,
+        written: Option<&[WrittenOption]>,
+        hint: &OfTable,
+        at: Position,
+    ) -> Result<(Arc<LookupTable>, Vec<String>), SqlError> {
+        let (written, (lookup, options)) = self.lookup_parts(path, written, hint, at).await?;
+        let object = format!("Table '{path}'");
+        if let Some(what) = check_cacheable(&lookup.schema(), &options) {
+            return Err(Problem::new(NOT_YET, object, what).at(written.position("lookup.cache").or(Some(at))).into());
+        }
+        let asking = hint.asking(&self.session.settings);
+        hint::check(&object, &options, &asking, at)?;
+        let indexes = options.indexes.clone();
+        let key = source_key(path, &written);
+        if let Some((_, table)) = self.lookups.iter().find(|(known, table)| *known == key && table.asking == asking) {
+            return Ok((Arc::clone(table), indexes));
+        }
+        let same_name = self.lookups.iter().filter(|(_, table)| table.path.table == path.table).count();
+        let id = if same_name == 0 { path.table.clone() } else { format!("{}#{}", path.table, same_name + 1) };
+        let table = Arc::new(LookupTable { id, path: path.clone(), lookup, options, asking });
+        self.lookups.push((key, Arc::clone(&table)));
+        Ok((table, indexes))
+    }
+
+    /// The table that `path` is, with all options that are said of it.
+    async fn lookup_parts(
+        &mut self,
+        path: &TablePath,
+        written: Option<&[WrittenOption]>,
+        hint: &OfTable,
+        at: Position,
+    ) -> Result<(OptionBag, LookupParts), SqlError> {
+        match find(self.session, path, at).await? {
+            Found::View(_) => Err(no_versions(path, at).into()),
+            Found::Lake(lake, table) => self.dictionary(path, (&lake.catalog, *table, &[]), (hint_bag(path, written), hint)),
+            Found::Declared(table) => {
+                let mut def = table.with_hint(written);
+                if let Some(link) = &table.link {
+                    nothing_computed(&def, at)?;
+                    let lake = link.load(path, at).await?;
+                    self.warnings.extend(link.differences(path, &lake)?);
+                    let columns: Vec<&str> = def.columns.iter().map(|column| column.name.as_str()).collect();
+                    return self.dictionary(path, (&link.catalog, lake, &columns), (link.looking_up(path, written), hint));
+                }
+                let connector = self.session.registry.for_role(&def, Role::Lookup)?;
+                nothing_computed(&def, at)?;
+                hint.put_into(&mut def.options);
+                self.session.settings.put_lookup_batches(&mut def.options);
+                let opened = connector.lookup(&def, &self.session.file_systems)?;
+                self.warnings.extend(opened.warnings);
+                Ok((def.options, opened.value))
+            }
+        }
+    }
+
+    /// A table of a lake, in the columns that are named, in all of them if none are.
+    fn dictionary(
+        &mut self,
+        path: &TablePath,
+        (catalog, table, columns): (&Arc<dyn LakeCatalog>, LakeTable, &[&str]),
+        (mut options, hint): (OptionBag, &OfTable),
+    ) -> Result<(OptionBag, LookupParts), SqlError> {
+        hint.put_into(&mut options);
+        let opened = IcebergDictionary::open(catalog, &table.id, &options)?;
+        self.warnings.extend(opened.warnings);
+        let parts = opened.value.of(table, &path.to_string(), columns)?;
+        Ok((options, parts))
+    }
+}
+
+fn nothing_computed(def: &TableDef, at: Position) -> Result<(), Problem> {
+    if def.columns.iter().all(|column| !matches!(column.kind, ColumnKind::Computed(_))) {
+        return Ok(());
+    }
+    let problem = Problem::new(NOT_YET, format!("Table '{}'", def.path), "a lookup table cannot have computed columns yet.");
+    Err(problem.hint("Compute them in the query.").at(Some(at)))
+}
+
+/// The table that `name` is in an option of the table `path`: of the same database, unless its own is named.
+fn named_beside(path: &TablePath, name: &str) -> TablePath {
+    let mut parts = name.rsplitn(3, '.').map(str::to_owned);
+    let mut next = |default: &str| parts.next().unwrap_or_else(|| default.to_owned());
+    let (table, database) = (next(name), next(&path.database));
+    TablePath { catalog: next(&path.catalog), database, table }
 }

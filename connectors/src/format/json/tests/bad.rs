@@ -9,7 +9,7 @@ use weir_base::options::OptionBag;
 
 use super::{decoder, list, map, micros, nullable, row, schema, value};
 use crate::format::json::JsonFactory;
-use crate::format::{BadMessage, Decoded, FormatFactory};
+use crate::format::{BadMessage, Decoded, FormatFactory, warn_of_writing};
 
 const TOLERANT: &[(&str, &str)] = &[("ignore-parse-errors", "true")];
 
@@ -204,6 +204,7 @@ fn options_that_exclude_each_other_or_do_nothing_are_said() {
         for (key, value) in options {
             bag.insert(*key, *value, None);
         }
+        warn_of_writing("value.json.", &mut bag);
         let format = JsonFactory.open("value.json.", &mut bag, &schema);
         (format.is_some(), bag.finish("kafka", &[], &[]))
     };

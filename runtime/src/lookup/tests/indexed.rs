@@ -1,0 +1,78 @@
+//! A table that is found through an index: what comes out is what a join of the three in memory gives.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use weir_base::memory::MemoryBudget;
+use weir_connectors::lookup::LookupOptions;
+use weir_sql::lookup_join::Asking;
+
+use super::super::index::Index;
+use super::fake::FakeTable;
+use super::property::{caches, keys, on_a_runtime, preloaded};
+use super::{How, operator_on, options, pairs, state};
+
+/// What the join is to give: each row of the input with the rows that the index names for its key, each once, in the order of the index.
+fn model(keys: &[Vec<Option<i64>>], index: &[(i64, i64)], rows: &[(i64, i64)], how: How) -> Vec<(i64, Option<(i64, i64)>)> {
+    let mut joined = Vec::new();
+    for (number, key) in (0..).zip(keys.iter().flatten()) {
+        let mut named: Vec<i64> = Vec::new();
+        for (_, row) in index.iter().filter(|(of, _)| Some(*of) == *key) {
+            if !named.contains(row) {
+                named.push(*row);
+            }
+        }
+        let is_match = |row: &&(i64, i64)| how.above.is_none_or(|above| row.1 > above);
+        let found: Vec<_> = named.iter().flat_map(|name| rows.iter().filter(move |row| row.0 == *name)).filter(is_match).collect();
+        if found.is_empty() && how.keeps_all {
+            joined.push((number, None));
+        }
+        joined.extend(found.into_iter().map(|row| (number, Some(*row))));
+    }
+    joined
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn a_join_through_an_index_gives_what_joins_in_memory_give(
+        keys in keys(),
+        index in prop::collection::vec((0_i64..10, 0_i64..8), 0..20),
+        rows in prop::collection::vec((0_i64..8, 0_i64..100), 0..15),
+        (of_index, of_rows) in (caches(), caches()),
+        (batch, linger, slow) in (1_usize..9, 0_u64..3, 0_u64..3),
+        (ordered, keeps_all) in any::<(bool, bool)>(),
+        above in prop::option::of(0_i64..100),
+        failures in 0_usize..3,
+    ) {
+        let budget = MemoryBudget::new(1 << 30);
+        let asking = Asking { capacity: batch + 5, timeout: Duration::from_secs(60), ordered, on_miss: None };
+        let linger = Duration::from_millis(linger);
+        let of = |(cache, preload), table: &[(i64, i64)]| {
+            // A load is not tried again by itself.
+            let failures = if preload { 0 } else { failures };
+            let fake = Arc::new(FakeTable { failures: failures.into(), slow, ..FakeTable::new(table) });
+            let options = LookupOptions { cache, preload: preloaded(preload), batch, linger, ..options() };
+            (state(&fake, options, asking.clone(), &budget), fake)
+        };
+        let ((index_state, index_fake), (row_state, row_fake)) = (of(of_index, &index), of(of_rows, &rows));
+        let how = How { keeps_all, above };
+        let operator = operator_on(row_state, Some(Index { state: index_state, row_key: vec![1] }), how, &budget);
+        let mut joined = on_a_runtime(async {
+            // Once more, with what is kept.
+            pairs(&operator, &keys).await.expect("joined");
+            pairs(&operator, &keys).await.expect("joined")
+        });
+        let mut expected = model(&keys, &index, &rows, how);
+        if !ordered {
+            joined.sort_unstable();
+            expected.sort_unstable();
+        }
+        prop_assert_eq!(joined, expected);
+        prop_assert!(index_fake.requested().into_iter().chain(row_fake.requested()).all(|keys| keys <= batch));
+        drop(operator);
+        prop_assert_eq!(budget.used(), 0);
+    }
+}

@@ -1,0 +1,91 @@
+//! Messages whose schemas are in a registry: the job of the book's page, with a real registry behind TLS that learns, forgets nothing and is away.
+
+use apache_avro::types::Value;
+use serde_json::json;
+
+use crate::formats::{job_of, placed};
+use crate::orders::{LIMIT, answer, committed, run};
+use crate::support::{Row, Servers, TlsFront, Topic, Workdir};
+
+/// Registers a schema and gives its id.
+async fn register(registry: &str, subject: &str, language: &str, schema: &str) -> u32 {
+    let body = json!({ "schema": schema, "schemaType": language });
+    let url = format!("{registry}/subjects/{subject}/versions");
+    let told = reqwest::Client::new().post(url).json(&body).send().await.unwrap().error_for_status().unwrap();
+    let told: serde_json::Value = told.json().await.unwrap();
+    told["id"].as_u64().unwrap().try_into().unwrap()
+}
+
+/// A message of the topic's first partition.
+fn framed(id: u32, body: &[u8]) -> Row {
+    Row::new(0, [&[0][..], &id.to_be_bytes(), body].concat())
+}
+
+/// A record of Avro as a message.
+fn record(id: u32, schema: &str, fields: Vec<(&str, Value)>) -> Row {
+    let schema = apache_avro::Schema::parse_str(schema).unwrap();
+    let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    framed(id, &apache_avro::to_avro_datum(&schema, Value::Record(fields)).unwrap())
+}
+
+#[tokio::test]
+async fn a_job_follows_the_schemas_of_a_registry_that_learns_and_is_away() {
+    let servers = Servers::own();
+    let registry = servers.registry();
+    let (server, interface) = registry.split_at(registry.find("/apis").unwrap());
+    let tls = TlsFront::before(server).await;
+    let folder = Workdir::new();
+    let brokers = Servers::shared().kafka();
+    let topic = Topic::create(&brokers, "customers", 1, &[]).await;
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/src/format-registry.md")).unwrap();
+    let schemas: Vec<&str> = page.split("```json\n").skip(1).map(|text| text.split_once("```").unwrap().0).collect();
+    let subject = format!("{}-value", topic.name());
+    let first = register(&registry, &subject, "AVRO", schemas[0]).await;
+    let text = |text: &str| Value::String(text.to_owned());
+    topic.produce([record(first, schemas[0], vec![("id", Value::Int(1)), ("name", text("Anne"))])]).await;
+
+    let text_of = |more: &str| {
+        let job = placed(&job_of("format-registry"), &folder, ("customers", &topic), &brokers)
+            .replace("'http://localhost:8081'", &format!("'{}{interface}'{more}", tls.uri()));
+        format!("SET 'restart-strategy.type' = 'none';\nSET 'execution.checkpointing.interval' = '1 s';\n{job}")
+    };
+    let distrustful = folder.write("page.sql", &text_of(""));
+    let told = folder.weir(run(&distrustful)).output(LIMIT).await.failed_with(3).stderr;
+    assert!(told.contains("Check 'ssl.truststore.location' and 'ssl.keystore.location' of the format."), "{told}");
+    let trusting = text_of(&format!(", 'avro-confluent.ssl.truststore.location' = '{}'", tls.authority().display()));
+    let job = folder.write("page.sql", &trusting);
+    folder.weir(run(&job)).output(LIMIT).await.succeeded();
+    assert_eq!(answer(&folder, &job, "SELECT * FROM lake.db.customers").await, "1,Anne,NULL,NULL");
+
+    let unbounded = folder.write("page.sql", &trusting.replace(" 'scan.bounded.mode' = 'latest-offset',", ""));
+    let mut running = folder.weir(run(&unbounded)).start();
+    let address = running.address(LIMIT).await;
+    let some = |value| Value::Union(1, Box::new(value));
+    let second = register(&registry, &subject, "AVRO", schemas[1]).await;
+    let full = |id: i64, name: &str| {
+        vec![("email", some(text("b@x"))), ("id", Value::Long(id)), ("full_name", text(name)), ("born", some(Value::Date(365)))]
+    };
+    topic
+        .produce([
+            record(second, schemas[1], full(2, "Bob")),
+            framed(1_000_000_000, b"lost"),
+            record(first, schemas[0], vec![("id", Value::Int(3)), ("name", text("Carl"))]),
+        ])
+        .await;
+    committed(&address, 3).await;
+
+    let third = register(&registry, &subject, "AVRO", &schemas[1].replace("\"long\"", "\"int\"")).await;
+    servers.stop("registry");
+    let mut shorter = full(4, "Dora");
+    shorter[1].1 = Value::Int(4);
+    topic.produce([record(third, &schemas[1].replace("\"long\"", "\"int\""), shorter), record(second, schemas[1], full(5, "Eve"))]).await;
+    running.logged("schema registry cannot be reached, waiting", LIMIT).await;
+    servers.start("registry");
+    committed(&address, 5).await;
+    running.terminate();
+    running.wait(LIMIT).await.succeeded();
+    let rows = "1,Anne,NULL,NULL\n2,Bob,b@x,1971-01-01\n3,Carl,NULL,NULL\n4,Dora,b@x,1971-01-01\n5,Eve,b@x,1971-01-01";
+    assert_eq!(answer(&folder, &job, "SELECT * FROM lake.db.customers ORDER BY id").await, rows);
+    let letters = answer(&folder, &job, "SELECT `partition`, `offset`, error FROM lake.db.errors").await;
+    assert!(letters.starts_with("0,2,the registry does not know schema 1000000000: ") && letters.lines().count() == 1, "{letters}");
+}

@@ -221,7 +221,7 @@ impl<'a> Attempt<'a> {
         let settings = &self.parts.plan.settings;
         let limit = settings.timeout;
         let monitors = Arc::new(Monitors::start(enumerators, &self.wake, &self.failure));
-        self.parts.board.watch(&monitors);
+        self.parts.board.watch(monitors.known());
         let upkeep = Upkeep::start(&self.parts.plan, &self.parts.budget, recovered.next_epoch - 1, self.parts.options.one_off, stop, &self.failure);
         self.parts.board.show_upkeep(upkeep.told());
         let (queue, mut committer) = self.start_committer(&recovered, &monitors);

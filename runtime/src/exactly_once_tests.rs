@@ -215,6 +215,23 @@ async fn a_stop_finishes_the_epoch_and_commits_in_seconds_however_much_is_left_t
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_goes_on_where_nothing_is_left_to_read_shows_its_sources_and_no_lag() {
+    let rig = unbounded(FakeLog::new(&[10, 5], 0), &[ALL]);
+    let running = start(&rig).await;
+    until("everything is committed", || rig.table("t0").rows().len() == 15).await;
+    running.stop().await.expect("stops");
+    let stop = CancellationToken::new();
+    let job = rig.job().await;
+    let board = job.status();
+    let running = Running { task: spawn("job", job.run(stop.clone())), stop };
+    until("the ends are known", || board.snapshot().sources.get("src").is_some_and(|source| source.lag.is_some())).await;
+    let source = board.snapshot().sources.remove("src").expect("it is there");
+    let positions: Vec<(i64, Option<i64>)> = source.splits.values().map(|split| (split.position, split.end)).collect();
+    assert_eq!((source.rows, source.lag, positions), (0, Some(0), vec![(10, Some(10)), (5, Some(5))]));
+    running.stop().await.expect("stops");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_processes_the_older_is_fenced_and_no_row_is_there_twice() {
     for round in 0..5 {
         let rig = unbounded(FakeLog::new(&[2_000, 500], 0), &[ALL, SOME]);

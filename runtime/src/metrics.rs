@@ -120,7 +120,9 @@ impl Metrics {
         for (source, of) in &status.sources {
             set(&self.rows_in, &[job, source], of.rows);
             for (split, at) in &of.splits {
-                set(&self.lag, &[job, source, split], at.lag);
+                if let Some(lag) = at.lag {
+                    set(&self.lag, &[job, source, split], lag);
+                }
                 set(&self.position, &[job, source, split], at.position);
             }
         }

@@ -25,15 +25,19 @@ const LAST_TELLING: Duration = Duration::from_secs(5);
 /// Requests that wait for an enumerator that is busy.
 const REQUESTS: usize = 4;
 
-/// What is known of every source of an attempt.
+/// The sources of an attempt, and those who watch them.
 #[derive(Debug)]
 pub(crate) struct Monitors {
+    known: Known,
     sources: BTreeMap<String, Monitor>,
 }
 
+/// What is known of every source; it stays readable when nobody watches any more.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known(BTreeMap<String, Arc<Mutex<Frontier>>>);
+
 #[derive(Debug)]
 struct Monitor {
-    known: Arc<Mutex<Frontier>>,
     requests: mpsc::Sender<Request>,
     _task: Task<Option<()>>,
 }
@@ -52,34 +56,39 @@ enum Request {
 impl Monitors {
     /// Starts a task for each source. Each change wakes `wake`.
     pub(crate) fn start(enumerators: BTreeMap<String, Box<dyn SplitEnumerator>>, wake: &Arc<Notify>, failure: &Failure) -> Self {
+        let mut known = Known::default();
         let sources = enumerators.into_iter().map(|(id, enumerator)| {
-            let known = Arc::<Mutex<Frontier>>::default();
+            let frontier = Arc::clone(known.0.entry(id.clone()).or_default());
             let (requests, received) = mpsc::channel(REQUESTS);
-            let watch = Watch { source: id.clone(), enumerator, known: Arc::clone(&known), wake: Arc::clone(wake), requests: received };
+            let watch = Watch { source: id.clone(), enumerator, known: frontier, wake: Arc::clone(wake), requests: received };
             let task = failure.spawn("source monitor", (), watch.run());
-            (id, Monitor { known, requests, _task: task })
+            (id, Monitor { requests, _task: task })
         });
-        Self { sources: sources.collect() }
+        let sources = sources.collect();
+        Self { known, sources }
+    }
+
+    /// What is known, and will be.
+    pub(crate) fn known(&self) -> Known {
+        self.known.clone()
     }
 
     /// End of a split, if it is known yet, and the gaps before it.
-    pub(crate) fn end(&self, (source, split): &SplitKey) -> Option<(i64, Gaps)> {
-        let known = self.sources.get(source)?.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let gaps = known.gaps.get(split).cloned().unwrap_or_default();
-        known.ends.get(split).map(|end| (end.offset, gaps))
+    pub(crate) fn end(&self, split: &SplitKey) -> Option<(i64, Gaps)> {
+        self.known.end(split)
     }
 
     /// Whether every source is bounded and knows its final ends.
     pub(crate) fn finished(&self) -> bool {
-        self.sources.values().all(|monitor| monitor.known.lock().unwrap_or_else(PoisonError::into_inner).finished)
+        self.known.0.values().all(|known| known.lock().unwrap_or_else(PoisonError::into_inner).finished)
     }
 
     /// Adds the splits that were found since `cuts` to it; true if any split has something to read.
     pub(crate) fn extend(&self, cuts: &mut Cuts) -> bool {
         let mut work = false;
-        for (source, monitor) in &self.sources {
+        for (source, known) in &self.known.0 {
             let cut = cuts.entry(source.clone()).or_default();
-            let known = monitor.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = known.lock().unwrap_or_else(PoisonError::into_inner);
             for (split, start) in &known.discovered {
                 cut.entry(split.clone()).or_insert_with(|| start.clone());
             }
@@ -120,6 +129,15 @@ impl Monitors {
         let step = "checking that the splits of an epoch are still the same";
         let confirmed = tokio::time::timeout(limit, try_join_all(read.map(|(monitor, cut)| monitor.confirm(cut)))).await;
         confirmed.unwrap_or(Err(RuntimeError::Timeout { step, limit })).map(|_| ())
+    }
+}
+
+impl Known {
+    /// End of a split as last seen, and the gaps before it.
+    pub(crate) fn end(&self, (source, split): &SplitKey) -> Option<(i64, Gaps)> {
+        let known = self.0.get(source)?.lock().unwrap_or_else(PoisonError::into_inner);
+        let gaps = known.gaps.get(split).cloned().unwrap_or_default();
+        known.ends.get(split).map(|end| (end.offset, gaps))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a running job tells about itself: a snapshot for `/status`, the terminal's status line and the gauges.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -13,7 +13,7 @@ use weir_connectors::source::Cuts;
 
 use crate::epoch::{SplitGauges, SplitKey};
 use crate::lookup::Lookups;
-use crate::monitor::Monitors;
+use crate::monitor::Known;
 use crate::name_nodes::{Ledger, NameNodeStatus};
 
 /// Rates are measured over no less than this.
@@ -77,8 +77,8 @@ pub struct SourceStatus {
     pub rows: u64,
     /// Rows a second, over the last second or more.
     pub rows_per_second: f64,
-    /// Offsets between position and end, over all splits.
-    pub lag: i64,
+    /// Offsets between position and end, over all splits; `None` while the end of one is not known.
+    pub lag: Option<i64>,
     /// Splits by name.
     pub splits: BTreeMap<String, SplitStatus>,
 }
@@ -92,8 +92,8 @@ pub struct SplitStatus {
     pub cut: Option<i64>,
     /// End as last seen.
     pub end: Option<i64>,
-    /// Records between position and end, at most.
-    pub lag: i64,
+    /// Records between position and end, at most; `None` while the end is not known.
+    pub lag: Option<i64>,
 }
 
 /// A sink at one moment.
@@ -245,8 +245,8 @@ pub struct MemoryStatus {
 
 #[derive(Debug, Default)]
 struct Live {
-    /// Owned by the attempt that runs: they end with it, however it ends.
-    monitors: Weak<Monitors>,
+    /// How far sources can be read, as last seen.
+    known: Known,
     durable: Cuts,
     ledger: Ledger,
     rates: BTreeMap<String, Rate>,
@@ -286,8 +286,8 @@ impl StatusBoard {
         self.update(|status| change(status.sinks.entry(sink.to_owned()).or_default()));
     }
 
-    pub(crate) fn watch(&self, monitors: &Arc<Monitors>) {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner).monitors = Arc::downgrade(monitors);
+    pub(crate) fn watch(&self, known: Known) {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).known = known;
     }
 
     /// Shows what coordinators of compaction tell, by sink, instead of what earlier ones told.
@@ -300,8 +300,13 @@ impl StatusBoard {
         self.live.lock().unwrap_or_else(PoisonError::into_inner).lookups = Some(lookups.clone());
     }
 
-    /// The job begins, or goes on, at `cuts`.
+    /// The job begins, or goes on, at `cuts`. Its sources show from then on, also while there is nothing to read.
     pub(crate) fn begins(&self, cuts: &Cuts) {
+        for (source, cut) in cuts {
+            for (split, position) in cut {
+                self.gauges.of(&(source.clone(), split.clone())).set_position(position.offset);
+            }
+        }
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.durable.clone_from(cuts);
         live.ledger.skip(weir_fs::name_node_calls());
@@ -321,9 +326,9 @@ impl StatusBoard {
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         for (key, position, rows) in self.gauges.read() {
             let split = live.split(&key, position);
-            let source = status.sources.entry(key.0).or_default();
+            let source = status.sources.entry(key.0).or_insert_with(|| SourceStatus { lag: Some(0), ..SourceStatus::default() });
             source.rows += rows;
-            source.lag += split.lag;
+            source.lag = source.lag.zip(split.lag).map(|(lag, more)| lag + more);
             source.splits.insert(key.1.0, split);
         }
         for (id, source) in &mut status.sources {
@@ -346,9 +351,9 @@ impl StatusBoard {
 
 impl Live {
     fn split(&self, key: &SplitKey, position: i64) -> SplitStatus {
-        let end = self.monitors.upgrade().and_then(|monitors| monitors.end(key));
+        let end = self.known.end(key);
         let cut = self.durable.get(&key.0).and_then(|cut| cut.get(&key.1)).map(|cut| cut.offset);
-        let lag = end.as_ref().map_or(0, |(end, gaps)| gaps.records(position, *end));
+        let lag = end.as_ref().map(|(end, gaps)| gaps.records(position, *end));
         SplitStatus { position, cut, end: end.map(|(end, _)| end), lag }
     }
 

@@ -76,7 +76,8 @@ fn describe(status: &JobStatus) -> String {
         return format!("{} waits after failure {}: {}", status.job, status.restarts, error.lines().next().unwrap_or_default());
     }
     let rate: f64 = status.sources.values().map(|source| source.rows_per_second).sum();
-    let lag: i64 = status.sources.values().map(|source| source.lag).sum();
+    let lag: Option<i64> = status.sources.values().map(|source| source.lag).sum();
+    let lag = lag.map_or_else(|| "not known".to_owned(), |lag| lag.to_string());
     let epoch = status.epoch.map_or_else(|| "-".to_owned(), |epoch| epoch.to_string());
     let commit = status.sinks.values().filter_map(|sink| sink.last_commit).max();
     let commit = commit.map_or_else(|| "none yet".to_owned(), |time| format!("{} s ago", (chrono::Utc::now() - time).num_seconds().max(0)));

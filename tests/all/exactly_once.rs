@@ -93,7 +93,7 @@ async fn a_gentle_stop_commits_what_was_read_and_ends_well_within_ten_seconds() 
     let address = running.address(LIMIT).await;
     until("the job has read what is there", LIMIT, async || {
         let status = running.status(&address).await?;
-        // Before the first epoch there is no source in the status, and none of none lags behind.
+        // Until the job has recovered there is no source in the status, and none of none lags behind.
         let sources = status["sources"].as_object()?;
         (!sources.is_empty() && sources.values().all(|source| source["lag"] == 0 && source["rows"] == 5_000)).then_some(())
     })

@@ -129,10 +129,10 @@ impl Running {
     /// Waits for the end; one that does not come within `limit` fails the test.
     pub(crate) async fn wait(mut self, limit: Duration) -> Output {
         let Ok(status) = tokio::time::timeout(limit, self.child.wait()).await else {
-            panic!("`{}` did not end within {limit:?}\n{}", self.name, self.printed());
+            panic!("`{}` did not end within {limit:?}", self.name);
         };
         let (stdout, stderr) = (text(&self.stdout), text(&self.stderr));
-        Output { status: status.unwrap(), stdout, stderr, name: self.name }
+        Output { status: status.unwrap(), stdout, stderr, name: std::mem::take(&mut self.name) }
     }
 
     /// Kills the program, as `kill -9` does, and waits until it is gone.
@@ -195,6 +195,15 @@ impl Running {
 
     fn printed(&self) -> String {
         format!("stdout:\n{}\nstderr:\n{}", text(&self.stdout), text(&self.stderr))
+    }
+}
+
+/// A test that fails while a program runs shows what that has printed.
+impl Drop for Running {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("`{}` was running, and has printed\n{}", self.name, self.printed());
+        }
     }
 }
 

@@ -63,8 +63,8 @@ bench: ## Benchmarks in release (an hour or more to build on two cores); LEAN=1 
 	scripts/setup test
 	@$(MAKE) --no-print-directory test-servers
 	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench ingest -- --partitioned --epochs
-	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench decode
-	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench formats
+	$(CARGO) bench --locked --package weir --package weir-connectors $(if $(LEAN),--profile dev) --bench decode
+	$(CARGO) bench --locked --package weir --package weir-connectors $(if $(LEAN),--profile dev) --bench formats
 	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench fs
 	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench freshness
 	$(CARGO) bench --locked --package weir $(if $(LEAN),--profile dev) --bench lookup

@@ -213,6 +213,7 @@ impl Compactor {
 
     async fn carry_out(&self, request: &Request, plan: &mut Plan, begun: &Arc<Begun>, progress: &dyn Progress) -> Result<Report, Failed> {
         let groups = std::mem::take(&mut plan.groups);
+        let mut left = groups.len();
         let each = groups.len().div_ceil(request.commits.max(1)).max(1);
         let sort = match request.sort.as_ref().filter(|_| !groups.is_empty()) {
             Some(by) => Some((by.clone(), by.register(self.catalog.as_ref(), &self.id).await.map_err(catalog_error)?)),
@@ -252,13 +253,16 @@ impl Compactor {
                     }
                     progress.rewritten(&made.group, made.way, made.files.len());
                     waiting.push(made);
+                    left -= 1;
                 }
                 Err(error) => {
                     failed = Some(error);
                     break;
                 }
             }
-            if waiting.len() >= each
+            // The last ones are committed when all that it takes to rewrite has been given back.
+            if left > 0
+                && waiting.len() >= each
                 && let Err(error) = commits.commit(&plan.live, std::mem::take(&mut waiting)).await
             {
                 failed = Some(error);
@@ -266,6 +270,7 @@ impl Compactor {
             }
         }
         drop(making);
+        drop(shared);
         let last = commits.commit(&plan.live, waiting).await;
         match failed.or(last.err()) {
             Some(error) => Err(Failed { report: Box::new(commits.report), error }),

@@ -65,6 +65,8 @@ pub(super) struct Planning<'a> {
     pub(super) condition: &'a Condition,
     pub(super) specs: &'a Specs,
     pub(super) types: &'a HashMap<i32, DataType>,
+    /// Whether what is known of columns of data files is kept. Without it, nothing of a manifest is put into the cache.
+    pub(super) with_metrics: bool,
 }
 
 /// Something of a file that was read, or known from before.
@@ -139,8 +141,10 @@ impl Planning<'_> {
             snapshot: manifest.added_snapshot_id,
         };
         let bytes = manifest_bytes(self.table, manifest).await.map_err(|error| self.remedied(error))?;
-        let decoded =
-            compute::run("manifest decoder", move || decode(&bytes, origin)).await.map_err(|error| ConnectorError::internal(error.to_string()))?;
+        // Bounds of deletes say which files they are about.
+        let with_metrics = self.with_metrics || manifest.content == ManifestContentType::Deletes;
+        let decoded = compute::run("manifest decoder", move || decode(&bytes, origin, with_metrics)).await;
+        let decoded = decoded.map_err(|error| ConnectorError::internal(error.to_string()))?;
         let listed = match decoded {
             Ok(listed) if listed.len() as u64 >= live_count(manifest) => listed,
             unusual => {
@@ -153,7 +157,9 @@ impl Planning<'_> {
             }
         };
         let content = Arc::new(listed);
-        self.files.cache.put(key, &content, content.memory()).await;
+        if with_metrics {
+            self.files.cache.put(key, &content, content.memory()).await;
+        }
         Ok(Found { content, cached: false })
     }
 

@@ -200,6 +200,7 @@ impl TableProvider for IcebergTable {
                     condition: &condition,
                     specs: &specs,
                     types: &types,
+                    with_metrics: true,
                 };
                 planning.run().await.map_err(|error| DataFusionError::External(Box::new(error)))?
             }

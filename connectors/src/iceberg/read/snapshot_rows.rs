@@ -54,7 +54,9 @@ impl SnapshotRows {
         let types = Arc::new(leaf_types(columns.with_ids.fields()));
         let specs = Arc::new(Specs::of(&table.metadata, &types));
         let condition = condition_of::all(&[], columns.with_ids.fields());
-        let planning = Planning { table, files: &files, snapshot, appended: None, condition: &condition, specs: &specs, types: &types };
+        // No file is left out for what its columns hold.
+        let (appended, with_metrics) = (None, false);
+        let planning = Planning { table, files: &files, snapshot, appended, condition: &condition, specs: &specs, types: &types, with_metrics };
         let planned = planning.run().await?;
         let tasks = planned.tasks.into_iter().map(|task| (task.file.path().to_owned(), task)).collect();
         let reading = Reading {

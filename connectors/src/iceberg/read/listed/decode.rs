@@ -77,11 +77,18 @@ fn file_field(name: &str) -> FileField {
     }
 }
 
-/// The live files of a manifest.
+fn file_field_without_metrics(name: &str) -> FileField {
+    match file_field(name) {
+        FileField::Counts(_) | FileField::Bounds(_) => FileField::Other,
+        field => field,
+    }
+}
+
+/// The live files of a manifest, `with_metrics` of their columns or without, in far less memory if the table is wide.
 ///
 /// # Errors
 /// A file that is not written as manifests usually are; the Iceberg crate may still read it, or say what is wrong.
-pub(in crate::iceberg::read) fn decode(file: &[u8], origin: Origin) -> Outcome<ListedFiles> {
+pub(in crate::iceberg::read) fn decode(file: &[u8], origin: Origin, with_metrics: bool) -> Outcome<ListedFiles> {
     let container = Container::open(file)?;
     let schema = Node::parse(container.metadata.get("avro.schema").ok_or(Unusual("no schema"))?)?;
     let format = container.metadata.get("format-version").copied().unwrap_or(b"1");
@@ -90,7 +97,7 @@ pub(in crate::iceberg::read) fn decode(file: &[u8], origin: Origin) -> Outcome<L
     let mut decoder = Decoder {
         // Entries of the first version have no sequence numbers.
         sequence: if format == b"1" { Some(0) } else { None },
-        file: fields_of(file, file_field)?,
+        file: fields_of(file, if with_metrics { file_field } else { file_field_without_metrics })?,
         entry,
         builder: ListedBuilder::new(origin),
         partitions: HashMap::new(),

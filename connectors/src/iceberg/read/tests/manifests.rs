@@ -257,10 +257,12 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
         let file = runtime.block_on(manifest(seed, version, deletes && version != FormatVersion::V1));
         let expected = by_crate(&file);
-        let listed = decode(&file, ORIGIN).expect("usual");
-        prop_assert!(listed.memory() > 0);
+        let listed = decode(&file, ORIGIN, true).expect("usual");
+        let without = decode(&file, ORIGIN, false).expect("usual");
+        prop_assert!(without.len() == listed.len() && 0 < without.memory() && without.memory() <= listed.memory());
+        prop_assert!((0..without.len()).all(|row| without.records(row) == listed.records(row)));
         prop_assert_eq!(told(&Arc::new(listed)), expected.clone());
-        prop_assert_eq!(told(&Arc::new(decode(&deflated(&file), ORIGIN).expect("usual"))), expected);
+        prop_assert_eq!(told(&Arc::new(decode(&deflated(&file), ORIGIN, true).expect("usual"))), expected);
     }
 
     #[test]
@@ -273,7 +275,7 @@ proptest! {
         if cut {
             file.truncate(place);
         }
-        if let Ok(listed) = decode(&file, ORIGIN) {
+        if let Ok(listed) = decode(&file, ORIGIN, true) {
             told(&Arc::new(listed));
         }
     }

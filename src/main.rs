@@ -20,6 +20,7 @@ use crate::cli::{Cli, Command};
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
+    weir_base::allocator::give_back_large_buffers();
     let cli = Cli::parse();
     // Only a job tells its story in the log; the other commands print results, and log what is wrong.
     logging::init(&cli.global, !matches!(cli.command, Command::Run(_)));

@@ -32,6 +32,7 @@ impl Progress for Rewritten {
 }
 
 pub(crate) fn run(folder: &Path, way: Way, parallelism: usize) -> Outcome<()> {
+    weir_base::allocator::give_back_large_buffers(); // as the program does
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let (catalog, budget) = (catalog(folder)?, MemoryBudget::new(BUDGET));

@@ -1,4 +1,4 @@
-//! The only unsafe code of Weir: the calls of librdkafka that its Rust binding does not offer.
+//! The unsafe code of Weir, but for one setting of the allocator: the calls of librdkafka that its Rust binding does not offer.
 //!
 //! Those are the batch call on one partition's queue, with messages borrowed as slices, and two admin calls (ListOffsets with an isolation
 //! level, DescribeTopics with topic ids). Everything that leaves this module is safe to use in any order and on any thread: whatever

@@ -71,6 +71,20 @@ pub struct TableDef {
 }
 
 impl TableDef {
+    /// Whether no column is computed.
+    #[must_use]
+    pub fn stores_all(&self) -> bool {
+        self.columns.iter().all(|column| !matches!(column.kind, ColumnKind::Computed(_)))
+    }
+
+    /// The table without its computed columns, as connectors see it that give rows.
+    #[must_use]
+    pub fn stored(&self) -> Self {
+        let mut stored = self.clone();
+        stored.columns.retain(|column| !matches!(column.kind, ColumnKind::Computed(_)));
+        stored
+    }
+
     /// What a source delivers: physical and metadata columns in declared order.
     #[must_use]
     pub fn source_schema(&self) -> SchemaRef {

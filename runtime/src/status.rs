@@ -139,6 +139,8 @@ pub struct LookupStatus {
     pub rows: u64,
     /// Memory that they take.
     pub bytes: u64,
+    /// Lines of its files that are left out of them because options of the format say so; null if it has no such files.
+    pub skipped_lines: Option<u64>,
     /// Loads after the first one that failed since the process started.
     pub failures: u64,
     /// Why the newest version does not serve, until it does.

@@ -8,10 +8,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use weir_fs::transfer::walk;
 use weir_fs::{Kind, Status};
 
+use super::counts::Skipped;
 use super::files::{Choice, Listed, choose};
 use super::options::Settings;
 use crate::error::ConnectorError;
-use crate::lookup::{Found, Keys, Load, Lookup, Newest};
+use crate::lookup::{Charge, Found, Keys, Load, Lookup, Newest};
 
 /// Folders that are listed at a time.
 const LISTINGS: usize = 4;
@@ -74,18 +75,20 @@ impl Lookup for FileDictionary {
         Err(ConnectorError::internal(format!("Table '{}' is not asked for keys, but loaded", self.settings.reading.table)))
     }
 
-    async fn load(&self, parallelism: usize, known: Option<&str>) -> Result<Newest, ConnectorError> {
+    async fn load(&self, parallelism: usize, known: Option<&str>, _charge: Charge) -> Result<Newest, ConnectorError> {
         let Choice::Version { name, files } = self.choice(known).await? else { return Ok(Newest::BeingWritten) };
         if known == Some(name.as_str()) {
             return Ok(Newest::Known);
         }
         let settings = Arc::clone(&self.settings);
+        let skipped = Skipped::new(&settings.reading.table);
+        let of_load = skipped.of_load();
         let opened = stream::iter(files).then(move |file| {
-            let settings = Arc::clone(&settings);
-            async move { settings.reading.open(file).await }
+            let (settings, skipped) = (Arc::clone(&settings), skipped.clone());
+            async move { settings.reading.open(file, skipped).await }
         });
         let rows = opened.try_flatten_unordered(parallelism.max(1));
         let checked = stream::once(self.clone().check_still(name.clone())).filter_map(|still| std::future::ready(still.err().map(Err)));
-        Ok(Newest::Rows(Load { version: Some(name), rows: rows.chain(checked).boxed() }))
+        Ok(Newest::Rows(Load { version: Some(name), rows: rows.chain(checked).boxed(), skipped: Some(of_load) }))
     }
 }

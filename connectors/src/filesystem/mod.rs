@@ -1,7 +1,9 @@
 //! The filesystem connector: a folder of files that batch jobs rewrite, as a table for lookup joins, which is read as a whole.
 //!
-//! `options` checks a declaration, `files` decides which files are the newest version, `rows` reads one file, and `dictionary` is the lookup table.
+//! `options` checks a declaration, `files` decides which files are the newest version, `rows` reads one file, `counts` counts what it leaves out, and
+//! `dictionary` is the lookup table.
 
+mod counts;
 mod dictionary;
 mod files;
 mod options;

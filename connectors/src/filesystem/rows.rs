@@ -18,6 +18,7 @@ use weir_base::{Classified, ErrorKind, compute};
 use weir_fs::transfer::{Place, pieces};
 use weir_fs::{FsError, kind_of};
 
+use super::counts::Skipped;
 use super::files::DataFile;
 use crate::error::ConnectorError;
 use crate::format::{Decoded, Decoder, FormatFactory};
@@ -63,8 +64,8 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// The rows of `file`.
-    pub(super) async fn open(&self, file: DataFile) -> Result<Rows, ConnectorError> {
+    /// The rows of `file`; `skipped` counts lines that are left out.
+    pub(super) async fn open(&self, file: DataFile, skipped: Skipped) -> Result<Rows, ConnectorError> {
         let place = if file.path.is_empty() { self.place.clone() } else { self.place.child(&file.path).map_err(|error| self.failed(error))? };
         match &self.kind {
             Kind::Parquet => self.parquet(&place, &file).await,
@@ -74,7 +75,7 @@ impl Reading {
                 let format = factory.open(prefix, &mut options.fresh(), &in_file);
                 let format = format.ok_or_else(|| ConnectorError::internal(format!("Table '{}': its format is no longer right", self.table)))?;
                 let fit = Fit::try_new(&self.schema, &in_file, &file).map_err(|what| self.wrong(&place, &what))?;
-                Ok(self.lines(place, file.size, format.decoder(&in_file), fit))
+                Ok(self.lines(place, file.size, (format.decoder(&in_file), skipped), fit))
             }
         }
     }
@@ -95,20 +96,21 @@ impl Reading {
         Ok(fitted.boxed())
     }
 
-    fn lines(&self, place: Place, size: u64, decoder: Box<dyn Decoder>, fit: Fit) -> Rows {
+    fn lines(&self, place: Place, size: u64, (decoder, skipped): (Box<dyn Decoder>, Skipped), fit: Fit) -> Rows {
         let reading = self.clone();
         let failed = self.clone();
         // The last line may have no end.
         let end = stream::once(std::future::ready(Ok(Bytes::from_static(b"\n"))));
         let read: BoxStream<'static, _> = pieces(&place, size, PIECE).map_err(move |error| failed.failed(error)).chain(end).boxed();
         let batches = stream::try_unfold((read, Lines::new(decoder)), move |(mut read, mut lines)| {
-            let (reading, place) = (reading.clone(), place.clone());
+            let (reading, place, counted) = (reading.clone(), place.clone(), skipped.clone());
             async move {
                 let Some(piece) = read.try_next().await? else { return Ok(None) };
                 let decode = move || lines.decode(&piece).map(|batch| (batch, lines));
                 let decoded = compute::run("lines of a lookup table", decode).await;
                 let decoded = decoded.map_err(|error| ConnectorError::internal("lines that could not be decoded").with_source(error))?;
                 let (batch, mut lines) = decoded.map_err(|what| reading.wrong(&place, &what))?;
+                counted.add(std::mem::take(&mut lines.skips));
                 if let Some(skipped) = lines.skipped.take() {
                     tracing::warn!(
                         table = reading.table,
@@ -243,11 +245,13 @@ struct Lines {
     /// What was wrong with the first line that was skipped, until it is told.
     skipped: Option<String>,
     has_skipped: bool,
+    /// Lines that were skipped, until they are counted.
+    skips: u64,
 }
 
 impl Lines {
     fn new(decoder: Box<dyn Decoder>) -> Self {
-        Self { decoder, begun: Vec::new(), number: 0, skipped: None, has_skipped: false }
+        Self { decoder, begun: Vec::new(), number: 0, skipped: None, has_skipped: false, skips: 0 }
     }
 
     /// The rows of the lines that end in `piece`.
@@ -283,6 +287,7 @@ impl Lines {
             Decoded::Full => Err(format!("line {}: it does not fit into one batch with those before it", self.number)),
             Decoded::Waits => Err(format!("line {}: its schema is in a registry, which files do not ask", self.number)),
             Decoded::Skipped(bad) => {
+                self.skips += 1;
                 if !std::mem::replace(&mut self.has_skipped, true) {
                     self.skipped = Some(format!("line {}: {}", self.number, bad.located()));
                 }

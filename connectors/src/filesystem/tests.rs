@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
@@ -16,7 +17,7 @@ use weir_fs::FileSystems;
 
 use super::FilesystemConnector;
 use crate::error::ConnectorError;
-use crate::lookup::{Lookup, Newest};
+use crate::lookup::{Charge, Lookup, Newest};
 use crate::registry::{Connector, Role};
 use crate::table::{ColumnDef, ColumnKind, TableDef, TablePath};
 
@@ -66,7 +67,7 @@ fn write_parquet(file: &Path, rows: &[(i32, &str)]) {
 
 /// The rows as texts, sorted, and their version; `None` if that is `known`.
 async fn loaded(lookup: &Arc<dyn Lookup>, known: Option<&str>) -> Result<Option<(Vec<String>, String)>, ConnectorError> {
-    let Some(load) = lookup.load(2, known).await?.rows() else { return Ok(None) };
+    let Some(load) = lookup.load(2, known, Charge::free()).await?.rows() else { return Ok(None) };
     let batches: Vec<RecordBatch> = load.rows.try_collect().await?;
     let mut rows = Vec::new();
     for batch in &batches {
@@ -122,7 +123,7 @@ async fn a_version_that_is_known_is_not_read_and_a_half_written_one_never() {
     assert_eq!(loaded(&lookup, Some(&first)).await.expect("looked"), None, "it is known");
     std::fs::remove_file(folder.path().join("_SUCCESS")).expect("removed");
     write(folder.path(), "b", "nonsense");
-    assert!(matches!(lookup.load(1, Some(&first)).await.expect("looked"), Newest::BeingWritten));
+    assert!(matches!(lookup.load(1, Some(&first), Charge::free()).await.expect("looked"), Newest::BeingWritten));
     write(folder.path(), "b", "2,2026-01-01,two\n");
     write(folder.path(), "_SUCCESS", "second");
     let (rows, second) = loaded(&lookup, Some(&first)).await.expect("loaded").expect("new");
@@ -136,7 +137,7 @@ async fn files_that_change_while_they_are_read_are_no_version() {
     let path = folder.path().display().to_string();
     write(folder.path(), "a", "1,2026-01-01,one\n");
     let lookup = opened(&[("path", &path), ("format", "csv")]).expect("fine");
-    let load = lookup.load(1, None).await.expect("opened").rows().expect("new");
+    let load = lookup.load(1, None, Charge::free()).await.expect("opened").rows().expect("new");
     write(folder.path(), "b", "2,2026-01-01,two\n");
     let error = load.rows.try_collect::<Vec<_>>().await.expect_err("half of it");
     assert!(error.to_string().contains("written while it was read"), "{error}");
@@ -159,7 +160,23 @@ async fn what_is_no_row_is_told_with_its_file_and_line() {
     assert!(told(&table("odd", "csv")).await.contains("the value 'never' of its folder is no Date32, which column 'dt' is"));
     assert!(told(&table("nowhere", "csv")).await.contains("nothing is there"));
     let tolerant = [("path", &*path("csv")), ("format", "csv"), ("csv.ignore-parse-errors", "true")];
-    assert_eq!(rows(&opened(&tolerant).expect("fine")).await, [",2026-01-01,two", "1,2026-01-01,one"]);
+    let tolerant = opened(&tolerant).expect("fine");
+    assert_eq!(rows(&tolerant).await, [",2026-01-01,two", "1,2026-01-01,one"]);
+}
+
+#[tokio::test]
+async fn lines_that_are_left_out_are_counted_by_load() {
+    let folder = folder();
+    write(folder.path(), "a", "{\"id\":1}\n{\n\n{\"id\":\n{\"id\":2}\n");
+    write(folder.path(), "b", "x\n");
+    let path = folder.path().display().to_string();
+    let table = opened(&[("path", &path), ("format", "json"), ("json.ignore-parse-errors", "true")]).expect("fine");
+    for _ in 0..2 {
+        let load = table.load(2, None, Charge::free()).await.expect("opened").rows().expect("new");
+        let batches: Vec<RecordBatch> = load.rows.try_collect().await.expect("read");
+        let read: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        assert_eq!((read, load.skipped.map(|skipped| skipped.load(Ordering::Relaxed))), (2, Some(3)));
+    }
 }
 
 #[tokio::test]
@@ -169,7 +186,7 @@ async fn lines_are_found_wherever_a_piece_of_a_file_ends() {
     let text: String = (0..5_000).map(|id| format!("{id},2026-01-01,{}\n", "y".repeat(id % 700))).collect();
     write(folder.path(), "a", &format!("{text}5000,2026-01-01,{long}\n5001,2026-01-01,{long}"));
     let path = folder.path().display().to_string();
-    let load = opened(&[("path", &path), ("format", "csv")]).expect("fine").load(1, None).await.expect("opened").rows().expect("new");
+    let load = opened(&[("path", &path), ("format", "csv")]).expect("fine").load(1, None, Charge::free()).await.expect("opened").rows().expect("new");
     let batches: Vec<RecordBatch> = load.rows.try_collect().await.expect("read");
     let ids: Vec<i64> = batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
     assert_eq!(ids, (0..5_002).collect::<Vec<_>>());

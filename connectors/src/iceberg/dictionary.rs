@@ -13,7 +13,7 @@ use weir_catalog::lake::{LakeCatalog, LakeTable, TableId};
 use super::read::{Chosen, IcebergScan, read_error, row_limit};
 use super::stream::MONITOR_INTERVAL;
 use crate::error::ConnectorError;
-use crate::lookup::{Ability, Found, Keys, LOOKUP_OPTIONS, Load, Lookup, LookupOptions, LookupParts, Newest};
+use crate::lookup::{Ability, Charge, Found, Keys, LOOKUP_OPTIONS, Load, Lookup, LookupOptions, LookupParts, Newest};
 use crate::registry::Opened;
 
 /// How an Iceberg table is looked up, as options say.
@@ -131,7 +131,7 @@ impl Lookup for Snapshots {
         Err(ConnectorError::internal(format!("Table '{}' is not asked for keys, but loaded", self.name)))
     }
 
-    async fn load(&self, parallelism: usize, known: Option<&str>) -> Result<Newest, ConnectorError> {
+    async fn load(&self, parallelism: usize, known: Option<&str>, _charge: Charge) -> Result<Newest, ConnectorError> {
         let table = self.scan.load().await?;
         let version = version(&self.scan.chosen(&table)?);
         if known == Some(version.as_str()) {
@@ -142,7 +142,7 @@ impl Lookup for Snapshots {
         let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(parallelism.max(1)));
         let plan = provider.scan(&context.state(), Some(&places), &[], None).await.map_err(read_error)?;
         let rows = execute_stream(plan, context.task_ctx()).map_err(read_error)?;
-        Ok(Newest::Rows(Load { version: Some(version), rows: rows.map_err(read_error).boxed() }))
+        Ok(Newest::Rows(Load { version: Some(version), rows: rows.map_err(read_error).boxed(), skipped: None }))
     }
 }
 
@@ -156,7 +156,7 @@ mod tests {
 
     /// The ids that a load gives, and their version; `None` if that is `known`.
     async fn loaded(lookup: &Arc<dyn Lookup>, known: Option<&str>) -> Option<(usize, String)> {
-        let load = lookup.load(2, known).await.expect("loaded").rows()?;
+        let load = lookup.load(2, known, Charge::free()).await.expect("loaded").rows()?;
         let batches: Vec<RecordBatch> = load.rows.try_collect().await.expect("read");
         assert!(batches.iter().all(|batch| batch.schema() == lookup.schema()));
         Some((batches.iter().map(RecordBatch::num_rows).sum(), load.version.expect("a version")))

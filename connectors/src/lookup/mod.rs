@@ -4,21 +4,23 @@
 //! rewritten as a whole and has versions. What is the same for all of them is not its business: the operator that asks caches, retries, waits and
 //! joins, as [`LookupOptions`] say.
 
+mod declared;
 mod options;
 mod schedule;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use arrow_array::{ArrayRef, RecordBatch};
-use arrow_row::{RowConverter, SortField};
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 use crate::error::ConnectorError;
 
-pub use options::{Ability, Cache, Full, LOOKUP_OPTIONS, LookupOptions, Partial, Preload};
+pub use declared::LOOKUP_OPTIONS;
+pub use options::{Ability, Cache, Full, LookupOptions, Partial, Preload};
 pub use schedule::Reload;
 
 /// A lookup table as a connector opens it, and how it is asked.
@@ -65,11 +67,41 @@ pub struct Load {
     pub version: Option<String>,
     /// The rows. Where rows are found by keys too, those of one key come in one batch.
     pub rows: Rows,
+    /// How many lines of its files were left out so far, because options of the format say so; `None` if it has no lines, or nobody counts them.
+    pub skipped: Option<Arc<AtomicU64>>,
 }
 
 impl fmt::Debug for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Load").field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+/// Memory that a load holds, of whatever budget: given back when this is dropped.
+pub struct Charge(Box<dyn FnMut(u64) -> bool + Send + Sync>);
+
+impl Charge {
+    /// One that takes so many bytes more with each call of `take`, or says that there is no room.
+    pub fn new(take: impl FnMut(u64) -> bool + Send + Sync + 'static) -> Self {
+        Self(Box::new(take))
+    }
+
+    /// One that counts nothing.
+    #[must_use]
+    pub fn free() -> Self {
+        Self::new(|_bytes| true)
+    }
+
+    /// Takes so many bytes more; false if there is no room for them.
+    #[must_use]
+    pub fn take(&mut self, bytes: u64) -> bool {
+        (self.0)(bytes)
+    }
+}
+
+impl fmt::Debug for Charge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Charge")
     }
 }
 
@@ -114,19 +146,10 @@ pub trait Lookup: fmt::Debug + Send + Sync {
     /// table (user), which end the job.
     async fn get(&self, keys: &Keys) -> Result<Found, ConnectorError>;
 
-    /// All rows as they are now, read by up to `parallelism` readers, unless `known` names the version that the table has now. Only for tables whose
-    /// [`Ability::can_load`].
+    /// All rows as they are now, read by up to `parallelism` readers, unless `known` names the version that the table has now. What is held until the
+    /// last row, beside the rows that are given, goes on `charge`. Only for tables whose [`Ability::can_load`].
     ///
     /// # Errors
     /// As [`Self::get`]; the stream gives those of reading. A version whose rows are not those of [`Self::schema`].
-    async fn load(&self, parallelism: usize, known: Option<&str>) -> Result<Newest, ConnectorError>;
-}
-
-/// Why rows of `schema` cannot be kept as `options` say, if they cannot: a PARTIAL cache keeps rows in a form that has no maps.
-#[must_use]
-pub fn check_cacheable(schema: &Schema, options: &LookupOptions) -> Option<String> {
-    let Cache::Partial(_) = options.cache else { return None };
-    let held_whole = |field: &&arrow_schema::FieldRef| !RowConverter::supports_fields(&[SortField::new(field.data_type().clone())]);
-    let field = schema.fields().iter().find(held_whole)?;
-    Some(format!("a PARTIAL cache cannot keep column '{}', which is or has a MAP; use 'lookup.cache' = 'NONE' or 'FULL'.", field.name()))
+    async fn load(&self, parallelism: usize, known: Option<&str>, charge: Charge) -> Result<Newest, ConnectorError>;
 }

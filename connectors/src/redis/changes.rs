@@ -24,6 +24,8 @@ pub(super) enum Change {
     Put(Vec<Option<Vec<u8>>>),
     /// It goes.
     Delete,
+    /// It goes, and then it is these values.
+    Replace(Vec<Option<Vec<u8>>>),
 }
 
 /// A key, and the field of a hash or the member of a set if a row is one.
@@ -81,14 +83,29 @@ impl Writing {
                 return Err(ConnectorError::user(format!("Table '{table}': column '{name}', of the key, is NULL in a row: {way}")));
             }
             let place = (key_of(row), part.and_then(|part| value(part, row)));
-            // The first row counts, as it does between epochs.
-            if self.if_absent && !gone && matches!(changes.get(&place), Some(Change::Put(_))) {
-                continue;
-            }
+            let Some(change) = self.after(changes.get(&place), change) else { continue };
             grown += place.0.len() as u64 + size(&change);
             changes.insert(place, change);
         }
         Ok(grown)
+    }
+
+    /// What does the same as `before` and then `change`; nothing, if that is `before`.
+    fn after(&self, before: Option<&Change>, change: Change) -> Option<Change> {
+        let is_part = matches!(self.shape.place, Place::Text | Place::Field | Place::Sorted);
+        // A NULL in the place of the only value removes it.
+        let is_removal = |values: &[Option<Vec<u8>>]| is_part && values.first() == Some(&None);
+        match (before, change) {
+            (Some(before), Change::Put(values)) if !is_removal(&values) => match before {
+                Change::Delete => Some(Change::Replace(values)),
+                Change::Put(before) if is_removal(before) => Some(Change::Replace(values)),
+                // Of rows that are only put where nothing is, the first one counts, as it does between epochs.
+                Change::Put(_) | Change::Replace(_) if self.if_absent => None,
+                Change::Replace(_) => Some(Change::Replace(values)),
+                Change::Put(_) => Some(Change::Put(values)),
+            },
+            (_, change) => Some(change),
+        }
     }
 
     /// The rows that change something, without the column of kinds, and for each of them whether it went.
@@ -131,11 +148,21 @@ impl Writing {
     }
 
     /// The commands of a change, at `now`.
-    pub(super) fn commands(&self, (key, part): &Place2, change: &Change, now: DateTime<Local>) -> Vec<Keyed> {
+    pub(super) fn commands(&self, place: &Place2, change: &Change, now: DateTime<Local>) -> Vec<Keyed> {
+        let Change::Replace(values) = change else { return self.of_one(place, change, now) };
+        let put = self.of_one(place, &Change::Put(values.clone()), now);
+        // SET leaves nothing of what was there, unless it is told to.
+        if self.shape.place == Place::Text && !self.if_absent && !self.keeps_life {
+            return put;
+        }
+        self.of_one(place, &Change::Delete, now).into_iter().chain(put).collect()
+    }
+
+    fn of_one(&self, (key, part): &Place2, change: &Change, now: DateTime<Local>) -> Vec<Keyed> {
         let life = self.life.as_ref().and_then(|life| life.left(now)).map(|life| u64::try_from(life.as_millis()).unwrap_or(u64::MAX).max(1));
         let mut commands = Vec::with_capacity(2);
         let value = match change {
-            Change::Put(values) => values.first().and_then(Option::as_deref),
+            Change::Put(values) | Change::Replace(values) => values.first().and_then(Option::as_deref),
             Change::Delete => None,
         };
         // A string's life is set with it, unless that of the one before is to be kept.
@@ -204,7 +231,7 @@ impl Writing {
 /// What a change takes in memory, about.
 pub(super) fn size(change: &Change) -> u64 {
     match change {
-        Change::Put(values) => values.iter().flatten().map(|value| value.len() as u64 + 24).sum::<u64>() + 96,
+        Change::Put(values) | Change::Replace(values) => values.iter().flatten().map(|value| value.len() as u64 + 24).sum::<u64>() + 96,
         Change::Delete => 96,
     }
 }
@@ -281,6 +308,21 @@ mod tests {
         assert_eq!(told(&writing(Place::Text), &gone), ["DEL p:0", "SET p:1 x"]);
         let lasting = Writing { life: life(7_000), if_absent: true, ..writing(Place::Text) };
         assert_eq!(told(&lasting, &rows), ["SET p:0 old PX 7000 NX", "SET p:1 x PX 7000 NX"]);
+    }
+
+    #[test]
+    fn a_row_that_takes_the_place_of_one_that_went_is_put_whatever_was_there() {
+        let with_kind = |place| Writing { kind: Some(2), ..writing(place) };
+        let rows = batch(&[&[Some("old"), Some("x"), None, None, Some("new")], &[Some("+I"), Some("+I"), Some("-D"), Some("-U"), Some("+I")]]);
+        let absent = |place| Writing { if_absent: true, ..with_kind(place) };
+        assert_eq!(told(&absent(Place::Text), &rows), ["DEL p:0", "SET p:0 new NX", "SET p:1 x NX"]);
+        assert_eq!(told(&with_kind(Place::Text), &rows), ["SET p:0 new", "SET p:1 x"], "SET leaves nothing of what was there");
+        let keeping = Writing { life: life(5), keeps_life: true, ..with_kind(Place::Text) };
+        let kept = ["DEL p:0", "PEXPIRE p:0 5 NX", "PEXPIRE p:1 5 NX", "SET p:0 new KEEPTTL", "SET p:1 x KEEPTTL"];
+        assert_eq!(told(&keeping, &rows), kept, "the new one has a new life");
+        assert_eq!(told(&with_kind(Place::Hash), &rows), ["DEL p:0", "HSET p:0 a new", "HSET p:1 a x"]);
+        let null = batch(&[&[Some("old"), Some("x"), None, Some("y"), Some("new")], &[Some("+I"); 5]]);
+        assert_eq!(told(&absent(Place::Text), &null), ["DEL p:0", "SET p:0 new NX", "SET p:1 x NX"], "a NULL removes");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use redis::{Cmd, Pipeline, RedisError, Value, cmd};
 use super::connect::{Failure, connect, slots};
 use super::options::{self, Address, Settings};
 use super::rows::bytes;
+use super::run::Run;
 use super::slots::SlotMap;
 use super::topology::Topology;
 use super::trouble::connector_error;
@@ -88,6 +89,28 @@ impl Server {
 
     /// The answer to a command for the node at `address`; without one any master will do.
     pub(super) async fn ask_node(&self, command: &Cmd, address: Option<&Address>) -> Result<Value, ConnectorError> {
+        let (number, answer) = self.answer(command, address).await?;
+        answer.map_err(|error| self.broke(number, error))
+    }
+
+    /// Which run the node at `address`, or the only server, is in; `None` if it does not say, or the user may not ask.
+    pub(super) async fn run(&self, address: Option<&Address>) -> Result<Option<Run>, ConnectorError> {
+        let (number, answer) = self.answer(&cmd("INFO"), address).await?;
+        let run = match answer {
+            Ok(info) => bytes(&info).and_then(|info| Run::parse(&String::from_utf8_lossy(info))),
+            Err(error) if matches!(error.code(), Some("NOPERM" | "ERR")) => None,
+            Err(error) => return Err(self.broke(number, error)),
+        };
+        let is_demoted = matches!(self.settings.topology, options::Topology::Sentinel { .. }) && run.as_ref().is_some_and(|run| run.is_replica);
+        if is_demoted {
+            self.forget(number);
+            return Err(ConnectorError::transient(format!("Table '{}': Redis at {} is no master any more", self.table, self.servers)));
+        }
+        Ok(run)
+    }
+
+    /// The answer to a command, and the number of the attempt that made the connection.
+    async fn answer(&self, command: &Cmd, address: Option<&Address>) -> Result<(u64, Result<Value, RedisError>), ConnectorError> {
         let (number, link) = self.link().await?;
         let answer = match link {
             Link::Single(mut connection) => connection.send_packed_command(command).await,
@@ -99,11 +122,11 @@ impl Server {
                 connection.clone().route_command(command.clone(), RoutingInfo::SingleNode(route)).await
             }
         };
-        match answer {
-            Ok(Value::ServerError(error)) => Err(self.broke(number, error.into())),
-            Ok(value) => Ok(value),
-            Err(error) => Err(self.broke(number, error)),
-        }
+        let answer = match answer {
+            Ok(Value::ServerError(error)) => Err(error.into()),
+            answer => answer,
+        };
+        Ok((number, answer))
     }
 
     /// The answers to commands, in their order; errors of the server are among them.
@@ -170,7 +193,10 @@ impl Server {
                         *slot = answer;
                     }
                 }
-                Err(error) => return Err(self.broke(number, error)),
+                Err(error) => {
+                    self.leave_if_broken(number, &error);
+                    return Err(self.error_at(&keyed.key, error));
+                }
             }
         }
         tracing::debug!(table = self.table, keys = moved.len(), "keys have moved within the cluster");
@@ -244,10 +270,14 @@ impl Server {
 
     /// What an error of the connection of attempt `number` means; one that broke is not used again.
     fn broke(&self, number: u64, error: RedisError) -> ConnectorError {
+        self.leave_if_broken(number, &error);
+        self.error(error)
+    }
+
+    fn leave_if_broken(&self, number: u64, error: &RedisError) {
         if error.is_unrecoverable_error() || error.is_io_error() || error.code() == Some("READONLY") {
             self.forget(number);
         }
-        self.error(error)
     }
 
     /// The next request connects anew, unless a later attempt has connected already. The client of a cluster mends itself.
@@ -260,7 +290,13 @@ impl Server {
 
     /// What an error of a server means.
     pub(super) fn error(&self, error: RedisError) -> ConnectorError {
-        connector_error(&self.table, &self.servers, self.is_cluster(), error)
+        connector_error(&format!("Table '{}'", self.table), &self.servers, self.is_cluster(), error)
+    }
+
+    /// What an error at a key means.
+    pub(super) fn error_at(&self, key: &[u8], error: RedisError) -> ConnectorError {
+        let object = format!("Table '{}': key '{}'", self.table, String::from_utf8_lossy(key));
+        connector_error(&object, &self.servers, self.is_cluster(), error)
     }
 }
 
@@ -339,6 +375,12 @@ mod tests {
                 Some(()) = connections.next() => {}
             }
         }
+    }
+
+    #[test]
+    fn an_error_at_a_key_names_it() {
+        let told = server(1).error_at(b"user:7", redis::make_extension_error("WRONGTYPE".to_owned(), None)).to_string();
+        assert_eq!(told, "Table 'c.d.t': key 'user:7': Redis at 127.0.0.1:1 cannot be asked");
     }
 
     #[tokio::test]

@@ -1,7 +1,8 @@
 //! Whole tables: all keys with the prefix, of one server or of every master of a cluster.
 //!
 //! SCAN gives each key that is there from its beginning to its end, of one node. In a cluster keys may change nodes meanwhile: afterwards the
-//! slots that moved are read again, at the nodes that had and have them, until none has moved since.
+//! slots that moved are read again, at the nodes that had and have them, until none has moved since. A server that was started again during its scan,
+//! or has another master, is scanned again from the beginning: a cursor is of one run only.
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
@@ -13,22 +14,28 @@ use redis::{Cmd, Value, cmd};
 use super::lookup::{RedisLookup, keyed};
 use super::options::Address;
 use super::rows::bytes;
+use super::run::Run;
 use super::shape::Place;
 use super::topology::Topology;
 use super::values::own_keys;
 use crate::error::ConnectorError;
-use crate::lookup::Rows;
+use crate::lookup::{Charge, Rows};
 
 /// Keys that one step asks for.
 const SCAN_COUNT: usize = 1_000;
-/// How often slots that moved are read again before a load is given up, to begin anew later.
+/// How often slots that moved, and servers that were started again, are read again before a load is given up, to begin anew later.
 const MOST_ROUNDS: usize = 20;
+
+/// What a key that was given takes beside its bytes: itself, its place in the set with the room that this grows into, and its allocation.
+const SEEN: u64 = 88;
 
 /// What is to be read next.
 #[derive(Debug)]
 enum Step {
-    /// Keys of a node, or of the only server, from a cursor on.
-    Scan(Option<Address>, u64),
+    /// The keys of a node, or of the only server.
+    Node(Option<Address>),
+    /// More of them, from a cursor on that it gave in this run.
+    Scan(Option<Address>, u64, Option<Run>),
     /// The keys of a slot at one of its nodes.
     Slot(Address, usize),
     /// What may have been missed; `None` before: everything was read.
@@ -41,19 +48,21 @@ struct Load {
     steps: VecDeque<Step>,
     /// Keys that were given: Redis may give one several times.
     seen: HashSet<Vec<u8>>,
+    /// What they take.
+    charge: Charge,
     rounds: usize,
 }
 
 /// All rows of `table`.
-pub(super) async fn all(table: RedisLookup) -> Result<Rows, ConnectorError> {
+pub(super) async fn all(table: RedisLookup, charge: Charge) -> Result<Rows, ConnectorError> {
     let steps = if table.server.is_cluster() {
         let topology = table.server.topology().await?;
-        let scans = topology.masters().map(|address| Step::Scan(Some(address.clone()), 0)).collect::<Vec<_>>();
+        let scans = topology.masters().map(|address| Step::Node(Some(address.clone()))).collect::<Vec<_>>();
         scans.into_iter().chain([Step::Check(Box::new(topology), None)]).collect()
     } else {
-        VecDeque::from([Step::Scan(None, 0)])
+        VecDeque::from([Step::Node(None)])
     };
-    let load = Load { table, steps, seen: HashSet::new(), rounds: 0 };
+    let load = Load { table, steps, seen: HashSet::new(), charge, rounds: 0 };
     let batches = stream::try_unfold(load, |mut load| async move {
         while let Some(step) = load.steps.pop_front() {
             let keys = load.take(step).await?;
@@ -71,10 +80,26 @@ impl Load {
     async fn take(&mut self, step: Step) -> Result<Vec<Vec<u8>>, ConnectorError> {
         let server = Arc::clone(&self.table.server);
         match step {
-            Step::Scan(address, cursor) => {
+            Step::Node(address) => {
+                let run = server.run(address.as_ref()).await?;
+                self.steps.push_front(Step::Scan(address, 0, run));
+                Ok(Vec::new())
+            }
+            Step::Scan(address, cursor, run) => {
                 let (keys, next) = scanned(&server.ask_node(&self.scan(cursor), address.as_ref()).await?)?;
                 if next != 0 {
-                    self.steps.push_front(Step::Scan(address, next));
+                    self.steps.push_front(Step::Scan(address, next, run));
+                } else if let (Some(run), Some(now)) = (run, server.run(address.as_ref()).await?)
+                    && run != now
+                {
+                    self.again("a server was started again, or has another master, each time it was scanned")?;
+                    let server = address.as_ref().map(|(host, port)| format!("{host}:{port}"));
+                    tracing::warn!(
+                        table = self.table.server.table,
+                        server,
+                        "a server was started again, or has another master, and is scanned again"
+                    );
+                    self.steps.push_front(Step::Node(address));
                 }
                 Ok(keys)
             }
@@ -85,11 +110,7 @@ impl Load {
                 if missed.is_empty() {
                     return Ok(Vec::new());
                 }
-                self.rounds += 1;
-                if self.rounds > MOST_ROUNDS {
-                    let what = format!("Table '{}': slots of the cluster have moved each time they were read, {MOST_ROUNDS} times", server.table);
-                    return Err(ConnectorError::transient(what));
-                }
+                self.again("slots of the cluster have moved each time they were read")?;
                 tracing::debug!(table = server.table, slots = missed.len(), "slots have moved during the scan and are read again");
                 let at = |slot: usize| after.holders(slot).map(move |address| Step::Slot(address.clone(), slot)).collect::<Vec<_>>();
                 self.steps.extend(missed.iter().flat_map(|slot| at(*slot)));
@@ -97,6 +118,15 @@ impl Load {
                 Ok(Vec::new())
             }
         }
+    }
+
+    /// Counts a time that something is read again; an error, if that was too often.
+    fn again(&mut self, why: &str) -> Result<(), ConnectorError> {
+        self.rounds += 1;
+        if self.rounds <= MOST_ROUNDS {
+            return Ok(());
+        }
+        Err(ConnectorError::transient(format!("Table '{}': {why}, {MOST_ROUNDS} times", self.table.server.table)))
     }
 
     fn scan(&self, cursor: u64) -> Cmd {
@@ -132,6 +162,11 @@ impl Load {
         let new: Vec<Vec<u8>> = keys.into_iter().filter(|key| self.seen.insert(key.clone())).collect();
         if new.is_empty() {
             return Ok(None);
+        }
+        if !self.charge.take(new.iter().map(|key| key.len() as u64 + SEEN).sum()) {
+            let (table, keys) = (&self.table.server.table, self.seen.len());
+            let what = format!("Table '{table}': the memory budget has no room for the keys that were read, {keys} so far; raise --memory");
+            return Err(ConnectorError::user(what));
         }
         let table = &self.table;
         let Some(field) = table.schema.fields().first() else { return Err(ConnectorError::internal("a table without columns")) };

@@ -14,7 +14,7 @@ use super::rows::{Asked, RowMaker};
 use super::shape::{Place, Shape};
 use super::values::key_texts;
 use crate::error::ConnectorError;
-use crate::lookup::{Ability, Found, Keys, Load, Lookup, Newest};
+use crate::lookup::{Ability, Charge, Found, Keys, Load, Lookup, Newest};
 
 /// The most keys of one request.
 const MOST_KEYS: usize = 16_384;
@@ -81,7 +81,7 @@ impl RedisLookup {
             let (table, key) = (&self.server.table, String::from_utf8_lossy(key));
             return ConnectorError::user(format!("Table '{table}': key '{key}' does not hold {wanted}, which 'command' asks for"));
         }
-        self.server.error(error.clone().into())
+        self.server.error_at(key, error.clone().into())
     }
 
     /// The rows of keys, given as the first columns; without the field of a hash, all of its fields.
@@ -124,7 +124,7 @@ impl Lookup for RedisLookup {
         self.found(&keys.values).await
     }
 
-    async fn load(&self, _parallelism: usize, _known: Option<&str>) -> Result<Newest, ConnectorError> {
-        Ok(Newest::Rows(Load { version: None, rows: load::all(self.clone()).await? }))
+    async fn load(&self, _parallelism: usize, _known: Option<&str>, charge: Charge) -> Result<Newest, ConnectorError> {
+        Ok(Newest::Rows(Load { version: None, rows: load::all(self.clone(), charge).await?, skipped: None }))
     }
 }

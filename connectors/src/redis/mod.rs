@@ -2,8 +2,8 @@
 //!
 //! `options` checks a declaration, `shape` says how rows lie under keys. `connect` makes a connection, `connection` shares it, sends commands and
 //! follows a cluster's `slots`. `values` turns texts into columns, `rows` answers into rows; `lookup` answers keys, `load` reads whole tables (by a
-//! cluster's `topology`), `scan` gives them to queries, and `counts` counts what is passed over. `changes` makes commands of rows and `sink` sends
-//! them. `trouble` says what an error of the server means.
+//! cluster's `topology`, and as long as a server is in the same `run`), `scan` gives them to queries, and `counts` counts what is passed over.
+//! `changes` makes commands of rows and `sink` sends them. `trouble` says what an error of the server means.
 
 mod changes;
 mod connect;
@@ -13,6 +13,7 @@ mod load;
 mod lookup;
 mod options;
 mod rows;
+mod run;
 mod scan;
 mod shape;
 mod sink;

@@ -153,7 +153,7 @@ impl Shared {
                     let (table, key) = (&self.server.table, String::from_utf8_lossy(&keyed.key));
                     return Err(ConnectorError::user(format!("Table '{table}': key '{key}' holds another type than 'command' writes")));
                 }
-                return Err(self.server.error(error.into()));
+                return Err(self.server.error_at(&keyed.key, error.into()));
             }
         }
         Ok(())

@@ -5,8 +5,8 @@ use weir_base::ErrorKind;
 
 use crate::error::ConnectorError;
 
-/// The error of a request for the table `table`, to the servers `servers`, which are nodes of a cluster or not.
-pub(super) fn connector_error(table: &str, servers: &str, is_cluster: bool, error: RedisError) -> ConnectorError {
+/// The error of a request about `object`, such as `Table 'c.d.t'`, to the servers `servers`, which are nodes of a cluster or not.
+pub(super) fn connector_error(object: &str, servers: &str, is_cluster: bool, error: RedisError) -> ConnectorError {
     let kind = if is_cluster && is_redirect(&error) { ErrorKind::Transient } else { kind_of(&error) };
     let remedy = match (kind, error.kind(), error.code()) {
         (ErrorKind::User, RedisKind::AuthenticationFailed, _) | (_, _, Some("NOAUTH" | "WRONGPASS")) => "; check 'username' and 'password'",
@@ -14,7 +14,7 @@ pub(super) fn connector_error(table: &str, servers: &str, is_cluster: bool, erro
         (ErrorKind::User, _, Some("MOVED")) => "; it is a node of a cluster: set 'redis-mode' to 'cluster'",
         _ => "",
     };
-    ConnectorError::new(kind, format!("Table '{table}': Redis at {servers} cannot be asked{remedy}")).with_source(error)
+    ConnectorError::new(kind, format!("{object}: Redis at {servers} cannot be asked{remedy}")).with_source(error)
 }
 
 /// Whether a node says that slots are elsewhere, moving, or nowhere. The client has followed several times already; the cluster settles.
@@ -53,13 +53,13 @@ mod tests {
     use super::*;
 
     fn of(code: &str, detail: &str) -> ConnectorError {
-        connector_error("c.d.t", "h:1", false, make_extension_error(code.to_owned(), Some(detail.to_owned())))
+        connector_error("Table 'c.d.t'", "h:1", false, make_extension_error(code.to_owned(), Some(detail.to_owned())))
     }
 
     #[test]
     fn what_passes_by_itself_is_tried_again_and_the_rest_is_the_users() {
         let io = RedisError::from(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
-        assert_eq!(connector_error("c.d.t", "h:1", false, io).kind(), ErrorKind::Transient);
+        assert_eq!(connector_error("Table 'c.d.t'", "h:1", false, io).kind(), ErrorKind::Transient);
         for code in ["OOM", "BUSY", "MISCONF"] {
             assert_eq!(of(code, "later").kind(), ErrorKind::Transient, "{code}");
         }
@@ -76,9 +76,9 @@ mod tests {
                 Ok(redis::Value::ServerError(error)) => RedisError::from(error),
                 other => panic!("{other:?}"),
             };
-            assert_eq!(connector_error("c.d.t", "h:1", true, error()).kind(), ErrorKind::Transient, "{line}");
+            assert_eq!(connector_error("Table 'c.d.t'", "h:1", true, error()).kind(), ErrorKind::Transient, "{line}");
         }
-        let told = connector_error("c.d.t", "h:1", false, make_extension_error("MOVED".to_owned(), Some("7 h:2".to_owned())));
+        let told = connector_error("Table 'c.d.t'", "h:1", false, make_extension_error("MOVED".to_owned(), Some("7 h:2".to_owned())));
         assert_eq!(told.kind(), ErrorKind::User);
         assert!(told.to_string().ends_with("set 'redis-mode' to 'cluster'"), "{told}");
     }

@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_row::Rows;
-use arrow_schema::{ArrowError, SchemaRef};
+use arrow_schema::{ArrowError, DataType, SchemaRef};
 use hashbrown::HashTable;
 use tokio::time::Instant;
 use weir_base::memory::{MemoryBudget, Reservation, Use};
 use weir_connectors::lookup::Partial;
 
 use super::keys::{BatchKeys, Codec};
+use super::maps::{retyped, without_maps};
 
 /// What an entry takes beside key and rows: itself and its place in the index, both with the room that they grow into.
 const OVERHEAD: u64 = 144;
@@ -75,6 +76,8 @@ fn rows_in(rows: u32, mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 pub(super) struct PartialCache {
     shards: Vec<Mutex<Shard>>,
     rows: Codec,
+    /// The types of its columns, in which there are no maps.
+    types: Vec<DataType>,
     schema: SchemaRef,
     began: Instant,
     /// Whether misses are kept.
@@ -98,9 +101,11 @@ impl PartialCache {
             after_write: options.after_write.map(micros),
             after_access: options.after_access.map(micros),
         };
+        let types: Vec<DataType> = schema.fields().iter().map(|field| without_maps(field.data_type())).collect();
         Ok(Self {
             shards: (0..shards).map(|_| Mutex::new(shard())).collect(),
-            rows: Codec::try_new(schema.fields().iter().map(|field| field.data_type()))?,
+            rows: Codec::try_new(&types)?,
+            types,
             schema: Arc::clone(schema),
             began: Instant::now(),
             missing: options.missing,
@@ -137,12 +142,15 @@ impl PartialCache {
 
     /// Rows as bytes.
     pub(super) fn encode(&self, columns: &[ArrayRef]) -> Result<Rows, ArrowError> {
-        self.rows.encode(columns)
+        let columns = columns.iter().zip(&self.types).map(|(column, data_type)| retyped(column, data_type));
+        self.rows.encode(&columns.collect::<Result<Vec<_>, _>>()?)
     }
 
     /// The rows that were found.
     pub(super) fn decode(&self, hits: &Hits) -> Result<RecordBatch, ArrowError> {
-        RecordBatch::try_new(Arc::clone(&self.schema), self.rows.decode(hits.rows())?)
+        let columns = self.rows.decode(hits.rows())?;
+        let columns = columns.iter().zip(self.schema.fields()).map(|(column, field)| retyped(column, field.data_type()));
+        RecordBatch::try_new(Arc::clone(&self.schema), columns.collect::<Result<Vec<_>, _>>()?)
     }
 
     /// Rows, misses among them, and bytes that are kept.
@@ -354,7 +362,7 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use arrow_array::Int64Array;
-    use arrow_schema::{DataType, Field, Schema};
+    use arrow_schema::{Field, Schema};
     use proptest::prelude::*;
 
     use super::*;

@@ -3,6 +3,7 @@
 //! A table with versions is only loaded if it has a new one. A version that cannot be loaded leaves the one before in its place; `/status` and the
 //! log say so.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
@@ -10,11 +11,11 @@ use arrow_schema::ArrowError;
 use chrono::{DateTime, Local, Utc};
 use futures::TryStreamExt;
 use tokio::time::Instant;
-use weir_base::memory::MemoryBudget;
+use weir_base::memory::{MemoryBudget, Use};
 use weir_base::task::{Task, spawn};
 use weir_base::{Classified as _, ErrorKind};
 use weir_connectors::ConnectorError;
-use weir_connectors::lookup::{Full, Newest, Preload};
+use weir_connectors::lookup::{Charge, Full, Newest, Preload};
 use weir_sql::lookup_join::LookupTable;
 
 use super::full_table::FullTable;
@@ -31,8 +32,14 @@ pub(super) struct Loader {
     pub(super) budget: MemoryBudget,
 }
 
-/// What was loaded, and its version.
-type Loaded = (FullTable, Option<String>);
+/// What was loaded.
+#[derive(Debug)]
+struct Loaded {
+    rows: FullTable,
+    version: Option<String>,
+    /// Lines that were left out.
+    skipped: Option<u64>,
+}
 
 /// What was given of a table.
 #[derive(Debug)]
@@ -43,8 +50,8 @@ pub(super) enum Given {
     BeingWritten,
     /// Nothing: its version is not wanted.
     Unwanted,
-    /// All rows of this version, or as many as were wanted.
-    All(Option<String>),
+    /// All rows of this version, or as many as were wanted, and how many lines were left out.
+    All(Option<String>, Option<u64>),
 }
 
 /// What a look at a table has led to.
@@ -78,7 +85,9 @@ impl Loader {
         mut take: impl FnMut(RecordBatch, BatchKeys) -> Result<bool, ConnectorError> + Send,
     ) -> Result<Given, ConnectorError> {
         let reading = async {
-            let mut load = match self.table.lookup.load(preload.parallelism, known).await? {
+            let mut held = self.budget.reservation(Use::Lookups);
+            let charge = Charge::new(move |bytes| held.try_grow(bytes));
+            let mut load = match self.table.lookup.load(preload.parallelism, known, charge).await? {
                 Newest::Known => return Ok(Given::Known),
                 Newest::BeingWritten => return Ok(Given::BeingWritten),
                 Newest::Rows(load) if !wants(load.version.as_deref()) => return Ok(Given::Unwanted),
@@ -91,7 +100,7 @@ impl Loader {
                     break;
                 }
             }
-            Ok(Given::All(load.version))
+            Ok(Given::All(load.version, load.skipped.map(|skipped| skipped.load(Ordering::Relaxed))))
         };
         tokio::time::timeout(preload.timeout, reading).await.unwrap_or_else(|_elapsed| {
             let (table, timeout) = (&self.table.path, preload.timeout);
@@ -136,9 +145,9 @@ impl Loader {
             Given::Known => Looked::Known,
             Given::BeingWritten => Looked::BeingWritten,
             Given::Unwanted => Looked::Refused,
-            Given::All(version) => {
+            Given::All(version, skipped) => {
                 loaded.finish().map_err(unkept)?;
-                Looked::New(Box::new((loaded, version)))
+                Looked::New(Box::new(Loaded { rows: loaded, version, skipped }))
             }
         })
     }
@@ -153,6 +162,7 @@ fn unkept(error: ArrowError) -> ConnectorError {
 struct Serving {
     rows: Arc<FullTable>,
     version: Option<String>,
+    skipped: Option<u64>,
     loaded: DateTime<Utc>,
     /// When they were last known to be the newest.
     checked: (Instant, DateTime<Utc>),
@@ -179,7 +189,9 @@ impl State {
                 }
                 None
             }
-            Some((rows, version)) => self.serving.replace(Serving { rows: Arc::new(rows), version, loaded: checked.1, checked }),
+            Some(Loaded { rows, version, skipped }) => {
+                self.serving.replace(Serving { rows: Arc::new(rows), version, skipped, loaded: checked.1, checked })
+            }
         }
     }
 }
@@ -201,11 +213,10 @@ impl FullCache {
     pub(super) async fn start(&self, loader: &Loader, preload: &Preload, counters: &Counters) -> Result<(), ConnectorError> {
         let began = Instant::now();
         if let Looked::New(loaded) = loader.load(preload, None, None).await.map_err(|failed| failed.error)? {
-            let (table, version) = *loaded;
-            let (rows, bytes) = table.size();
-            tracing::info!(table = %loader.table.path, version, rows, bytes, took = ?began.elapsed(), "lookup table loaded");
+            let (rows, bytes) = loaded.rows.size();
+            tracing::info!(table = %loader.table.path, version = loaded.version, rows, bytes, took = ?began.elapsed(), "lookup table loaded");
             counters.kept((rows, bytes));
-            drop(locked(&self.state).put(Some((table, version)), began));
+            drop(locked(&self.state).put(Some(*loaded), began));
         }
         let reloads = Reloads {
             options: self.options.clone(),
@@ -247,6 +258,7 @@ impl FullCache {
             checked: state.serving.as_ref().map(|serving| serving.checked.1),
             rows,
             bytes,
+            skipped_lines: state.serving.as_ref().and_then(|serving| serving.skipped),
             failures: state.failures,
             last_error: state.error.clone(),
         }
@@ -291,7 +303,7 @@ impl Reloads {
     }
 
     fn loaded(&self, loaded: Option<Loaded>, before: Option<&str>, began: Instant) {
-        if let Some((rows, version)) = &loaded {
+        if let Some(Loaded { rows, version, .. }) = &loaded {
             let (rows, bytes) = rows.size();
             match version {
                 Some(version) => tracing::info!(table = %self.loader.table.path, version, before, rows, bytes, "lookup table has a new version"),

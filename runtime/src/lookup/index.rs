@@ -1,22 +1,32 @@
 //! A secondary index: another lookup table, whose rows for a key have the keys of the rows wanted.
 //!
 //! Both are asked as any lookup table is. Between the two, the answers of the index become questions about rows; behind them, the rows found are
-//! those of the key that the index was asked for.
+//! those of the key that the index was asked for. What the index names for a batch is asked for in parts, if it is very much.
 
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow_schema::ArrowError;
 use arrow_select::interleave::interleave;
-use datafusion::error::Result as DataFusionResult;
-use weir_base::memory::Reservation;
+use arrow_select::take::take;
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use weir_base::memory::{MemoryBudget, Reservation, Use};
+use weir_connectors::ConnectorError;
 
 use super::answers::Answers;
 use super::keys::{BatchKeys, Codec};
 use super::resolve::{Question, Resolved};
 use super::state::LookupState;
+
+/// What a key takes while its rows are waited for, beside its bytes: its answer with the place of a row, who asks for it, its place among those that
+/// are not asked for yet, and the room that all of these grow into.
+const WAITING: u64 = 192;
+
+/// The most keys of rows that a question is about, and of how many bytes of memory there is one at most.
+const MOST_NAMED: usize = 65_536;
+const SHARE: u64 = 2_048;
 
 /// The index of an operator.
 #[derive(Debug)]
@@ -24,6 +34,15 @@ pub(super) struct Index {
     pub(super) state: Arc<LookupState>,
     /// Its columns that hold keys of rows, in the order of the key columns of these.
     pub(super) row_key: Vec<usize>,
+    /// The most keys of rows that a question is about, unless one key of the index alone names more.
+    pub(super) most: usize,
+}
+
+impl Index {
+    pub(super) fn new(state: Arc<LookupState>, row_key: Vec<usize>, budget: &MemoryBudget) -> Self {
+        let most = usize::try_from(budget.limit() / SHARE).unwrap_or(MOST_NAMED);
+        Self { state, row_key, most: most.clamp(1, MOST_NAMED) }
+    }
 }
 
 /// Rows of the input, and for each key that they have in the index the keys of rows that it has there.
@@ -37,8 +56,101 @@ pub(super) struct Hop {
     held: Reservation,
 }
 
-/// What the index has found, as a question about rows.
-pub(super) fn row_keys(index: &Index, codec: &Codec, resolved: Resolved<RecordBatch>) -> DataFusionResult<Question<Hop>> {
+/// What the index has found for a batch, as questions about rows.
+pub(super) struct Hops {
+    index: Arc<Index>,
+    /// Of the keys of rows.
+    codec: Arc<Codec>,
+    budget: MemoryBudget,
+    /// `None` behind the last question.
+    found: Option<Resolved<RecordBatch>>,
+    /// The row of the batch that is next.
+    at: usize,
+    /// The keys of the index, in their order, once they are needed.
+    keys: Vec<ArrayRef>,
+}
+
+impl Hops {
+    pub(super) fn new(index: &Arc<Index>, codec: &Arc<Codec>, budget: &MemoryBudget, found: Resolved<RecordBatch>) -> Self {
+        Self { index: Arc::clone(index), codec: Arc::clone(codec), budget: budget.clone(), found: Some(found), at: 0, keys: Vec::new() }
+    }
+
+    /// The row behind the last one of the next question.
+    fn until(&self, found: &Resolved<RecordBatch>) -> usize {
+        let (mut seen, mut named) = (HashSet::new(), 0);
+        let rows = found.keys.of_row.iter().enumerate().skip(self.at);
+        for (row, key) in rows.filter(|(_, key)| **key != BatchKeys::NONE && seen.insert(**key)) {
+            named += found.answers.rows_of(*key).len();
+            if named > self.index.most && row > self.at {
+                return row;
+            }
+        }
+        found.about.num_rows()
+    }
+
+    /// What was found for some rows of the batch.
+    fn part(&mut self, found: &Resolved<RecordBatch>, rows: Range<usize>) -> DataFusionResult<Resolved<RecordBatch>> {
+        let codec = &self.index.state.keys;
+        if self.keys.is_empty() {
+            self.keys = codec.decode(found.keys.hashed().map(|(_, key)| key))?;
+        }
+        let of_row = found.keys.of_row.get(rows.clone()).unwrap_or_default();
+        let numbers: UInt32Array = of_row.iter().map(|key| (*key != BatchKeys::NONE).then_some(*key)).collect();
+        let columns = self.keys.iter().map(|column| take(column, &numbers, None));
+        let keys = BatchKeys::try_new(codec, &columns.collect::<Result<Vec<_>, _>>()?)?;
+        let mut answers = Answers::new(keys.len());
+        for source in found.answers.sources() {
+            answers.add_source(source.clone());
+        }
+        for (key, before) in keys.of_row.iter().zip(of_row).filter(|(key, _)| **key != BatchKeys::NONE) {
+            answers.set(*key as usize, found.answers.rows_of(*before).iter().copied());
+        }
+        let about = found.about.slice(rows.start, rows.len());
+        Ok(Resolved { about, keys, answers, held: self.budget.reservation(Use::Lookups) })
+    }
+
+    fn question(&mut self) -> DataFusionResult<Option<Question<Hop>>> {
+        let Some(mut found) = self.found.take() else { return Ok(None) };
+        let (from, to) = (self.at, self.until(&found));
+        let is_last = to >= found.about.num_rows();
+        if from == 0 && is_last {
+            return self.about(found).map(Some);
+        }
+        let mut part = self.part(&found, from..to)?;
+        if is_last {
+            std::mem::swap(&mut part.held, &mut found.held);
+        } else {
+            self.at = to;
+            self.found = Some(found);
+        }
+        self.about(part).map(Some)
+    }
+
+    fn about(&self, found: Resolved<RecordBatch>) -> DataFusionResult<Question<Hop>> {
+        let question = row_keys(&self.index, &self.codec, found)?;
+        let (most, path) = (self.budget.limit() / 4, &self.index.state.table.path);
+        if question.bytes <= most {
+            return Ok(question);
+        }
+        let (bytes, named) = (question.bytes, question.keys.len());
+        let what = format!(
+            "Table '{path}': as an index it names {named} rows at a time, whose keys take {bytes} bytes, more than the {most} that are a quarter of \
+             --memory, the most that a lookup may take"
+        );
+        Err(DataFusionError::External(Box::new(ConnectorError::user(what))))
+    }
+}
+
+impl Iterator for Hops {
+    type Item = DataFusionResult<Question<Hop>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.question().transpose()
+    }
+}
+
+/// What the index has found, as one question about rows.
+fn row_keys(index: &Index, codec: &Codec, resolved: Resolved<RecordBatch>) -> DataFusionResult<Question<Hop>> {
     let Resolved { about: batch, keys, answers, held } = resolved;
     let mut places = Vec::new();
     let mut ends = Vec::with_capacity(keys.len());
@@ -60,7 +172,8 @@ pub(super) fn row_keys(index: &Index, codec: &Codec, resolved: Resolved<RecordBa
         of_key.push(from..row_keys.len());
         begin = end;
     }
-    let bytes = (row_keys.len() * size_of::<u32>()) as u64;
+    let lists = size_of_val(row_keys.as_slice()) + size_of_val(of_key.as_slice());
+    let bytes = lists as u64 + of_rows.bytes() + of_rows.len() as u64 * WAITING;
     Ok(Question { about: Hop { batch, keys, row_keys, of_key, held }, keys: of_rows, bytes })
 }
 
@@ -88,6 +201,6 @@ pub(super) fn found(resolved: Resolved<Hop>) -> Resolved<RecordBatch> {
         let named = row_keys.get(numbers).unwrap_or_default();
         answers.set(key, named.iter().flat_map(|number| of_rows.rows_of(*number).iter().copied()));
     }
-    all.grow(held.bytes());
+    all.grow(held.bytes() + answers.bytes());
     Resolved { about: batch, keys, answers, held: all }
 }

@@ -107,6 +107,11 @@ impl BatchKeys {
         self.keys.len()
     }
 
+    /// What they take in memory.
+    pub(super) fn bytes(&self) -> u64 {
+        (self.rows.size() + size_of_val(self.of_row.as_slice()) + size_of_val(self.keys.as_slice())) as u64
+    }
+
     /// The bytes of each key.
     pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.hashed().map(|(_, key)| key)

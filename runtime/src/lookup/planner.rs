@@ -74,7 +74,10 @@ impl ExtensionPlanner for Planner {
         };
         let input = if join.table.options.hash { spread(Arc::clone(input), &keys, tasks)? } else { Arc::clone(input) };
         let index = match &join.key.index {
-            Some(index) => Some(Index { state: self.lookups.of(&index.table, &index.columns, tasks)?, row_key: index.row_key.clone() }),
+            Some(index) => {
+                let state = self.lookups.of(&index.table, &index.columns, tasks)?;
+                Some(Arc::new(Index::new(state, index.row_key.clone(), self.lookups.budget())))
+            }
             None => None,
         };
         let state = self.lookups.of(&join.table, &join.key.columns, tasks)?;

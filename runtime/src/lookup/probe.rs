@@ -6,10 +6,10 @@ use arrow_array::RecordBatch;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_expr::PhysicalExpr;
-use futures::{StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt, stream};
 use weir_base::memory::{MemoryBudget, Reservation, Use};
 
-use super::index::{Index, found, row_keys};
+use super::index::{Hops, Index, found};
 use super::join::{Joiner, Joining};
 use super::keys::{BatchKeys, Codec};
 use super::resolve::{Question, Questions, Resolutions, resolve, size};
@@ -20,7 +20,7 @@ use super::state::LookupState;
 pub(super) struct Operator {
     pub(super) state: Arc<LookupState>,
     /// Where the keys of rows are found first.
-    pub(super) index: Option<Index>,
+    pub(super) index: Option<Arc<Index>>,
     /// The keys, over the input: those of the index, if there is one.
     pub(super) keys: Vec<Arc<dyn PhysicalExpr>>,
     pub(super) joiner: Joiner,
@@ -32,11 +32,8 @@ impl Operator {
     fn resolved(self: &Arc<Self>, input: SendableRecordBatchStream) -> Resolutions<RecordBatch> {
         let Some(index) = &self.index else { return resolve(&self.state, self.questions(input, &self.state.keys), &self.budget) };
         let of_index = resolve(&index.state, self.questions(input, &index.state.keys), &self.budget);
-        let operator = Arc::clone(self);
-        let of_rows = of_index.map(move |resolved| match &operator.index {
-            Some(index) => row_keys(index, &operator.state.keys, resolved?),
-            None => datafusion::common::internal_err!("an index that is gone"),
-        });
+        let (index, codec, budget) = (Arc::clone(index), Arc::clone(&self.state.keys), self.budget.clone());
+        let of_rows = of_index.map_ok(move |found| stream::iter(Hops::new(&index, &codec, &budget, found))).try_flatten();
         resolve(&self.state, of_rows.boxed(), &self.budget).map_ok(found).boxed()
     }
 

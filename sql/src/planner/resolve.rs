@@ -215,10 +215,10 @@ impl<'a> Planning<'a> {
         let registry = &self.session.registry;
         let connector = registry.of(def)?;
         let plan = if self.purpose == Purpose::Batch && connector.supports(Role::Scan) {
-            let opened = connector.scan(def, &self.session.file_systems)?;
+            let opened = connector.scan(&def.stored(), &self.session.file_systems)?;
             self.warnings.extend(opened.warnings);
             let provider = opened.value.provider().await?;
-            if !has_computed(def) {
+            if def.stores_all() {
                 return Ok(provider);
             }
             scan(&def.path, provider, at)?
@@ -226,7 +226,7 @@ impl<'a> Planning<'a> {
             let table = self.stream_table(def)?;
             let (schema, row_kind) = (table.source.schema(), table.source.row_kind());
             let provider: Arc<dyn TableProvider> = Arc::new(StreamProvider { table, schema, lake: None });
-            if !has_computed(def) {
+            if def.stores_all() {
                 return Ok(provider);
             }
             let plan = with_computed(&self.base, def, scan(&def.path, provider, at)?, row_kind, at)?;
@@ -427,10 +427,6 @@ pub(crate) async fn plan_side(planning: &mut Planning<'_>, view: &View, query: &
     let renamed = columns.into_iter().zip(&view.columns).map(|(column, name)| Expr::Column(column).alias(name));
     let plan = LogicalPlanBuilder::from(planned.plan).project(renamed.collect::<Vec<_>>()).and_then(LogicalPlanBuilder::build);
     Ok(Planned { plan: plan.map_err(|error| plan_error(&error, &object, query.position))?, state: planned.state })
-}
-
-fn has_computed(def: &TableDef) -> bool {
-    def.columns.iter().any(|column| matches!(column.kind, ColumnKind::Computed(_)))
 }
 
 fn scan(path: &TablePath, provider: Arc<dyn TableProvider>, at: Position) -> Result<LogicalPlan, SqlError> {

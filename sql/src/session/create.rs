@@ -244,10 +244,10 @@ impl Session {
             keep(connector.sink(def, file_systems).map(|opened| opened.warnings));
         }
         if connector.supports(Role::Scan) {
-            keep(connector.scan(def, file_systems).map(|opened| opened.warnings));
+            keep(connector.scan(&def.stored(), file_systems).map(|opened| opened.warnings));
         }
         if connector.supports(Role::Lookup) {
-            keep(connector.lookup(def, file_systems).map(|opened| opened.warnings));
+            keep(connector.lookup(&def.stored(), file_systems).map(|opened| opened.warnings));
         }
         // A table that can be used in one role is fine: nobody knows yet what it is for.
         match (warnings, failures.into_iter().next()) {

@@ -9,7 +9,7 @@ use weir_base::memory::MemoryBudget;
 use weir_base::options::{OptionDecl, Problem, Problems, ValueType};
 use weir_connectors::ConnectorError;
 use weir_connectors::batch::BatchTable;
-use weir_connectors::lookup::{Ability, Found, Keys, LOOKUP_OPTIONS, Lookup, LookupOptions, LookupParts, Newest};
+use weir_connectors::lookup::{Ability, Charge, Found, Keys, LOOKUP_OPTIONS, Lookup, LookupOptions, LookupParts, Newest};
 use weir_connectors::registry::{Connector, MetadataKey, Opened, Registry, Role};
 use weir_connectors::sink::{Distribution, SinkCommitter, SinkWriter, StreamSink, WriterContext};
 use weir_connectors::source::{Cut, SplitEnumerator, SplitId, SplitPosition, SplitReader, StreamSource};
@@ -106,7 +106,7 @@ impl Lookup for FakeLookup {
         Err(ConnectorError::internal("a fake has no rows"))
     }
 
-    async fn load(&self, _parallelism: usize, _known: Option<&str>) -> Result<Newest, ConnectorError> {
+    async fn load(&self, _parallelism: usize, _known: Option<&str>, _charge: Charge) -> Result<Newest, ConnectorError> {
         Err(ConnectorError::internal("a fake has no rows"))
     }
 }

@@ -5,15 +5,12 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
-use arrow_schema::DataType;
 use futures::TryStreamExt;
 use redis::cluster::ClusterClient;
-use weir_base::options::OptionBag;
-use weir_connectors::table::{ColumnDef, ColumnKind, TableDef, TablePath};
-use weir_fs::FileSystems;
+use weir_connectors::lookup::Charge;
 
 use crate::lake::Lake;
-use crate::lookups::{command, lookup, prefix};
+use crate::lookups::{command, lookup, opened, prefix};
 use crate::orders::LIMIT;
 use crate::support::{RedisCluster, Servers, until};
 
@@ -108,23 +105,10 @@ async fn a_whole_table_has_the_keys_of_slots_that_move_while_it_is_read() {
     let (cluster, prefix) = (servers.redis_cluster(), prefix());
     keys(&cluster, &prefix);
     let nodes = Nodes(cluster.nodes.split(',').map(str::to_owned).collect());
-    let mut options = OptionBag::new("Table 'c.d.t'");
-    let with = [("connector", "redis"), ("redis-mode", "cluster"), ("cluster-nodes", &cluster.nodes), ("command", "get"), ("key.prefix", &prefix)];
-    with.iter().for_each(|(key, value)| options.insert(*key, *value, None));
-    let column = |name: &str| ColumnDef {
-        name: name.to_owned(),
-        data_type: DataType::Utf8,
-        nullable: true,
-        kind: ColumnKind::Physical,
-        sql_type: "STRING".to_owned(),
-        comment: None,
-    };
-    let path = TablePath { catalog: "c".to_owned(), database: "d".to_owned(), table: "t".to_owned() };
-    let table = TableDef { path, columns: vec![column("id"), column("v")], primary_key: Vec::new(), options };
-    let registry = weir_connectors::registry();
-    let (lookup, _) = registry.of(&table).unwrap().lookup(&table, &FileSystems::default()).unwrap().value;
+    let with = [("redis-mode", "cluster"), ("cluster-nodes", &*cluster.nodes), ("command", "get"), ("key.prefix", &prefix)];
+    let lookup = opened(&with);
     let names = |batch: RecordBatch| batch.column(0).as_string::<i32>().iter().flatten().map(str::to_owned).collect::<Vec<_>>();
-    let mut rows = lookup.load(1, None).await.unwrap().rows().unwrap().rows;
+    let mut rows = lookup.load(1, None, Charge::free()).await.unwrap().rows().unwrap().rows;
     let mut found: BTreeSet<String> = names(rows.try_next().await.unwrap().unwrap()).into_iter().collect();
     // The first node was read. The slot of a key that another one has moves there before that one is read.
     let reading = nodes.owner(&format!("{prefix}{}", found.first().unwrap()));

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
+use weir_sql::{Mode, Script};
 
 use crate::lake::Lake;
 use crate::lookups::lookup;
@@ -182,6 +183,10 @@ async fn iceberg_tables_and_files_are_looked_up_by_any_columns() {
     assert_eq!(lake.ask(&by_both).await, "1,ann\n2,eve");
     let of_files = lookup("n, d.state, d.dt", "(1, 1), (2, 3)", "LEFT JOIN files FOR SYSTEM_TIME AS OF PROCTIME() AS d ON v.k = d.id");
     assert_eq!(lake.ask(&of_files).await, "1,new,2026-01-02\n2,NULL,NULL");
+    let set = "SET 'table.optimizer.dim-lookup-join.batch.enabled' = 'true'; SET 'table.optimizer.dim-lookup-join.batch.size' = '50'";
+    lake.run(set).await;
+    let planned = Box::pin(lake.session.run(&Script::parse(&of_files).unwrap(), Mode::Run)).await.unwrap();
+    assert!(planned.warnings.is_empty(), "{:?}", planned.warnings);
     let path = folder.display();
     let linked = format!(
         "'connector' = 'iceberg', 'catalog-name' = 'lake', 'catalog-type' = 'sql', 'uri' = 'sqlite:{path}/catalog.db',

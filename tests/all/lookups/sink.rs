@@ -1,5 +1,7 @@
 //! Redis as a sink: upserts, deletes, lives of keys, and what a job does that is killed or whose server goes away.
 
+use std::collections::BTreeMap;
+
 use redis::ConnectionLike;
 
 use crate::lake::Lake;
@@ -75,6 +77,65 @@ async fn members_of_sets_are_written_and_lives_are_kept() {
     assert_eq!(get(&mut keys, &format!("{prefix}k")).as_deref(), Some("new"));
     assert!(life(&mut keys, "k") > 3_600 && (1..=3_600).contains(&life(&mut keys, "fresh")));
     assert_eq!(life(&mut keys, "s"), -2, "it is gone");
+}
+
+/// What a key has: a string, or the fields of a hash, and whether it will expire soon, later or never.
+fn state(keys: &mut redis::Connection, key: &str) -> (Option<String>, BTreeMap<String, String>, i64) {
+    let kind: String = redis::cmd("TYPE").arg(key).query(keys).unwrap();
+    let text = if kind == "string" { get(keys, key) } else { None };
+    let fields = if kind == "hash" { redis::cmd("HGETALL").arg(key).query(keys).unwrap() } else { BTreeMap::new() };
+    let life: i64 = redis::cmd("TTL").arg(key).query(keys).unwrap();
+    (text, fields, if life > 0 { life / 5_000 } else { life })
+}
+
+#[tokio::test]
+async fn changes_of_a_key_in_one_epoch_do_what_they_do_one_after_the_other() {
+    let redis = Servers::shared().redis();
+    let mut keys = connection(&redis);
+    let mut lake = Lake::new(MEMORY).await;
+    let steps = ["'a', '+I'", "'b', '+I'", "'c', '-D'", "CAST(NULL AS STRING), '+I'"];
+    let sequences: Vec<[&str; 3]> =
+        (0..64).map(|number| [0, 1, 2].map(|step| steps[number >> (2 * step) & 3])).flat_map(|sequence| [sequence; 2]).collect();
+    let is_there = |key: usize| key.is_multiple_of(2);
+    for (command_name, field, more) in [
+        ("set", "", ""),
+        ("set", "", ", 'set.if.absent' = 'true'"),
+        ("set", "", ", 'set.if.absent' = 'true', 'ttl' = '1 h'"),
+        ("set", "", ", 'ttl' = '1 h', 'ttl.key.not.absent' = 'true'"),
+        ("hset", "'f', ", ", 'set.if.absent' = 'true'"),
+        ("hset", "'f', ", ", 'ttl' = '1 h', 'ttl.key.not.absent' = 'true'"),
+        ("hmset", "", ""),
+    ] {
+        let row = |key: usize, step: &str| format!("({key}, {field}{step})");
+        let of_step = |step: usize| sequences.iter().enumerate().map(|(key, steps)| row(key, steps[step])).collect::<Vec<_>>().join(", ");
+        let together = (0..3).map(of_step).collect::<Vec<_>>().join(", ");
+        let apart: Vec<String> = (0..3).map(of_step).collect();
+        let mut states = Vec::new();
+        for inserts in [vec![together], apart] {
+            let prefix = prefix();
+            for key in (0..sequences.len()).filter(|key| is_there(*key)) {
+                let key = format!("{prefix}{key}");
+                let there: &[&str] = if command_name == "set" { &["SET", &key, "old"] } else { &["HSET", &key, "f", "old", "v", "old", "w", "old"] };
+                command(&mut keys, there);
+                command(&mut keys, &["EXPIRE", &key, "100000"]);
+            }
+            let (columns, key) = if field.is_empty() { ("id BIGINT, v STRING", "id") } else { ("id BIGINT, f STRING, v STRING", "id, f") };
+            lake.run(&format!(
+                "CREATE TEMPORARY TABLE d ({columns}, kind STRING METADATA FROM 'row-kind', PRIMARY KEY ({key}) NOT ENFORCED)
+                 WITH ({}, 'command' = '{command_name}', 'key.prefix' = '{prefix}'{more})",
+                options(&redis)
+            ))
+            .await;
+            for rows in inserts {
+                lake.run(&format!("INSERT INTO d VALUES {rows}")).await;
+            }
+            lake.run("DROP TEMPORARY TABLE d").await;
+            states.push((0..sequences.len()).map(|key| state(&mut keys, &format!("{prefix}{key}"))).collect::<Vec<_>>());
+        }
+        for (key, steps) in sequences.iter().enumerate() {
+            assert_eq!(states[0][key], states[1][key], "{command_name}{more}: {steps:?}, there before: {}", is_there(key));
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! A lookup table in memory, which can be slow, fail, and find rows only later; it counts and checks what it is asked.
+//! A lookup table in memory, which can be slow, fail, and find rows only later; it counts and checks what it is asked. Its rows have every type in
+//! which others are nested.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -7,12 +8,47 @@ use std::time::Duration;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
+use arrow_array::{Array, ArrayRef, Int64Array, ListArray, MapArray, RecordBatch, StringArray, StructArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
+use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
 use futures::{StreamExt, stream};
 use weir_connectors::ConnectorError;
-use weir_connectors::lookup::{Found, Keys, Load, Lookup, Newest};
+use weir_connectors::lookup::{Charge, Found, Keys, Load, Lookup, Newest};
+
+fn schema() -> SchemaRef {
+    let number = |name| Field::new(name, DataType::Int64, false);
+    let nested = nested(&[]);
+    Arc::new(Schema::new(vec![number("k"), number("v"), Field::new("m", nested.data_type().clone(), true)]))
+}
+
+/// A column MAP<BIGINT, ARRAY<ROW<x BIGINT, m MAP<STRING, BIGINT>>>>, with NULLs at every depth, made of the values of another.
+pub(super) fn nested(values: &[i64]) -> ArrayRef {
+    let offsets = |lengths: &mut dyn Iterator<Item = usize>| OffsetBuffer::from_lengths(lengths);
+    let nulls = |values: &[i64], every: i64| Some(NullBuffer::from_iter(values.iter().map(|value| value.rem_euclid(every) != every - 1)));
+    let of_maps =
+        |values: &[i64]| values.iter().map(|value| if value.rem_euclid(5) == 4 { 0 } else { value.rem_euclid(3) as usize }).collect::<Vec<_>>();
+    // The value of each entry of each map; each has a list of one row.
+    let lengths = of_maps(values);
+    let entries: Vec<i64> = values.iter().zip(&lengths).flat_map(|(value, length)| std::iter::repeat_n(*value, *length)).collect();
+    let one_each = || offsets(&mut entries.iter().map(|_| 1));
+    let map = |keys: ArrayRef, of_keys: ArrayRef, offsets: OffsetBuffer<i32>, nulls: Option<NullBuffer>| -> ArrayRef {
+        let fields = [Field::new("key", keys.data_type().clone(), false), Field::new("value", of_keys.data_type().clone(), true)];
+        let entries = StructArray::new(fields.to_vec().into(), vec![keys, of_keys], None);
+        let field = Field::new("entries", entries.data_type().clone(), false);
+        Arc::new(MapArray::new(Arc::new(field), offsets, entries, nulls, false))
+    };
+    let inner_values: ArrayRef = Arc::new(entries.iter().map(|value| (value % 2 == 0).then_some(*value)).collect::<Int64Array>());
+    let names: ArrayRef = Arc::new(entries.iter().map(|value| Some(value.to_string())).collect::<StringArray>());
+    let inner = map(names, inner_values, one_each(), nulls(&entries, 11));
+    let x: ArrayRef = Arc::new(Int64Array::from(entries.clone()));
+    let fields = [Field::new("x", DataType::Int64, true), Field::new("m", inner.data_type().clone(), true)];
+    let rows = StructArray::new(fields.to_vec().into(), vec![x, inner], nulls(&entries, 7));
+    let item = Arc::new(Field::new("item", rows.data_type().clone(), true));
+    let lists: ArrayRef = Arc::new(ListArray::new(item, one_each(), Arc::new(rows), nulls(&entries, 3)));
+    let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(lengths.iter().flat_map(|length| 0..*length as i64)));
+    map(numbers, lists, offsets(&mut lengths.iter().copied()), nulls(values, 5))
+}
 
 /// Rows of a key and a value.
 #[derive(Debug, Default)]
@@ -36,6 +72,8 @@ pub(super) struct FakeTable {
     pub(super) late: usize,
     /// The version that a load gives, if there are versions.
     pub(super) version: Mutex<Option<String>>,
+    /// Lines that a load leaves out.
+    pub(super) skipped: Option<u64>,
     pub(super) loads: AtomicUsize,
     /// The size of each request.
     pub(super) requests: Mutex<Vec<usize>>,
@@ -62,9 +100,10 @@ impl FakeTable {
         *self.rows.lock().unwrap_or_else(PoisonError::into_inner) = rows.to_vec();
     }
 
-    fn batch(rows: &[(i64, i64)]) -> RecordBatch {
+    pub(super) fn batch(rows: &[(i64, i64)]) -> RecordBatch {
         let column = |of: fn(&(i64, i64)) -> i64| Arc::new(Int64Array::from_iter_values(rows.iter().map(of))) as ArrayRef;
-        RecordBatch::try_from_iter([("k", column(|row| row.0)), ("v", column(|row| row.1))]).expect("a batch")
+        let values: Vec<i64> = rows.iter().map(|row| row.1).collect();
+        RecordBatch::try_new(schema(), vec![column(|row| row.0), column(|row| row.1), nested(&values)]).expect("a batch")
     }
 
     fn fails(&self) -> bool {
@@ -94,7 +133,7 @@ impl FakeTable {
 #[async_trait]
 impl Lookup for FakeTable {
     fn schema(&self) -> SchemaRef {
-        Arc::new(Schema::new(["k", "v"].map(|name| Field::new(name, DataType::Int64, false)).to_vec()))
+        schema()
     }
 
     fn keys(&self, _equal: &[usize]) -> Result<Vec<usize>, String> {
@@ -131,7 +170,7 @@ impl Lookup for FakeTable {
         Ok(self.answer(values))
     }
 
-    async fn load(&self, _parallelism: usize, known: Option<&str>) -> Result<Newest, ConnectorError> {
+    async fn load(&self, _parallelism: usize, known: Option<&str>, _charge: Charge) -> Result<Newest, ConnectorError> {
         if self.fails() {
             return Err(self.error());
         }
@@ -143,6 +182,6 @@ impl Lookup for FakeTable {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner).clone();
         rows.sort_by_key(|row| row.0);
         let batches: Vec<_> = rows.chunk_by(|one, other| one.0 == other.0).map(|rows| Ok(Self::batch(rows))).collect();
-        Ok(Newest::Rows(Load { version, rows: stream::iter(batches).boxed() }))
+        Ok(Newest::Rows(Load { version, rows: stream::iter(batches).boxed(), skipped: self.skipped.map(|lines| Arc::new(lines.into())) }))
     }
 }

@@ -61,6 +61,11 @@ async fn a_full_cache_asks_for_nothing_and_takes_the_rows_of_a_reload_all_at_onc
     };
     tokio::time::timeout(Duration::from_secs(60), reloaded).await.expect("the rows come");
     assert!(fake.requested().is_empty());
+    assert_eq!(status(&operator.state).skipped_lines, None);
+    let lenient = Arc::new(FakeTable { skipped: Some(3), ..FakeTable::new(&[(1, 10)]) });
+    let lenient = super::operator(&lenient, watching(), asking(), ALL, &budget());
+    run(&lenient, &keys).await.expect("joined");
+    assert_eq!(status(&lenient.state).skipped_lines, Some(3));
 }
 
 #[tokio::test]

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use weir_base::memory::MemoryBudget;
-use weir_connectors::lookup::LookupOptions;
+use weir_connectors::lookup::{Cache, LookupOptions};
 use weir_sql::lookup_join::Asking;
 
 use super::super::index::Index;
 use super::fake::FakeTable;
 use super::property::{caches, keys, on_a_runtime, preloaded};
-use super::{How, operator_on, options, pairs, state};
+use super::{ALL, How, asking, operator_on, options, pairs, state};
 
 /// What the join is to give: each row of the input with the rows that the index names for its key, each once, in the order of the index.
 fn model(keys: &[Vec<Option<i64>>], index: &[(i64, i64)], rows: &[(i64, i64)], how: How) -> Vec<(i64, Option<(i64, i64)>)> {
@@ -33,6 +33,43 @@ fn model(keys: &[Vec<Option<i64>>], index: &[(i64, i64)], rows: &[(i64, i64)], h
     joined
 }
 
+/// One key of the index names very many rows, for which a server is asked that does not answer.
+#[test]
+fn the_keys_that_an_index_names_are_charged_while_their_rows_are_waited_for() {
+    const NAMED: i64 = 20_000;
+    let budget = MemoryBudget::new(1 << 30);
+    let named: Vec<(i64, i64)> = (0..NAMED).map(|row| (7, row)).collect();
+    let index = state(&Arc::new(FakeTable::new(&named)), options(), asking(), &budget);
+    let rows = state(&Arc::new(FakeTable { silent: true, ..FakeTable::default() }), options(), asking(), &budget);
+    let operator = operator_on(rows, Some(Index::new(index, vec![1], &budget)), ALL, &budget);
+    let waiting = async { tokio::time::timeout(Duration::from_secs(1), pairs(&operator, &[vec![Some(7)]])).await };
+    on_a_runtime(waiting).expect_err("nobody answers");
+    let answer = FakeTable::batch(&named).get_array_memory_size() as u64;
+    let of_keys = budget.peak().checked_sub(answer).expect("the answer of the index");
+    // A key has nine bytes and a hash, and waits with its question.
+    assert!(of_keys > NAMED as u64 * 200, "{of_keys}");
+    assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn more_rows_of_one_key_of_an_index_than_memory_has_room_for_are_refused_and_many_keys_are_asked_for_in_parts() {
+    let budget = MemoryBudget::new(4 << 20);
+    let joined = |named: &[(i64, i64)], keys: &[Vec<Option<i64>>]| {
+        let state_of = |rows: &[(i64, i64)], cache| {
+            let options = LookupOptions { cache, batch: 64, ..options() };
+            state(&Arc::new(FakeTable::new(rows)), options, Asking { capacity: 64, ..asking() }, &budget)
+        };
+        let operator = operator_on(state_of(&[(1, 5)], Cache::None), Some(Index::new(state_of(named, Cache::None), vec![1], &budget)), ALL, &budget);
+        on_a_runtime(async { pairs(&operator, keys).await })
+    };
+    let one: Vec<(i64, i64)> = (0..8_000).map(|row| (7, row)).collect();
+    let told = joined(&one, &[vec![Some(7)]]).expect_err("too many").to_string();
+    assert!(told.contains("Table 'c.d.dim': as an index it names 8000 rows at a time, whose keys take"), "{told}");
+    let many: Vec<(i64, i64)> = one.iter().map(|(_, row)| (row % 80, *row)).collect();
+    let found = joined(&many, &[(0..80).map(Some).collect()]).expect("joined");
+    assert_eq!((found.len(), found.iter().filter_map(|(row, found)| Some((*row, (*found)?))).collect::<Vec<_>>()), (80, vec![(1, (1, 5))]));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
@@ -45,7 +82,7 @@ proptest! {
         (batch, linger, slow) in (1_usize..9, 0_u64..3, 0_u64..3),
         (ordered, keeps_all) in any::<(bool, bool)>(),
         above in prop::option::of(0_i64..100),
-        failures in 0_usize..3,
+        (failures, most) in (0_usize..3, prop_oneof![1_usize..12, Just(1 << 16)]),
     ) {
         let budget = MemoryBudget::new(1 << 30);
         let asking = Asking { capacity: batch + 5, timeout: Duration::from_secs(60), ordered, on_miss: None };
@@ -59,7 +96,7 @@ proptest! {
         };
         let ((index_state, index_fake), (row_state, row_fake)) = (of(of_index, &index), of(of_rows, &rows));
         let how = How { keeps_all, above };
-        let operator = operator_on(row_state, Some(Index { state: index_state, row_key: vec![1] }), how, &budget);
+        let operator = operator_on(row_state, Some(Index { state: index_state, row_key: vec![1], most }), how, &budget);
         let mut joined = on_a_runtime(async {
             // Once more, with what is kept.
             pairs(&operator, &keys).await.expect("joined");

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
+use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_select::filter::filter;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::Operator as Op;
 use datafusion::physical_expr::PhysicalExpr;
@@ -28,7 +29,7 @@ use super::index::Index;
 use super::join::Joiner;
 use super::probe::{Operator, Probe};
 use super::state::LookupState;
-use fake::FakeTable;
+use fake::{FakeTable, nested};
 
 /// A row of the input, by number, and what it was joined with.
 type Joined = (i64, Option<i64>);
@@ -81,11 +82,13 @@ fn operator(fake: &Arc<FakeTable>, options: LookupOptions, asking: Asking, how: 
 fn operator_on(state: Arc<LookupState>, index: Option<Index>, how: How, budget: &MemoryBudget) -> Arc<Operator> {
     let nullable = how.keeps_all;
     let fields = [("n", false), ("k", true), ("k", nullable), ("v", nullable)];
-    let schema: SchemaRef = Arc::new(Schema::new(fields.map(|(name, nullable)| Field::new(name, DataType::Int64, nullable)).to_vec()));
+    let fields = fields.map(|(name, nullable)| Field::new(name, DataType::Int64, nullable)).into_iter();
+    let fields = fields.chain([Field::new("m", nested(&[]).data_type().clone(), true)]);
+    let schema: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let residual = how.above.map(|above| binary(col("v", &schema).expect("v"), Op::Gt, lit(above), &schema).expect("a condition"));
     let key: Arc<dyn PhysicalExpr> = Arc::new(datafusion::physical_expr::expressions::Column::new("k", 1));
     let joiner = Joiner { schema, left: 2, keeps_all: how.keeps_all, residual };
-    Arc::new(Operator { state, index, keys: vec![key], joiner, budget: budget.clone() })
+    Arc::new(Operator { state, index: index.map(Arc::new), keys: vec![key], joiner, budget: budget.clone() })
 }
 
 /// Batches of numbered rows with these keys.
@@ -108,6 +111,13 @@ fn probe(operator: &Arc<Operator>, keys: &[Vec<Option<i64>>]) -> Probe {
     Probe::new(Arc::clone(operator), input)
 }
 
+/// That the rows that were found have what is nested in them, and the others nothing.
+fn has_nested(values: &Int64Array, column: &ArrayRef) {
+    let is_found: BooleanArray = values.iter().map(|value| Some(value.is_some())).collect();
+    assert_eq!(&filter(column, &is_found).expect("filtered"), &nested(&values.iter().flatten().collect::<Vec<_>>()));
+    assert_eq!(column.null_count(), values.iter().filter(|value| value.is_none_or(|value| value.rem_euclid(5) == 4)).count());
+}
+
 /// Runs one task of an operator to its end: rows of the input with the row that each was joined with.
 async fn pairs(operator: &Arc<Operator>, keys: &[Vec<Option<i64>>]) -> DataFusionResult<Vec<(i64, Option<(i64, i64)>)>> {
     let mut probe = probe(operator, keys);
@@ -115,6 +125,7 @@ async fn pairs(operator: &Arc<Operator>, keys: &[Vec<Option<i64>>]) -> DataFusio
     while let Some(batch) = probe.next().await? {
         let column = |index: usize| batch.column(index).as_primitive::<Int64Type>().clone();
         let (numbers, found, values) = (column(0), column(2), column(3));
+        has_nested(&values, batch.column(4));
         rows.extend((0..batch.num_rows()).map(|row| (numbers.value(row), values.is_valid(row).then(|| (found.value(row), values.value(row))))));
     }
     Ok(rows)

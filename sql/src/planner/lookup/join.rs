@@ -290,16 +290,21 @@ fn typed(value: Expr, left: &DFSchema, right: &DFSchema, column: usize) -> Resul
     Err(Refusal::new(crate::error::TYPES, what).hint(format!("Write CAST({value} AS {wanted}) = {}.", field.name())))
 }
 
-/// A condition as the analyser and the optimiser would leave it, which do not see it within the node. Some functions can only be simplified, not
-/// called.
+/// A condition as the plan has it that is made.
 fn coerced(condition: Expr, schema: &DFSchema) -> DataFusionResult<Expr> {
-    let condition = with_text_casts(condition, schema)?;
-    let condition = condition.rewrite(&mut TypeCoercionRewriter::new(schema))?.data;
-    let context = SimplifyContext::builder().with_schema(Arc::new(schema.clone())).with_current_time().build();
-    let condition = ExprSimplifier::new(context).simplify(condition)?;
+    let condition = analysed(condition, schema)?;
     match condition.get_type(schema)? {
         DataType::Boolean => Ok(condition),
         DataType::Null => Ok(lit(false)),
         other => plan_err!("a condition of type {other}"),
     }
+}
+
+/// An expression as the analyser and the optimiser would leave it, which do not see it within the node. Some functions can only be simplified, not
+/// called.
+pub(super) fn analysed(expression: Expr, schema: &DFSchema) -> DataFusionResult<Expr> {
+    let expression = with_text_casts(expression, schema)?;
+    let expression = expression.rewrite(&mut TypeCoercionRewriter::new(schema))?.data;
+    let context = SimplifyContext::builder().with_schema(Arc::new(schema.clone())).with_current_time().build();
+    ExprSimplifier::new(context).simplify(expression)
 }

@@ -1,8 +1,10 @@
 //! Lookup joins: `JOIN d FOR SYSTEM_TIME AS OF t.proctime ON …`.
 //!
 //! A table as of a time of each row becomes a scan of a [`Marker`] while DataFusion reads the query; afterwards [`join::replace_markers`]
-//! turns each join with a marker into a [`crate::lookup_join::LookupJoin`]. What LOOKUP hints say is in [`hint`].
+//! turns each join with a marker into a [`crate::lookup_join::LookupJoin`]. What LOOKUP hints say is in [`hint`]; [`computed`] puts computed columns
+//! over those of the connector.
 
+mod computed;
 mod hint;
 mod join;
 
@@ -17,12 +19,12 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast::{Expr as AstExpr, FunctionArguments};
-use weir_base::options::{OptionBag, Position, Problem};
+use weir_base::options::{OptionBag, Position};
 use weir_catalog::{LakeCatalog, LakeTable};
 use weir_connectors::iceberg::IcebergDictionary;
-use weir_connectors::lookup::{LookupParts, check_cacheable};
+use weir_connectors::lookup::{Cache, LookupParts};
 use weir_connectors::registry::Role;
-use weir_connectors::table::{ColumnKind, TableDef, TablePath};
+use weir_connectors::table::TablePath;
 
 pub(super) use hint::Hints;
 pub(super) use join::replace_markers;
@@ -30,7 +32,7 @@ pub(super) use join::replace_markers;
 use hint::OfTable;
 
 use super::resolve::{Found, Planning, find, hint_bag, no_versions, source_key};
-use crate::error::{NOT_YET, SqlError};
+use crate::error::SqlError;
 use crate::lookup_join::LookupTable;
 use crate::parse::WrittenOption;
 use crate::parse::ast::AsOf;
@@ -123,9 +125,6 @@ impl Planning<'_> {
     ) -> Result<(Arc<LookupTable>, Vec<String>), SqlError> {
         let (written, (lookup, options)) = self.lookup_parts(path, written, hint, at).await?;
         let object = format!("Table '{path}'");
-        if let Some(what) = check_cacheable(&lookup.schema(), &options) {
-            return Err(Problem::new(NOT_YET, object, what).at(written.position("lookup.cache").or(Some(at))).into());
-        }
         let asking = hint.asking(&self.session.settings);
         hint::check(&object, &options, &asking, at)?;
         let indexes = options.indexes.clone();
@@ -154,19 +153,24 @@ impl Planning<'_> {
             Found::Declared(table) => {
                 let mut def = table.with_hint(written);
                 if let Some(link) = &table.link {
-                    nothing_computed(&def, at)?;
                     let lake = link.load(path, at).await?;
                     self.warnings.extend(link.differences(path, &lake)?);
-                    let columns: Vec<&str> = def.columns.iter().map(|column| column.name.as_str()).collect();
-                    return self.dictionary(path, (&link.catalog, lake, &columns), (link.looking_up(path, written), hint));
+                    let stored = def.stored();
+                    let columns: Vec<&str> = stored.columns.iter().map(|column| column.name.as_str()).collect();
+                    let (options, parts) = self.dictionary(path, (&link.catalog, lake, &columns), (link.looking_up(path, written), hint))?;
+                    return Ok((options, computed::over(&self.base, &def, parts, at)?));
                 }
                 let connector = self.session.registry.for_role(&def, Role::Lookup)?;
-                nothing_computed(&def, at)?;
                 hint.put_into(&mut def.options);
-                self.session.settings.put_lookup_batches(&mut def.options);
-                let opened = connector.lookup(&def, &self.session.file_systems)?;
+                let mut opened = connector.lookup(&def.stored(), &self.session.file_systems)?;
+                // A table that is kept as a whole sends no requests: what SET says of these is not about it.
+                if !matches!(opened.value.1.cache, Cache::Full(_)) {
+                    self.session.settings.put_lookup_batches(&mut def.options);
+                    opened = connector.lookup(&def.stored(), &self.session.file_systems)?;
+                }
                 self.warnings.extend(opened.warnings);
-                Ok((def.options, opened.value))
+                let parts = computed::over(&self.base, &def, opened.value, at)?;
+                Ok((def.options, parts))
             }
         }
     }
@@ -184,14 +188,6 @@ impl Planning<'_> {
         let parts = opened.value.of(table, &path.to_string(), columns)?;
         Ok((options, parts))
     }
-}
-
-fn nothing_computed(def: &TableDef, at: Position) -> Result<(), Problem> {
-    if def.columns.iter().all(|column| !matches!(column.kind, ColumnKind::Computed(_))) {
-        return Ok(());
-    }
-    let problem = Problem::new(NOT_YET, format!("Table '{}'", def.path), "a lookup table cannot have computed columns yet.");
-    Err(problem.hint("Compute them in the query.").at(Some(at)))
 }
 
 /// The table that `name` is in an option of the table `path`: of the same database, unless its own is named.

@@ -1,122 +1,29 @@
 //! The connector as a whole: declarations, and reading from librdkafka's mock broker.
 
+mod bad;
+mod numbers;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arrow_array::Array as _;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::Int64Type;
-use arrow_array::{Array as _, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
-use arrow_schema::{ArrowError, DataType, SchemaRef};
+use arrow_schema::DataType;
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 use weir_base::memory::{MemoryBudget, Use};
-use weir_base::options::{OptionBag, OptionDecl};
+use weir_base::options::OptionBag;
 use weir_base::{Classified as _, ErrorKind};
 
 use super::KafkaConnector;
 use crate::error::ConnectorError;
-use crate::format::{BadMessage, Decoded, Decoder, Format, FormatFactory, Wanted};
 use crate::registry::Connector as _;
 use crate::source::{Cut, Frontier, Read, SplitEnumerator, SplitId, SplitPosition, SplitReader, StreamSource};
 use crate::table::{ColumnDef, ColumnKind, TableDef, TablePath};
-
-/// A message is one decimal number, which every column gets; `skip` is skipped, anything else is bad. A number behind `wait` is read when it has
-/// been waited for, one behind `alone` does not fit behind others, and one behind `vast` not even alone; one behind `huge` takes 64 MB, as it
-/// says; what `doom` waits for never comes.
-#[derive(Debug)]
-struct Numbers;
-
-#[derive(Debug)]
-struct NumberDecoder {
-    schema: SchemaRef,
-    values: Vec<i64>,
-    huge: usize,
-    doomed: bool,
-    known: Arc<AtomicBool>,
-}
-
-impl FormatFactory for Numbers {
-    fn name(&self) -> &'static str {
-        "numbers"
-    }
-
-    fn doc(&self) -> &'static str {
-        "A message is a number."
-    }
-
-    fn options(&self) -> &'static [OptionDecl] {
-        &[]
-    }
-
-    fn open(&self, _prefix: &str, _options: &mut OptionBag, _schema: &SchemaRef) -> Option<Box<dyn Format>> {
-        Some(Box::new(Self))
-    }
-}
-
-impl Format for Numbers {
-    fn decoder(&self, schema: &SchemaRef) -> Box<dyn Decoder> {
-        Box::new(NumberDecoder { schema: Arc::clone(schema), values: Vec::new(), huge: 0, doomed: false, known: Arc::default() })
-    }
-}
-
-impl Decoder for NumberDecoder {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
-    }
-
-    fn push(&mut self, message: &[u8]) -> Decoded {
-        let text = String::from_utf8_lossy(message);
-        let bad = || BadMessage {
-            reason: format!("'{text}' is no number"),
-            column: Some("id".to_owned()),
-            tolerated_by: Some("numbers.lenient".to_owned()),
-        };
-        self.doomed = text == "doom";
-        if self.doomed || text.starts_with("wait") && !self.known.swap(false, Ordering::Relaxed) {
-            return Decoded::Waits;
-        }
-        if text.starts_with("vast") || text.starts_with("alone") && !self.values.is_empty() {
-            return Decoded::Full;
-        }
-        self.huge += usize::from(text.starts_with("huge"));
-        match text.trim_start_matches(char::is_alphabetic).parse() {
-            Ok(value) => {
-                self.values.push(value);
-                Decoded::Row
-            }
-            Err(_) if text == "skip" => Decoded::Skipped(bad()),
-            Err(_) => Decoded::Failed(bad()),
-        }
-    }
-
-    fn wanted(&mut self) -> Wanted {
-        let (doomed, known) = (self.doomed, Arc::clone(&self.known));
-        Box::pin(async move {
-            tokio::task::yield_now().await;
-            known.store(true, Ordering::Relaxed);
-            if doomed { Err(ConnectorError::user("nobody knows")) } else { Ok(()) }
-        })
-    }
-
-    fn rows(&self) -> usize {
-        self.values.len()
-    }
-
-    fn bytes(&self) -> usize {
-        self.values.len() * 8 + self.huge * (64 << 20)
-    }
-
-    fn take(&mut self) -> Result<RecordBatch, ArrowError> {
-        self.huge = 0;
-        let values: ArrayRef = Arc::new(Int64Array::from(std::mem::take(&mut self.values)));
-        let options = RecordBatchOptions::new().with_row_count(Some(values.len()));
-        let columns = self.schema.fields().iter().map(|_| Arc::clone(&values)).collect();
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
-    }
-}
+use numbers::Numbers;
 
 fn column(name: &str, data_type: DataType, metadata: Option<&str>) -> ColumnDef {
     let kind = metadata.map_or(ColumnKind::Physical, |key| ColumnKind::Metadata { key: key.to_owned(), virtual_column: true });
@@ -303,80 +210,6 @@ async fn a_dropped_next_loses_no_rows() {
 }
 
 #[tokio::test]
-async fn bad_messages_end_the_reading_at_their_offset_and_skipped_ones_leave_their_neighbours() {
-    let mock = Mock::new(&[("t", 1)]);
-    mock.send("t", 0, &["1", "skip", "2", "oops", "3"]);
-    let source = mock.source(&[("topic", "t"), ("scan.startup.mode", "earliest-offset")]);
-    let budget = MemoryBudget::new(64 << 20);
-    let mut reader = source.reader(&split("t/0"), &at(0), ID_AND_OFFSET, &budget).await.expect("a reader");
-    assert_eq!(read(&mut *reader, 3).await.expect("rows"), [(1, 0), (2, 2)]);
-    for _ in 0..2 {
-        let error = read(&mut *reader, 5).await.expect_err("a bad message");
-        assert_eq!(error.kind(), ErrorKind::User);
-        let text = "Table 'c.d.t': bad message at topic 't' partition 0 offset 3: column 'id': 'oops' is no number. 'numbers.lenient' = 'true' tolerates such messages.";
-        assert_eq!(error.to_string(), text);
-    }
-    assert_eq!(reader.position(), 3);
-    assert!(weir_base::metrics::exposition().contains("weir_connectors_kafka_skipped_messages_total{table=\"c.d.t\"}"));
-}
-
-#[tokio::test]
-async fn with_a_dead_letter_table_bad_messages_are_letters_with_their_place_and_reason() {
-    let mock = Mock::new(&[("t", 1)]);
-    mock.send("t", 0, &["1", "skip", "2", "oops", "3"]);
-    let options = [("topic", "t"), ("scan.startup.mode", "earliest-offset"), ("error.mode", "dead-letter"), ("error.table", "lake.db.errors")];
-    let source = mock.source(&options);
-    assert_eq!(source.dead_letters().map(|letters| letters.table.as_str()), Some("lake.db.errors"));
-    let budget = MemoryBudget::new(64 << 20);
-    let mut reader = source.reader(&split("t/0"), &at(0), ID_AND_OFFSET, &budget).await.expect("a reader");
-    let (mut rows, mut letters) = (Vec::new(), Vec::new());
-    for until in [2, 5] {
-        loop {
-            match reader.next(until).await.expect("rows and letters") {
-                Read::Rows { batch, .. } => rows.extend(batch.column(0).as_primitive::<Int64Type>().values().to_vec()),
-                Read::Letters { batch } => {
-                    let text = |name: &str, row: usize| {
-                        let column = batch.column_by_name(name).expect("column");
-                        let text = column.as_binary_opt::<i32>().map(|bytes| String::from_utf8_lossy(bytes.value(row)).into_owned());
-                        text.unwrap_or_else(|| arrow_cast::display::array_value_to_string(column, row).expect("display"))
-                    };
-                    letters.extend(
-                        (0..batch.num_rows()).map(|row| ["topic", "partition", "offset", "raw", "column", "error"].map(|name| text(name, row))),
-                    );
-                }
-                Read::Reached => break,
-            }
-        }
-        assert_eq!(reader.position(), until);
-    }
-    assert_eq!(rows, [1, 2, 3]);
-    let letter = |offset: &str, raw: &str| ["t", "0", offset, raw, "id", &format!("'{raw}' is no number")].map(str::to_owned);
-    assert_eq!(letters, [letter("1", "skip"), letter("3", "oops")]);
-}
-
-#[tokio::test]
-async fn a_source_that_loses_more_than_is_allowed_ends_with_the_last_loss() {
-    let mock = Mock::new(&[("t", 1)]);
-    let values: Vec<String> = (0..300).map(|value| if value % 4 == 0 { "oops".to_owned() } else { value.to_string() }).collect();
-    mock.send("t", 0, &values.iter().map(String::as_str).collect::<Vec<_>>());
-    let budget = MemoryBudget::new(64 << 20);
-    let options = [("topic", "t"), ("scan.startup.mode", "earliest-offset"), ("error.mode", "skip")];
-    let tolerant = mock.source(&[&options[..], &[("error.max-rate", "0.3")]].concat());
-    let mut reader = tolerant.reader(&split("t/0"), &at(0), ID_AND_OFFSET, &budget).await.expect("a reader");
-    assert_eq!(read(&mut *reader, 300).await.expect("rows").len(), 225);
-    let strict = mock.source(&[&options[..], &[("error.max-rate", "0.2")]].concat());
-    let mut reader = strict.reader(&split("t/0"), &at(0), ID_AND_OFFSET, &budget).await.expect("a reader");
-    let error = read(&mut *reader, 300).await.expect_err("too many");
-    assert_eq!(error.kind(), ErrorKind::User);
-    let text = error.to_string();
-    assert!(
-        text.contains("messages cannot be read, more than 'error.max-rate' = '0.2' allows. The last is at topic 't' partition 0 offset "),
-        "{text}"
-    );
-    assert!(text.ends_with(": column 'id': 'oops' is no number."), "{text}");
-}
-
-#[tokio::test]
 async fn key_columns_and_metadata_stand_beside_the_value() {
     let mock = Mock::new(&[("t", 2)]);
     mock.send("t", 1, &["7:70", "skip:90", "9:100"]);
@@ -400,114 +233,6 @@ async fn key_columns_and_metadata_stand_beside_the_value() {
         }
     }
     assert_eq!(rows, [(70, 0, 7, 1), (100, 2, 9, 1)], "rows without a usable key are left out");
-}
-
-#[tokio::test]
-async fn a_message_without_the_key_that_columns_are_read_from_is_a_bad_one() {
-    let mock = Mock::new(&[("t", 1)]);
-    mock.send("t", 0, &["7:70", "80", "9:100"]);
-    let keyed = [
-        ("topic", "t"),
-        ("scan.startup.mode", "earliest-offset"),
-        ("key.format", "numbers"),
-        ("key.fields", "k"),
-        ("value.fields-include", "EXCEPT_KEY"),
-    ];
-    let budget = MemoryBudget::new(64 << 20);
-    let mut strict = mock.source(&keyed).reader(&split("t/0"), &at(0), &[0, 3, 1], &budget).await.expect("a reader");
-    let error = read(&mut *strict, 3).await.expect_err("no key").to_string();
-    let expected = "Table 'c.d.t': bad message at topic 't' partition 0 offset 1: the message has no key, and columns are read from it.";
-    assert_eq!(error, expected);
-
-    let letters = [&keyed[..], &[("error.mode", "dead-letter"), ("error.table", "lake.db.errors")]].concat();
-    let mut reader = mock.source(&letters).reader(&split("t/0"), &at(0), &[0, 3, 1], &budget).await.expect("a reader");
-    let (mut rows, mut lost) = (0, Vec::new());
-    loop {
-        match reader.next(3).await.expect("rows and letters") {
-            Read::Rows { batch, .. } => rows += batch.num_rows(),
-            Read::Letters { batch } => lost.extend(batch.column_by_name("offset").expect("column").as_primitive::<Int64Type>().values().to_vec()),
-            Read::Reached => break,
-        }
-    }
-    assert_eq!((rows, lost), (2, vec![1]));
-}
-
-#[tokio::test]
-async fn a_message_that_must_wait_or_does_not_fit_comes_once_and_in_order() {
-    let mock = Mock::new(&[("t", 2)]);
-    let source = mock.source(&[("topic", "t"), ("scan.startup.mode", "earliest-offset"), ("error.mode", "skip"), ("error.max-rate", "0.1")]);
-    let budget = MemoryBudget::new(64 << 20);
-    let values: Vec<String> = (0..120).map(|value| format!("{}{value}", ["", "wait", "alone", "alone"][value % 4])).collect();
-    mock.send("t", 0, &values.iter().map(String::as_str).collect::<Vec<_>>());
-    let mut reader = source.reader(&split("t/0"), &at(0), ID_AND_OFFSET, &budget).await.expect("a reader");
-    let mut rows = Vec::new();
-    for until in [30, 61, 62, 120] {
-        rows.extend(read(&mut *reader, until).await.expect("rows"));
-    }
-    assert_eq!(rows, (0..120).map(|value| (value, value)).collect::<Vec<_>>());
-
-    // The same of a key, of which the value's rows are taken back.
-    let keyed = [("key.format", "numbers"), ("key.fields", "k"), ("value.fields-include", "EXCEPT_KEY")];
-    let source = mock.source(&[&[("topic", "t"), ("scan.startup.mode", "earliest-offset")], &keyed[..]].concat());
-    mock.send("t", 1, &["7:70", "wait8:80", "alone9:90", "10:alone100", "skip:110", "12:120"]);
-    let mut reader = source.reader(&split("t/1"), &at(0), &[0, 3, 1], &budget).await.expect("a reader");
-    let mut rows = Vec::new();
-    while let Read::Rows { batch, .. } = reader.next(6).await.expect("rows") {
-        let value = |column: usize, row| batch.column(column).as_primitive::<Int64Type>().value(row);
-        rows.extend((0..batch.num_rows()).map(|row| (value(0, row), value(1, row), value(2, row))));
-    }
-    assert_eq!(rows, [(70, 0, 7), (80, 1, 8), (90, 2, 9), (100, 3, 10), (120, 5, 12)]);
-}
-
-#[tokio::test]
-async fn a_batch_ends_behind_rows_that_take_much_memory() {
-    let mock = Mock::new(&[("t", 1)]);
-    let values: Vec<String> = (0..100).map(|value| format!("{}{value}", if value % 3 == 1 { "huge" } else { "" })).collect();
-    mock.send("t", 0, &values.iter().map(String::as_str).collect::<Vec<_>>());
-    let source = mock.source(&[("topic", "t"), ("scan.startup.mode", "earliest-offset")]);
-    let budget = MemoryBudget::new(64 << 20);
-    let mut reader = source.reader(&split("t/0"), &at(0), ID_AND_OFFSET, &budget).await.expect("a reader");
-    let mut rows = Vec::new();
-    while let Read::Rows { batch, .. } = reader.next(100).await.expect("rows") {
-        let values = batch.column(0).as_primitive::<Int64Type>().values();
-        assert!(values.iter().rev().skip(1).all(|value| value % 3 != 1), "rows behind a huge one: {values:?}");
-        rows.extend_from_slice(values);
-    }
-    assert_eq!(rows, (0..100).collect::<Vec<i64>>());
-}
-
-#[tokio::test]
-async fn a_message_that_does_not_even_fit_alone_is_a_bad_one() {
-    let mock = Mock::new(&[("t", 2)]);
-    mock.send("t", 0, &["1", "vast2", "3"]);
-    mock.send("t", 1, &["7:70", "vast8:80", "9:90"]);
-    let options = [("topic", "t"), ("scan.startup.mode", "earliest-offset")];
-    let budget = MemoryBudget::new(64 << 20);
-    let mut strict = mock.source(&options).reader(&split("t/0"), &at(0), ID_AND_OFFSET, &budget).await.expect("a reader");
-    let error = read(&mut *strict, 3).await.expect_err("a bad message").to_string();
-    assert_eq!(error, "Table 'c.d.t': bad message at topic 't' partition 0 offset 1: the rows of the message do not fit into one batch.");
-    let tolerant = mock.source(&[&options[..], &[("error.mode", "skip")]].concat());
-    let mut reader = tolerant.reader(&split("t/0"), &at(0), ID_AND_OFFSET, &budget).await.expect("a reader");
-    assert_eq!(read(&mut *reader, 3).await.expect("rows"), [(1, 0), (3, 2)]);
-
-    // The same of a key.
-    let keyed = [("error.mode", "skip"), ("key.format", "numbers"), ("key.fields", "k"), ("value.fields-include", "EXCEPT_KEY")];
-    let keyed = mock.source(&[&options[..], &keyed].concat());
-    let mut reader = keyed.reader(&split("t/1"), &at(0), ID_AND_OFFSET_AND_KEY, &budget).await.expect("a reader");
-    assert_eq!(read(&mut *reader, 3).await.expect("rows"), [(70, 0), (90, 2)]);
-}
-
-#[tokio::test]
-async fn nothing_behind_a_message_that_waits_in_vain_is_read() {
-    let mock = Mock::new(&[("t", 1)]);
-    mock.send("t", 0, &["1", "doom", "3"]);
-    let source = mock.source(&[("topic", "t"), ("scan.startup.mode", "earliest-offset"), ("error.mode", "skip")]);
-    let budget = MemoryBudget::new(64 << 20);
-    let mut reader = source.reader(&split("t/0"), &at(0), ID_AND_OFFSET, &budget).await.expect("a reader");
-    assert_eq!(read(&mut *reader, 1).await.expect("rows"), [(1, 0)]);
-    let error = read(&mut *reader, 3).await.expect_err("in vain");
-    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::User, "Table 'c.d.t': nobody knows"));
-    assert_eq!((read(&mut *reader, 3).await.expect_err("failed before").kind(), reader.position()), (ErrorKind::Internal, 1));
 }
 
 #[tokio::test]

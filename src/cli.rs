@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use weir_base::options::parse_memory_size;
+use weir_base::options::{parse_duration, parse_memory_size};
 
 use crate::commands::dlq::Dlq;
 use crate::commands::table::Table;
@@ -75,7 +76,8 @@ pub(crate) enum Command {
     /// Run a job file until its sources end or it is told to stop
     #[command(
         long_about = "Run a job file: SET, CREATE and INSERT statements. All INSERTs are one job. SIGTERM and ctrl-C finish the epoch, commit and \
-                            end with 0; a second one stops at once. Started again, the job goes on where it was."
+                            end with 0; a second one stops at once, and one that takes longer than --stop-timeout ends with 4. Started again, the job \
+                            goes on where it was."
     )]
     Run(Run),
     /// Run statements and queries, or a prompt
@@ -112,6 +114,9 @@ pub(crate) struct Run {
     /// Accept a table that carries another job's marker for the same source (after a job was renamed on purpose)
     #[arg(long)]
     pub(crate) confirm_shared_source: bool,
+    /// How long the stop after SIGTERM or ctrl-C may take, such as `25s`; a job that needs longer ends with 4, and its next start goes on [default: 9s]
+    #[arg(long, value_parser = duration, env = "WEIR_STOP_TIMEOUT", value_name = "DURATION")]
+    pub(crate) stop_timeout: Option<Duration>,
 }
 
 /// What a job reads of its logical tables.
@@ -224,6 +229,12 @@ pub(crate) struct Quickstart {
 /// A size such as `512mb`, more than nothing.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     parse_memory_size(text).filter(|bytes| *bytes > 0).ok_or_else(|| "expected a size such as 512mb or 2gb".to_owned())
+}
+
+/// A length of time with its unit.
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = parse_duration(text).filter(|(_, without_unit)| !without_unit);
+    parsed.map(|(duration, _)| duration).ok_or_else(|| "expected a length of time such as 25s or '2 min'".to_owned())
 }
 
 fn memory(text: &str) -> Result<u64, String> {

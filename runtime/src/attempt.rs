@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::monitor::Monitors;
 use crate::recovery::{Recovered, Recovery, RecoverySink, SinkProgress, Start, at_most, shared_source, tell_lost};
 use crate::status::{JobState, StatusBoard};
+use crate::tally::Tally;
 use crate::upkeep::Upkeep;
 
 /// Gaps that are shown one by one when a sink comes back.
@@ -118,7 +119,12 @@ impl<'a> Attempt<'a> {
             let committer = self.committers.get(&insert.sink_id).map(Arc::clone);
             (insert.sink_id.clone(), RecoverySink { target: insert.target.to_string(), committer })
         });
-        Recovery { job: &settings.name, attempt: &self.id, store: &self.parts.store, sinks: sinks.collect(), limit: settings.timeout }
+        let (sinks, limit) = (sinks.collect(), settings.timeout);
+        Recovery { job: &settings.name, attempt: &self.id, store: &self.parts.store, sinks, limit, tally: self.tally() }
+    }
+
+    fn tally(&self) -> Tally {
+        Tally { board: self.parts.board.clone(), metrics: Arc::clone(&self.parts.metrics) }
     }
 
     async fn recover(&self) -> Result<Ready, RuntimeError> {
@@ -292,8 +298,7 @@ impl<'a> Attempt<'a> {
             retained: self.parts.plan.settings.retained,
             limit: self.parts.plan.settings.timeout,
             monitors: Arc::clone(monitors),
-            board: self.parts.board.clone(),
-            metrics: Arc::clone(&self.parts.metrics),
+            tally: self.tally(),
         };
         let (queue, received) = mpsc::channel(QUEUE);
         (queue, self.failure.spawn("committer", (), committer.run(received)))

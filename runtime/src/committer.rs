@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
 use futures::future::try_join_all;
 use tokio::sync::mpsc;
 use weir_base::{Classified, ErrorKind, failpoint};
@@ -14,9 +13,8 @@ use weir_connectors::sink::{SinkCommit, SinkCommitter};
 use crate::checkpoint::{Checkpoint, CheckpointStore, IntentName, Listing, obsolete};
 use crate::epoch::injected;
 use crate::error::RuntimeError;
-use crate::metrics::Metrics;
 use crate::monitor::Monitors;
-use crate::status::StatusBoard;
+use crate::tally::{Commit, Tally};
 
 /// Durable epochs that wait for their commits before the next one has to wait.
 pub(crate) const QUEUE: usize = 2;
@@ -41,8 +39,7 @@ pub(crate) struct Committer {
     pub(crate) retained: usize,
     pub(crate) limit: Duration,
     pub(crate) monitors: Arc<Monitors>,
-    pub(crate) board: StatusBoard,
-    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tally: Tally,
 }
 
 impl Committer {
@@ -79,7 +76,9 @@ impl Committer {
             return Err(RuntimeError::Internal(format!("sink {id} has a commit but no committer")));
         };
         let target = checkpoint.sinks.get(id).map(|record| record.target.clone()).unwrap_or_default();
+        let this = Commit { job: &checkpoint.job, sink: id, epoch: checkpoint.epoch, commit };
         let began = Instant::now();
+        self.tally.begins(&this);
         let (mut tries, mut last) = (0_u32, None);
         let trying = async {
             loop {
@@ -100,35 +99,22 @@ impl Committer {
         };
         let committed = done?;
         if tries > 0 {
-            self.board.update(|status| status.last_error = None);
+            self.tally.board.update(|status| status.last_error = None);
             if let Err(error) = committer.sweep(&[commit.commit_id]).await {
                 tracing::warn!(job = checkpoint.job, sink = id, %error, "files of earlier tries of a commit are left behind");
             }
         }
-        let took = began.elapsed().as_secs_f64();
-        let rows: u64 = commit.committables.iter().map(|committable| committable.rows).sum();
-        let bytes: u64 = commit.committables.iter().map(|committable| committable.bytes).sum();
         tracing::info!(
             job = checkpoint.job,
             sink = id,
             epoch = checkpoint.epoch,
             snapshot = committed.snapshot,
-            rows,
-            bytes,
+            rows = this.rows(),
+            bytes = this.bytes(),
             retries = committed.retries,
             "committed"
         );
-        self.metrics.committed(&checkpoint.job, id, rows, bytes, took);
-        self.board.update_sink(id, |sink| {
-            sink.last_epoch = Some(checkpoint.epoch);
-            sink.last_snapshot = Some(committed.snapshot);
-            sink.last_commit = Some(Utc::now());
-            sink.last_commit_seconds = Some(took);
-            sink.rows += rows;
-            sink.bytes += bytes;
-            sink.commits += 1;
-            sink.pending_commits = sink.pending_commits.saturating_sub(1);
-        });
+        self.tally.done(&this, &committed.snapshot, began.elapsed());
         Ok(())
     }
 
@@ -136,6 +122,6 @@ impl Committer {
     fn failed(&self, checkpoint: &Checkpoint, sink: &str, target: &str, tries: u32, error: &ConnectorError) {
         let error = weir_base::error::chain(error);
         tracing::warn!(job = checkpoint.job, sink, target, epoch = checkpoint.epoch, tries, error, "commit failed, trying again");
-        self.board.update(|status| status.last_error = Some(error));
+        self.tally.board.update(|status| status.last_error = Some(error));
     }
 }

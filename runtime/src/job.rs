@@ -22,8 +22,8 @@ use crate::status::{JobState, JobStatus, StatusBoard};
 /// The SET key that confirms [`JobOptions::allow_shared_source`].
 const ALLOW_SHARED_SOURCE: &str = "execution.allow-shared-source";
 
-/// How long a stop may take.
-const STOP_PATIENCE: Duration = Duration::from_secs(9);
+/// How long a stop may take unless it is said: those that kill what has not ended (`docker stop`) do so after ten seconds.
+const STOP_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// What a job may do beyond its settings.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,11 +35,14 @@ pub struct JobOptions {
     /// The job is one statement of a session, not a thing with an identity: without sources it runs its one epoch although its targets
     /// carry the marker of an earlier statement.
     pub one_off: bool,
+    /// How long a stop may take: the rest of the epoch, its commits and the end of upkeep. Then the job ends with
+    /// [`RuntimeError::StopTimeout`]. Default: 9 s.
+    pub stop_timeout: Duration,
 }
 
 impl Default for JobOptions {
     fn default() -> Self {
-        Self { allow_shared_source: false, memory_mark: 0.75, one_off: false }
+        Self { allow_shared_source: false, memory_mark: 0.75, one_off: false, stop_timeout: STOP_TIMEOUT }
     }
 }
 
@@ -132,6 +135,7 @@ impl Job {
 
     async fn run_attempts(&mut self, stop: &CancellationToken) -> Result<(), RuntimeError> {
         let job = self.parts.plan.settings.name.clone();
+        let limit = self.parts.options.stop_timeout;
         let mut restarts = 0;
         loop {
             let id = attempt_id();
@@ -139,7 +143,7 @@ impl Job {
             let outcome = tokio::select! {
                 biased;
                 outcome = Box::pin(attempt.run(stop)) => outcome,
-                () = patience_ends(stop) => return Err(RuntimeError::StopTimeout { limit: STOP_PATIENCE, waiting: waiting(&self.parts.board.snapshot()) }),
+                () = patience_ends(stop, limit) => return Err(RuntimeError::StopTimeout { limit, waiting: waiting(&self.parts.board.snapshot()) }),
             };
             let Err(error) = outcome else { return Ok(()) };
             let kind = error.kind();
@@ -167,11 +171,11 @@ impl Job {
     }
 }
 
-/// Returns when a stop has been asked for and should have been done by now. A server that is away must not hold the process: nothing is
+/// Returns `limit` after a stop was asked for: it should have been done by now. A server that is away must not hold the process: nothing is
 /// lost, the next start goes on from the last checkpoint.
-async fn patience_ends(stop: &CancellationToken) {
+async fn patience_ends(stop: &CancellationToken, limit: Duration) {
     stop.cancelled().await;
-    tokio::time::sleep(STOP_PATIENCE).await;
+    tokio::time::sleep(limit).await;
 }
 
 /// What a job that does not end in time still waits for: commits that are not done, and the last trouble.

@@ -19,6 +19,7 @@ mod query;
 mod recovery;
 mod restart;
 mod status;
+mod tally;
 mod upkeep;
 
 pub use error::RuntimeError;

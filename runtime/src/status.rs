@@ -109,12 +109,16 @@ pub struct SinkStatus {
     pub last_commit: Option<DateTime<Utc>>,
     /// How long it took.
     pub last_commit_seconds: Option<f64>,
-    /// Rows committed since the process started.
+    /// Rows committed since the process started: by it, also when it recovered. A commit that an earlier process made and could not note any
+    /// more does not count.
     pub rows: u64,
-    /// Bytes committed since the process started.
+    /// Bytes committed since the process started, by it.
     pub bytes: u64,
-    /// Commits since the process started.
+    /// Commits since the process started, by it.
     pub commits: u64,
+    /// The newest epoch that this process has begun to commit.
+    #[serde(skip)]
+    pub(crate) begun: Option<u64>,
     /// Commits that are durable in a checkpoint and not yet done.
     pub pending_commits: u64,
     /// Upkeep of the table, if the job looks after it.

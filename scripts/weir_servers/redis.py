@@ -64,7 +64,7 @@ class RedisCluster(Server):
             folder.mkdir(exist_ok=True)
             lines = [
                 *common(site.ports[node], folder), "cluster-enabled yes", "cluster-config-file nodes.conf", f"cluster-port {site.ports[node + '-bus']}",
-                "cluster-node-timeout 2000",
+                "cluster-node-timeout 15000",
             ]
             (folder / "redis.conf").write_text("\n".join(lines) + "\n", encoding="utf-8")
 

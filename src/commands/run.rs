@@ -32,7 +32,8 @@ pub(crate) async fn run(global: &Global, arguments: &Run) -> Result<(), Failure>
         return Ok(());
     };
     let created = plan.created.clone();
-    let options = JobOptions { allow_shared_source: arguments.confirm_shared_source, ..JobOptions::default() };
+    let mut options = JobOptions { allow_shared_source: arguments.confirm_shared_source, ..JobOptions::default() };
+    options.stop_timeout = arguments.stop_timeout.unwrap_or(options.stop_timeout);
     let running = Running { file_systems: session.file_systems().clone(), budget, options, http };
     job::or_take_back(created, Box::pin(job_of_file(plan, outcome.results, running))).await
 }

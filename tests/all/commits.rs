@@ -153,7 +153,8 @@ async fn two_jobs_that_write_one_table_at_the_same_time_are_both_in_it_once() {
         job.wait(LIMIT).await.succeeded();
     }
     let found = holds_exactly(&table_on_disk(&folder), &sent).await;
-    let jobs: Vec<&str> = found["snapshots"].as_array().unwrap().iter().map(|snapshot| snapshot["summary"]["weir.job"].as_str().unwrap()).collect();
+    // Rewrites by auto-compaction are of no job.
+    let jobs: Vec<&str> = found["snapshots"].as_array().unwrap().iter().filter_map(|snapshot| snapshot["summary"]["weir.job"].as_str()).collect();
     let turns = jobs.windows(2).filter(|pair| pair[0] != pair[1]).count();
     assert!(turns >= 4, "the jobs took turns in {jobs:?}");
     verified(&folder, &folder.path("first.sql")).await;

@@ -89,7 +89,7 @@ async fn a_gentle_stop_commits_what_was_read_and_ends_well_within_ten_seconds() 
     job.settings = "SET 'execution.checkpointing.interval' = '10 min';".to_owned();
     let sent = send(&topic, PARTITIONS, 0..5_000).await;
     let file = job.write(&folder);
-    let mut running = folder.weir(run(&file)).start();
+    let mut running = folder.weir(run(&file)).env("WEIR_STOP_TIMEOUT", "9 s").start();
     let address = running.address(LIMIT).await;
     until("the job has read what is there", LIMIT, async || {
         let status = running.status(&address).await?;
@@ -113,7 +113,7 @@ async fn the_same_job_started_twice_fences_the_older_and_never_writes_both() {
     let mut older = folder.weir(run(&file)).start();
     older.logged("committed", LIMIT).await;
     let mut newer = folder.weir(run(&file)).start();
-    newer.logged("/status", LIMIT).await;
+    newer.logged("going on from the last checkpoint", LIMIT).await;
     sent.extend(send(&topic, PARTITIONS, 2_000..10_000).await);
     let fenced = older.wait(LIMIT).await.failed_with(5);
     assert!(fenced.stderr.contains("taken over"), "{}", fenced.stderr);

@@ -41,17 +41,24 @@ async fn a_file_costs_a_call_for_each_block_and_three_more_and_a_range_of_a_know
         let calls = weir_fs::name_node_calls().remove("counted").unwrap_or_default();
         calls.into_iter().map(|(call, count)| (as_counted(call), count)).collect()
     };
-    let started = NameNodeCalls::read(&hdfs).await;
+    let started = NameNodeCalls::settled(&hdfs).await;
+    // The NameNode counts a call after it has answered it.
+    let counted = || {
+        until("the NameNode's count is ours", LIMIT, async || {
+            let now = NameNodeCalls::read(&hdfs).await;
+            (now.since(&started) == ours()).then_some(now)
+        })
+    };
     at.store.put(&at.path.clone().join("warm"), "x".into()).await.unwrap();
 
-    let before = NameNodeCalls::read(&hdfs).await;
+    let before = counted().await;
     let put = at.path.clone().join("put");
     at.store.put_opts(&put, vec![7; 1_000_000].into(), PutMode::Create.into()).await.unwrap();
-    assert_eq!(closed(NameNodeCalls::read(&hdfs).await.since(&before)), calls([("Create", 1), ("AddBlock", 1), ("Rename2", 1)]));
+    assert_eq!(closed(counted().await.since(&before)), calls([("Create", 1), ("AddBlock", 1), ("Rename2", 1)]));
     let mut tries = 0;
     let (uploaded, one_block, four_blocks) = loop {
         let uploaded = at.path.clone().join(format!("uploaded-{tries}"));
-        let one_block = NameNodeCalls::read(&hdfs).await;
+        let one_block = counted().await;
         let mut upload = at.store.put_multipart(&uploaded).await.unwrap();
         let sent = async {
             upload.put_part(vec![8; 2_000_000].into()).await?;
@@ -59,7 +66,7 @@ async fn a_file_costs_a_call_for_each_block_and_three_more_and_a_range_of_a_know
             upload.complete().await
         };
         match sent.await {
-            Ok(_) => break (uploaded, one_block, NameNodeCalls::read(&hdfs).await),
+            Ok(_) => break (uploaded, one_block, counted().await),
             // A DataNode that is busy reports a block late, and then the next one is refused.
             Err(error) if tries < 20 && error.to_string().contains("NotReplicatedYet") => tries += 1,
             Err(error) => panic!("{error}"),
@@ -68,15 +75,13 @@ async fn a_file_costs_a_call_for_each_block_and_three_more_and_a_range_of_a_know
     assert_eq!(closed(four_blocks.since(&one_block)), calls([("Create", 1), ("AddBlock", 4), ("Rename2", 1)]));
 
     assert_eq!(at.store.get_range(&uploaded, 0..10).await.unwrap().as_ref(), [8; 10]);
-    let opened = NameNodeCalls::read(&hdfs).await;
+    let opened = counted().await;
     assert_eq!(opened.since(&four_blocks), calls([("GetFileInfo", 1), ("GetBlockLocations", 1)]));
     for start in 0..30 {
         assert_eq!(at.store.get_range(&uploaded, 2_000_000 + start * 50_000..2_000_010 + start * 50_000).await.unwrap().as_ref(), [9; 10]);
     }
     at.store.get_ranges(&uploaded, &[0..1, MIB - 5..MIB + 5, 3 * MIB..3 * MIB + 1]).await.unwrap();
-    let read = NameNodeCalls::read(&hdfs).await;
-    assert_eq!(read.since(&opened), calls([]), "every block of it is known");
-    assert_eq!(ours(), read.since(&started), "our count and the NameNode's");
+    assert_eq!(counted().await.since(&opened), calls([]), "every block of it is known");
 }
 
 /// One line of a NameNode's audit log.
@@ -124,7 +129,7 @@ async fn a_job_lists_nothing_looks_for_nothing_and_asks_three_calls_and_its_bloc
     job.settings = "SET 'execution.checkpointing.interval' = '100 ms';".to_owned();
     folder.write("weir.toml", &format!("[fs.alias.near]\nscheme = \"hdfs\"\nconf-dir = \"{}\"\n", hdfs.conf_ns1.display()));
     let file = job.write(&folder);
-    let before = NameNodeCalls::read(&hdfs).await;
+    let before = NameNodeCalls::settled(&hdfs).await;
     let mut running = folder.weir(run(&file)).start();
     let address = running.address(LIMIT).await;
     let mut sent = Vec::new();
@@ -149,7 +154,7 @@ async fn a_job_lists_nothing_looks_for_nothing_and_asks_three_calls_and_its_bloc
     running.terminate();
     running.wait(LIMIT).await.succeeded();
 
-    let spent = NameNodeCalls::read(&hdfs).await.since(&before);
+    let spent = NameNodeCalls::settled(&hdfs).await.since(&before);
     let of = |call: &str| spent.get(call).copied().unwrap_or(0);
     let asked = audited(&hdfs);
     let renamed: BTreeMap<&str, &str> = asked.iter().filter(|asked| asked.what == "rename").map(|asked| (&*asked.source, &*asked.target)).collect();

@@ -280,9 +280,9 @@ async fn hdfs_is_asked_once_to_move_to_add_up_and_to_delete_a_folder() {
     let commands: [(&[&str], &str); 3] =
         [(&["mv", &tree, &moved], "Rename2"), (&["du", "-s", &moved], "GetContentSummary"), (&["rm", "-r", &moved], "Delete")];
     for (command, call) in commands {
-        let before = NameNodeCalls::read(&hdfs).await;
+        let before = NameNodeCalls::settled(&hdfs).await;
         fs.ok(command).await;
-        let mut calls = NameNodeCalls::read(&hdfs).await.since(&before);
+        let mut calls = NameNodeCalls::settled(&hdfs).await.since(&before);
         // Looking at what is there.
         assert!(calls.remove("GetFileInfo").is_some_and(|looks| looks <= 2), "{calls:?}");
         assert_eq!(calls, [(call.to_owned(), 1)].into(), "{command:?}");

@@ -47,7 +47,7 @@ async fn doctor_says_that_a_name_node_is_down_silent_or_not_known() {
     servers.pause("hdfs.namenode");
     let begun = Instant::now();
     let silent = examine(&fs, &[&place], 1).await;
-    assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(100), "{:?}", begun.elapsed());
     let failed = steps(&silent, "FAILED");
     assert!(failed.len() == 1 && failed[0].0 == "answer" && failed[0].1.contains("no answer within"), "{silent:?}");
     assert!(failed[0].1.contains("NameNode's log"), "{silent:?}");

@@ -13,7 +13,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 const ROWS: u64 = 1_000_000;
 const PARTITIONS: u64 = 4;
 /// How long a job may need to go on once another NameNode is active.
-const GOES_ON: Duration = Duration::from_secs(30);
+const GOES_ON: Duration = Duration::from_secs(90);
 
 /// The rows that the job behind `endpoint` has committed since it started.
 async fn committed_rows(endpoint: &str) -> Option<u64> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use weir_connectors::sink::SinkCommitter;
 use weir_connectors::source::Cuts;
@@ -11,6 +11,7 @@ use super::decide::{Decision, Facts, SinkProgress, Start, decide, epoch_to_claim
 use super::intents::{IntentFate, fate};
 use crate::checkpoint::{Checkpoint, CheckpointStore, Claim, Entry, Listing};
 use crate::error::RuntimeError;
+use crate::tally::{Commit, Tally};
 
 /// A sink as recovery sees it.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub(crate) struct Recovery<'a> {
     pub(crate) store: &'a CheckpointStore,
     pub(crate) sinks: BTreeMap<String, RecoverySink>,
     pub(crate) limit: Duration,
+    /// Where the commits that it makes are counted.
+    pub(crate) tally: Tally,
 }
 
 /// What the job goes on with.
@@ -145,6 +148,8 @@ impl Recovery<'_> {
         for (id, record) in &checkpoint.sinks {
             let committer = self.sinks.get(id).and_then(|sink| sink.committer.as_ref());
             if let (Some(commit), Some(committer)) = (&record.commit, committer) {
+                let this = Commit { job: self.job, sink: id, epoch: checkpoint.epoch, commit };
+                let (began, begun) = (Instant::now(), self.tally.begins(&this));
                 let done = tokio::time::timeout(self.limit, committer.commit(self.job, id, checkpoint.epoch, commit)).await;
                 let late = |_elapsed| RuntimeError::CommitTimeout {
                     target: record.target.clone(),
@@ -155,6 +160,10 @@ impl Recovery<'_> {
                     last: None,
                 };
                 let done = done.map_err(late)??;
+                // One that is there already was made by this process if it had begun it and not heard the answer; else by an earlier one.
+                if begun || !done.already {
+                    self.tally.done(&this, &done.snapshot, began.elapsed());
+                }
                 tracing::info!(
                     job = self.job,
                     sink = id,

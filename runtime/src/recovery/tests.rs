@@ -11,7 +11,11 @@ use weir_connectors::sink::{Committed, Distribution, Gap, GapReason, Marker, Sin
 use weir_connectors::source::SplitId;
 
 use super::recover::{Recovery, RecoverySink};
+use crate::epoch::SplitGauges;
 use crate::error::RuntimeError;
+use crate::metrics::Metrics;
+use crate::status::StatusBoard;
+use crate::tally::Tally;
 use crate::testing::{FakeLog, FakeSink, Rig};
 
 /// A committer that is slow to tell what it has read: meanwhile, once, a whole other run of the job goes by.
@@ -65,7 +69,9 @@ async fn recover(rig: &Rig, committer: Arc<dyn SinkCommitter>) -> Result<u64, Ru
     let sink = RecoverySink { target: "c.d.t0".to_owned(), committer: Some(committer) };
     let store = rig.store();
     let sinks = BTreeMap::from([("t0".to_owned(), sink)]);
-    let recovery = Recovery { job: &rig.name, attempt: "starter", store: &store, sinks, limit: Duration::from_secs(20) };
+    let board = StatusBoard::new(&rig.name, &SplitGauges::default(), &rig.budget);
+    let tally = Tally { board, metrics: Metrics::shared() };
+    let recovery = Recovery { job: &rig.name, attempt: "starter", store: &store, sinks, limit: Duration::from_secs(20), tally };
     recovery.run().await.map(|recovered| recovered.next_epoch)
 }
 

@@ -45,6 +45,7 @@ pub(crate) struct Rig {
     pub(crate) interval: Duration,
     pub(crate) retained: usize,
     pub(crate) timeout: Duration,
+    pub(crate) stop_timeout: Duration,
     pub(crate) parallelism: usize,
     pub(crate) budget: MemoryBudget,
     pub(crate) restarts: &'static str,
@@ -70,6 +71,7 @@ impl Rig {
             interval: Duration::from_millis(20),
             retained: 3,
             timeout: Duration::from_secs(20),
+            stop_timeout: Duration::from_secs(60),
             parallelism: 2,
             budget: MemoryBudget::new(1 << 30),
             restarts: "exponential-delay",
@@ -138,7 +140,8 @@ impl Rig {
     pub(crate) async fn job(&self) -> Job {
         let store = Arc::new(Hooked::new(Arc::clone(&self.objects), Arc::clone(&self.world)));
         let store = CheckpointStore::at(self.location(store), &self.name, Duration::from_secs(20));
-        Job::on_store(self.plan().await, store, self.budget.clone(), JobOptions::default()).expect("a job")
+        let options = JobOptions { stop_timeout: self.stop_timeout, ..JobOptions::default() };
+        Job::on_store(self.plan().await, store, self.budget.clone(), options).expect("a job")
     }
 
     /// Runs the job to its end.

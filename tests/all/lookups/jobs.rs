@@ -101,7 +101,7 @@ async fn a_job_whose_store_goes_away_waits_for_it_and_loses_nothing() {
     let servers = Servers::own();
     let redis = servers.redis();
     fill(&mut connection(&redis), "");
-    let more = ", 'lookup.async.batch.size' = '20', 'timeout' = '300 ms', 'lookup.max-retries' = '1'";
+    let more = ", 'lookup.async.batch.size' = '20', 'timeout' = '2 s', 'lookup.max-retries' = '1'";
     let mut enriched = Enriched::new(&redis, "", more, "", false).await;
     enriched.send(500).await;
     let mut running = enriched.folder.weir(run(&enriched.job)).start();

@@ -148,7 +148,7 @@ async fn a_job_that_is_killed_and_loses_its_server_leaves_the_last_order_of_each
     job.bounded = false;
     job.settings = format!(
         "SET 'execution.checkpointing.interval' = '200 ms';
-CREATE TABLE latest (user_id BIGINT, id BIGINT, PRIMARY KEY (user_id) NOT ENFORCED) WITH ({}, 'command' = 'set', 'timeout' = '300 ms');",
+CREATE TABLE latest (user_id BIGINT, id BIGINT, PRIMARY KEY (user_id) NOT ENFORCED) WITH ({}, 'command' = 'set', 'timeout' = '2 s');",
         options(&redis)
     );
     job.inserts = "INSERT INTO latest SELECT user_id, id FROM orders;".to_owned();

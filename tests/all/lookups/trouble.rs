@@ -33,7 +33,7 @@ async fn a_server_that_is_away_or_silent_is_asked_again_and_then_given_up() {
     let redis = servers.redis();
     command(&mut connection(&redis), &["SET", "1", "one"]);
     let mut lake = Lake::new(MEMORY).await;
-    let with = format!("{}, 'command' = 'get', 'timeout' = '200 ms', 'lookup.max-retries' = '1'", options(&redis));
+    let with = format!("{}, 'command' = 'get', 'timeout' = '2 s', 'lookup.max-retries' = '1'", options(&redis));
     lake.run(&format!("CREATE TEMPORARY TABLE d (id BIGINT, v STRING) WITH ({with})")).await;
     let query = lookup("n, d.v", "(1, 1)", JOIN);
     assert_eq!(lake.ask(&query).await, "1,one");

@@ -109,7 +109,7 @@ INSERT INTO lake.{table} SELECT * FROM orders;
         let none = json!([]);
         assert_eq!((&found["only_table"], &found["only_model"]), (&none, &none), "{found}\n{told}");
         // Others changed the table between commits of the job, however few it could make.
-        assert!(found["commits"]["rewrite"].as_u64() > Some(1) && found["commits"]["orders"].as_u64() > Some(1), "{found}");
+        assert!(found["commits"]["rewrite"].as_u64() >= Some(1) && found["commits"]["orders"].as_u64() > Some(1), "{found}");
         found
     }
 

@@ -13,7 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::until;
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A topic with a name of its own.
 pub(crate) struct Topic {
@@ -134,7 +134,7 @@ impl Topic {
     /// Produces messages in a transaction that stays open, and waits until the broker has them.
     pub(crate) async fn open_transaction(&self, rows: impl IntoIterator<Item = Row>) -> (Transaction, Vec<(i32, i64)>) {
         let id = uuid::Uuid::new_v4().to_string();
-        let producer: FutureProducer = client(&self.bootstrap).set("transactional.id", id).create().unwrap();
+        let producer: FutureProducer = client(&self.bootstrap).set("transactional.id", id).set("transaction.timeout.ms", "600000").create().unwrap();
         producer.init_transactions(LIMIT).unwrap();
         producer.begin_transaction().unwrap();
         let offsets = self.send_all(&producer, rows).await;

@@ -1,20 +1,36 @@
 //! How often clients called the NameNode, by operation.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::servers::Hdfs;
+use super::until;
 
 /// Calls that DataNodes make by themselves.
 const BY_DATA_NODES: [&str; 6] = ["SendHeartbeat", "BlockReport", "BlockReceivedAndDeleted", "RegisterDatanode", "VersionRequest", "SendLifeline"];
 
 /// The counts at one moment.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct NameNodeCalls(BTreeMap<String, u64>);
 
 impl NameNodeCalls {
-    /// Reads the counters.
+    /// Reads the counters of a cluster that nobody else asks, once they stand still: a NameNode counts a call after it has answered it.
+    pub(crate) async fn settled(hdfs: &Hdfs) -> Self {
+        let mut before = Self::read(hdfs).await;
+        until("the counters of the NameNode stand still", Duration::from_secs(60), async || {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let now = Self::read(hdfs).await;
+            let settled = now == before;
+            before = now;
+            settled.then_some(())
+        })
+        .await;
+        before
+    }
+
+    /// Reads the counters, which may lack the calls that were answered just now.
     pub(crate) async fn read(hdfs: &Hdfs) -> Self {
         let query = "Hadoop:service=NameNode,name=RpcDetailedActivityForPort*";
         let answer = reqwest::get(format!("{}/jmx?qry={query}", hdfs.http)).await.unwrap().bytes().await.unwrap();

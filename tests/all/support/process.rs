@@ -97,7 +97,8 @@ impl Workdir {
         let number = self.launches.fetch_add(1, Ordering::Relaxed);
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--", program]).args(arguments).current_dir(self.folder.path());
-        command.env_remove("WEIR_FAIL").env_remove("RUST_LOG").stdin(Stdio::null()).kill_on_drop(true);
+        // On a busy machine a stop may take longer than jobs are given; tests that measure it set it anew.
+        command.env_remove("WEIR_FAIL").env_remove("RUST_LOG").env("WEIR_STOP_TIMEOUT", "100 s").stdin(Stdio::null()).kill_on_drop(true);
         let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy().into_owned();
         let stdout = self.path(&format!("{number}.{name}.stdout"));
         let stderr = self.path(&format!("{number}.{name}.stderr"));
@@ -138,7 +139,7 @@ impl Running {
     /// Kills the program, as `kill -9` does, and waits until it is gone.
     pub(crate) async fn kill(self) -> Output {
         self.signal(Signal::KILL);
-        self.wait(Duration::from_secs(10)).await
+        self.wait(Duration::from_secs(120)).await
     }
 
     /// Whether it has ended by itself.

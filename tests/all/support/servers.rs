@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -326,18 +327,34 @@ impl Servers {
 
 /// Runs `scripts/servers`.
 fn run(arguments: &[&str]) -> String {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/servers");
-    let output = Command::new(script).args(arguments).output().unwrap();
+    let output = script(arguments).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "scripts/servers {arguments:?}: {errors}");
     String::from_utf8(output.stdout).unwrap()
 }
 
+fn script(arguments: &[&str]) -> Command {
+    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/servers"));
+    command.args(arguments);
+    command
+}
+
+/// Nothing here panics: in a test that fails already, that would be the end of all the others.
 impl Drop for Servers {
     fn drop(&mut self) {
-        if self.folder.exists() {
-            self.call(&["stop", "--kill"]);
-            std::fs::remove_dir_all(&self.folder).unwrap();
+        if !self.folder.exists() {
+            return;
+        }
+        let stopped = script(&["stop", "--kill", "--dir", &self.folder.display().to_string()]).output();
+        if !stopped.as_ref().is_ok_and(|output| output.status.success()) {
+            eprintln!("the servers in {} were not stopped: {stopped:?}", self.folder.display());
+        }
+        // What a process writes while it dies may come between.
+        for _ in 0..10 {
+            match std::fs::remove_dir_all(&self.folder) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => std::thread::sleep(Duration::from_millis(200)),
+                _ => return,
+            }
         }
     }
 }

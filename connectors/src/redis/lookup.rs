@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::ArrayRef;
+use arrow_array::{ArrayRef, BinaryArray};
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use redis::{Cmd, Value, cmd};
@@ -38,41 +38,44 @@ impl RedisLookup {
     }
 
     /// What lies under keys.
-    async fn values(&self, keys: &[Vec<u8>], fields: Option<&[Vec<u8>]>) -> Result<Vec<Value>, ConnectorError> {
+    async fn values(&self, keys: &BinaryArray, fields: Option<&BinaryArray>) -> Result<Vec<Value>, ConnectorError> {
         let values = match (self.shape.place, fields) {
             (Place::Text, _) if !self.server.is_cluster() => self.texts(keys).await?,
             (Place::Field, Some(fields)) => {
-                let commands = keyed("HGET", keys).into_iter().zip(fields).map(|(keyed, field)| with(keyed, |command| command.arg(field)));
+                let commands = keyed("HGET", keys.iter().flatten()).into_iter().zip(fields.iter().flatten());
+                let commands = commands.map(|(keyed, field)| with(keyed, |command| command.arg(field)));
                 self.server.ask_all(&commands.collect::<Vec<_>>()).await?
             }
-            (Place::Field, None) => self.server.ask_all(&keyed("HGETALL", keys)).await?,
+            (Place::Field, None) => self.server.ask_all(&keyed("HGETALL", keys.iter().flatten())).await?,
             (Place::Hash, _) => {
                 let names: Vec<&str> = self.schema.fields().iter().skip(1).map(|field| field.name().as_str()).collect();
-                let commands = keyed("HMGET", keys).into_iter().map(|keyed| with(keyed, |command| command.arg(&names)));
+                let commands = keyed("HMGET", keys.iter().flatten()).into_iter().map(|keyed| with(keyed, |command| command.arg(&names)));
                 self.server.ask_all(&commands.collect::<Vec<_>>()).await?
             }
-            _ => self.server.ask_all(&keyed("GET", keys)).await?,
+            _ => self.server.ask_all(&keyed("GET", keys.iter().flatten())).await?,
         };
         for (key, value) in keys.iter().zip(&values) {
             if let Value::ServerError(error) = value {
-                return Err(self.refused(key, error));
+                return Err(self.refused(key.unwrap_or_default(), error));
             }
         }
         Ok(values)
     }
 
     /// The strings under keys, with one command. It gives nothing for a key that holds something else, which is not the same as no key.
-    async fn texts(&self, keys: &[Vec<u8>]) -> Result<Vec<Value>, ConnectorError> {
-        let answer = self.server.ask(cmd("MGET").arg(keys)).await?;
-        let Value::Array(values) = answer else { return Err(ConnectorError::internal("MGET gave no list")) };
-        let empty: Vec<&Vec<u8>> = keys.iter().zip(&values).filter(|(_, value)| **value == Value::Nil).map(|(key, _)| key).collect();
-        if empty.is_empty() || self.server.ask(cmd("EXISTS").arg(&empty)).await? == Value::Int(0) {
+    async fn texts(&self, keys: &BinaryArray) -> Result<Vec<Value>, ConnectorError> {
+        let answer = self.server.ask(&of_keys("MGET", keys.iter().flatten())).await?;
+        let Value::Array(mut values) = answer else { return Err(ConnectorError::internal("MGET gave no list")) };
+        let empty = keys.iter().flatten().zip(&mut values).filter(|(_, value)| **value == Value::Nil);
+        let (empty, slots): (Vec<&[u8]>, Vec<&mut Value>) = empty.unzip();
+        if empty.is_empty() || self.server.ask(&of_keys("EXISTS", empty.iter().copied())).await? == Value::Int(0) {
             return Ok(values);
         }
         // Rare: one of them holds something else, or was written just now. GET tells.
-        let again: Vec<Vec<u8>> = empty.into_iter().cloned().collect();
-        let mut again = self.server.ask_all(&keyed("GET", &again)).await?.into_iter();
-        Ok(values.into_iter().map(|value| if value == Value::Nil { again.next().unwrap_or(Value::Nil) } else { value }).collect())
+        for (slot, value) in slots.into_iter().zip(self.server.ask_all(&keyed("GET", &empty)).await?) {
+            *slot = value;
+        }
+        Ok(values)
     }
 
     fn refused(&self, key: &[u8], error: &redis::ServerError) -> ConnectorError {
@@ -90,14 +93,24 @@ impl RedisLookup {
         let texts = key_texts(&self.shape.prefix, first)?;
         let fields = field.map(|field| key_texts("", field)).transpose()?;
         self.maker.prepare().await?;
-        let answers = self.values(&texts, fields.as_deref()).await?;
+        let answers = self.values(&texts, fields.as_ref()).await?;
         self.maker.found(&Asked { values: keys, texts: &texts }, &answers).await
     }
 }
 
 /// A command for each key.
-pub(super) fn keyed(command: &str, keys: &[Vec<u8>]) -> Vec<Keyed> {
-    keys.iter().map(|key| Keyed { key: key.clone(), command: cmd(command).arg(key).to_owned() }).collect()
+pub(super) fn keyed(command: &str, keys: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Vec<Keyed> {
+    let one = |key: &[u8]| Keyed { key: key.to_vec(), command: cmd(command).arg(key).to_owned() };
+    keys.into_iter().map(|key| one(key.as_ref())).collect()
+}
+
+/// A command for all keys.
+fn of_keys<'k>(name: &str, keys: impl Iterator<Item = &'k [u8]>) -> Cmd {
+    let mut command = cmd(name);
+    keys.for_each(|key| {
+        command.arg(key);
+    });
+    command
 }
 
 fn with(mut keyed: Keyed, put: impl for<'c> FnOnce(&'c mut Cmd) -> &'c mut Cmd) -> Keyed {

@@ -1,9 +1,10 @@
 //! From answers of Redis to rows.
 
+use std::iter::repeat;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
-use arrow_schema::{Schema, SchemaRef};
+use arrow_array::{Array, ArrayRef, BinaryArray, RecordBatch, UInt32Array};
+use arrow_schema::{Field, Schema, SchemaRef};
 use arrow_select::take::take;
 use redis::Value;
 use weir_fs::FileSystems;
@@ -25,25 +26,38 @@ pub(super) struct RowMaker {
     pub(super) counts: Counts,
 }
 
-/// A row of the answer to a request.
-struct Row<'a> {
-    /// Number of its key.
-    number: usize,
-    /// The field of a hash, if it was not asked for.
-    field: Option<&'a [u8]>,
+/// The rows of the answer to a request, by column.
+#[derive(Default)]
+struct Rows<'a> {
+    /// For each row the number of its key.
+    numbers: Vec<u32>,
+    /// The fields of a hash, if they were not asked for.
+    fields: Vec<Option<&'a [u8]>>,
     /// The columns behind the key, or the one value that holds them.
-    values: Vec<Option<&'a [u8]>>,
+    values: Vec<Vec<Option<&'a [u8]>>>,
+}
+
+impl<'a> Rows<'a> {
+    fn push(&mut self, number: u32, values: impl Iterator<Item = Option<&'a [u8]>>) {
+        self.numbers.push(number);
+        self.values.iter_mut().zip(values.chain(repeat(None))).for_each(|(column, value)| column.push(value));
+    }
 }
 
 /// The keys of a request: their values, and as they are in Redis.
 pub(super) struct Asked<'a> {
     pub(super) values: &'a [ArrayRef],
-    pub(super) texts: &'a [Vec<u8>],
+    pub(super) texts: &'a BinaryArray,
 }
 
 impl Asked<'_> {
-    fn name(&self, number: usize) -> String {
-        self.texts.get(number).map(|key| String::from_utf8_lossy(key).into_owned()).unwrap_or_default()
+    fn text(&self, number: u32) -> &[u8] {
+        let number = number as usize;
+        if number < self.texts.len() { self.texts.value(number) } else { &[] }
+    }
+
+    fn name(&self, number: u32) -> String {
+        String::from_utf8_lossy(self.text(number)).into_owned()
     }
 }
 
@@ -88,28 +102,29 @@ impl RowMaker {
             Some(decoders) => decoders.decode(self, keys, &mut rows).await?,
             None => self.columns(keys, &rows)?,
         };
-        let numbers = UInt32Array::from_iter_values(rows.iter().map(|row| row.number as u32));
+        let field = match self.schema.fields().get(keys.values.len()) {
+            Some(field) if keys.values.len() < self.shape.key_columns() => Some(self.column(keys, &rows, &rows.fields, field)?),
+            _ => None,
+        };
+        let numbers = UInt32Array::from(rows.numbers);
         let mut columns = Vec::with_capacity(self.schema.fields().len());
         for key in keys.values {
             columns.push(take(key, &numbers, None).map_err(|error| self.misfit(error))?);
         }
-        if columns.len() < self.shape.key_columns()
-            && let Some(field) = self.schema.fields().get(columns.len())
-        {
-            let texts: Vec<_> = rows.iter().map(|row| row.field).collect();
-            let name = |row: usize| keys.name(rows.get(row).map_or(0, |row| row.number));
-            columns.push(column(&texts, field, &Origin { table: &self.table, key: &name })?);
-        }
+        columns.extend(field);
         columns.extend(values);
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(|error| self.misfit(error))?;
         Ok(Found { rows: batch, keys: numbers.values().to_vec() })
     }
 
-    /// For each row the number of its key, its field if it has one that was not asked for, and its values.
-    fn rows<'a>(&self, keys: &Asked<'_>, answers: &'a [Value]) -> Result<Vec<Row<'a>>, ConnectorError> {
+    /// The texts of the rows of answers.
+    fn rows<'a>(&self, keys: &Asked<'_>, answers: &'a [Value]) -> Result<Rows<'a>, ConnectorError> {
         let all_fields = self.shape.place == Place::Field && keys.values.len() < 2;
-        let mut rows = Vec::with_capacity(answers.len());
-        for (number, answer) in answers.iter().enumerate() {
+        let behind = self.schema.fields().len() - self.shape.key_columns();
+        let columns = if matches!(self.shape.content, Content::Format(_)) { 1 } else { behind };
+        let values = (0..columns).map(|_| Vec::with_capacity(answers.len())).collect();
+        let mut rows = Rows { values, ..Rows::default() };
+        for (number, answer) in (0..).zip(answers) {
             let pairs: Vec<(&Value, &Value)> = match answer {
                 Value::Nil => continue,
                 Value::Array(pairs) if all_fields => pairs.as_chunks::<2>().0.iter().map(|[field, value]| (field, value)).collect(),
@@ -117,51 +132,52 @@ impl RowMaker {
                 Value::Array(values) if self.shape.place == Place::Hash => {
                     // Of a hash that has none of the fields, or of no hash, nothing is known.
                     if values.iter().any(|value| *value != Value::Nil) {
-                        rows.push(Row { number, field: None, values: values.iter().map(bytes).collect() });
+                        rows.push(number, values.iter().map(bytes));
                     }
                     continue;
                 }
                 value => {
                     let text = bytes(value).ok_or_else(|| ConnectorError::internal("an answer of an unknown kind"))?;
-                    rows.push(Row { number, field: None, values: self.split(text, || keys.name(number))? });
+                    self.add(&mut rows, keys, number, text)?;
                     continue;
                 }
             };
             for (field, value) in pairs {
-                let values = self.split(bytes(value).unwrap_or_default(), || keys.name(number))?;
-                rows.push(Row { number, field: bytes(field), values });
+                self.add(&mut rows, keys, number, bytes(value).unwrap_or_default())?;
+                rows.fields.push(bytes(field));
             }
         }
         Ok(rows)
     }
 
-    /// The values of the columns behind the key, of one text; the text itself where it is one column, or in a format.
-    fn split<'a>(&self, text: &'a [u8], key: impl Fn() -> String) -> Result<Vec<Option<&'a [u8]>>, ConnectorError> {
+    /// Adds a row whose values are in one text.
+    fn add<'a>(&self, rows: &mut Rows<'a>, keys: &Asked<'_>, number: u32, text: &'a [u8]) -> Result<(), ConnectorError> {
         if !matches!(self.shape.content, Content::Row) {
-            return Ok(vec![Some(text)]);
+            rows.push(number, std::iter::once(Some(text)));
+            return Ok(());
         }
         let columns = self.schema.fields().len();
         // Not more than tell that there are too many.
         let parts: Vec<_> = text.splitn(columns + 1, |byte| *byte == SEPARATOR).collect();
         if parts.len() != columns {
-            let found = text.iter().filter(|byte| **byte == SEPARATOR).count() + 1;
+            let (key, found) = (keys.name(number), text.iter().filter(|byte| **byte == SEPARATOR).count() + 1);
             let shown: String = String::from_utf8_lossy(text).chars().take(SHOWN).collect::<String>().replace('\u{1}', "\\u0001");
-            return Err(self.user(format!("key '{}': the value '{shown}' has {found} columns, and the table {columns}", key())));
+            return Err(self.user(format!("key '{key}': the value '{shown}' has {found} columns, and the table {columns}")));
         }
         // A row that was written with an empty text where a column is NULL cannot be told from one with an empty text.
-        Ok(parts.into_iter().skip(self.shape.key_columns()).map(Some).collect())
+        rows.push(number, parts.into_iter().skip(self.shape.key_columns()).map(Some));
+        Ok(())
     }
 
     /// The columns behind the key, of texts.
-    fn columns(&self, keys: &Asked<'_>, rows: &[Row<'_>]) -> Result<Vec<ArrayRef>, ConnectorError> {
-        let name = |row: usize| keys.name(rows.get(row).map_or(0, |row| row.number));
-        let origin = Origin { table: &self.table, key: &name };
-        let fields = self.schema.fields().iter().skip(self.shape.key_columns()).enumerate();
-        let one = |(index, field): (usize, &Arc<arrow_schema::Field>)| {
-            let texts: Vec<_> = rows.iter().map(|row| row.values.get(index).copied().flatten()).collect();
-            column(&texts, field, &origin)
-        };
-        fields.map(one).collect()
+    fn columns(&self, keys: &Asked<'_>, rows: &Rows<'_>) -> Result<Vec<ArrayRef>, ConnectorError> {
+        let fields = self.schema.fields().iter().skip(self.shape.key_columns());
+        fields.zip(&rows.values).map(|(field, texts)| self.column(keys, rows, texts, field)).collect()
+    }
+
+    fn column(&self, keys: &Asked<'_>, rows: &Rows<'_>, texts: &[Option<&[u8]>], field: &Field) -> Result<ArrayRef, ConnectorError> {
+        let name = |row: usize| keys.name(rows.numbers.get(row).copied().unwrap_or_default());
+        column(texts, field, &Origin { table: &self.table, key: &name })
     }
 }
 
@@ -177,34 +193,37 @@ struct Decoders {
 
 impl Decoders {
     /// The columns behind the key; rows whose value is none, or bad where that is allowed, are taken out of `rows`.
-    async fn decode(&self, maker: &RowMaker, keys: &Asked<'_>, rows: &mut Vec<Row<'_>>) -> Result<Vec<ArrayRef>, ConnectorError> {
+    async fn decode(&self, maker: &RowMaker, keys: &Asked<'_>, rows: &mut Rows<'_>) -> Result<Vec<ArrayRef>, ConnectorError> {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut decoder = free.unwrap_or_else(|| self.format.decoder(&self.schema));
-        let mut kept = Vec::with_capacity(rows.len());
-        for row in rows.drain(..) {
-            let value = row.values.first().copied().flatten().unwrap_or_default();
+        let mut kept = Vec::with_capacity(rows.numbers.len());
+        for (number, value) in rows.numbers.iter().zip(rows.values.iter().flatten()) {
+            let value = value.unwrap_or_default();
             let decoded = loop {
                 match decoder.push(value) {
                     Decoded::Waits => decoder.wanted().await?,
                     decoded => break decoded,
                 }
             };
+            kept.push(matches!(decoded, Decoded::Row));
             match decoded {
-                Decoded::Row => kept.push(row),
-                Decoded::Nothing => {}
-                Decoded::Skipped(bad) => maker.counts.skipped(keys.texts.get(row.number).map_or(&[], Vec::as_slice), &bad),
+                Decoded::Row | Decoded::Nothing => {}
+                Decoded::Skipped(bad) => maker.counts.skipped(keys.text(*number), &bad),
                 Decoded::Failed(bad) => {
                     let remedy = bad.tolerated_by.as_ref().map(|option| format!("; '{option}' = 'true' tolerates such values")).unwrap_or_default();
-                    return Err(maker.user(format!("key '{}': {}{remedy}", keys.name(row.number), bad.located())));
+                    return Err(maker.user(format!("key '{}': {}{remedy}", keys.name(*number), bad.located())));
                 }
                 Decoded::Full => {
                     let what = "the values of one request do not fit into one batch; a smaller 'lookup.async.batch.size' helps";
-                    return Err(maker.user(format!("key '{}': {what}", keys.name(row.number))));
+                    return Err(maker.user(format!("key '{}': {what}", keys.name(*number))));
                 }
                 Decoded::Rows(_) | Decoded::Waits => return Err(ConnectorError::internal("a value of several rows")),
             }
         }
-        *rows = kept;
+        let mut keep = kept.iter();
+        rows.numbers.retain(|_| keep.next() == Some(&true));
+        let mut keep = kept.iter();
+        rows.fields.retain(|_| keep.next() == Some(&true));
         let batch = decoder.take().map_err(|error| maker.misfit(error))?;
         self.free.lock().unwrap_or_else(PoisonError::into_inner).push(decoder);
         Ok(batch.columns().to_vec())

@@ -66,7 +66,7 @@ impl StreamSink for RedisSink {
     fn route(&self, batch: &RecordBatch) -> Result<UInt64Array, ConnectorError> {
         let key = usize::from(self.shared.writing.kind == Some(0));
         let Some(first) = batch.columns().get(key) else { return Err(ConnectorError::internal("rows without a key")) };
-        Ok(key_texts("", first)?.iter().map(|key| Some(fnv(key))).collect())
+        Ok(key_texts("", first)?.iter().map(|key| Some(fnv(key.unwrap_or_default()))).collect())
     }
 
     fn writer(&self, context: WriterContext) -> Result<Box<dyn SinkWriter>, ConnectorError> {

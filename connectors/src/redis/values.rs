@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow_array::builder::BinaryBuilder;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray, FixedSizeBinaryArray, StringArray};
 use arrow_cast::{CastOptions, cast, cast_with_options};
@@ -17,13 +18,26 @@ pub(super) const SHOWN: usize = 60;
 ///
 /// # Errors
 /// A type that has no text, which the declaration's check leaves out.
-pub(super) fn key_texts(prefix: &str, keys: &ArrayRef) -> Result<Vec<Vec<u8>>, ConnectorError> {
-    let joined = |key: &[u8]| [prefix.as_bytes(), key].concat();
-    if let Some(keys) = keys.as_binary_opt::<i32>() {
-        return Ok(keys.iter().map(|key| joined(key.unwrap_or_default())).collect());
+pub(super) fn key_texts(prefix: &str, keys: &ArrayRef) -> Result<BinaryArray, ConnectorError> {
+    let texts = match keys.as_binary_opt::<i32>() {
+        Some(keys) => keys.clone(),
+        None => {
+            let texts = cast(keys, &DataType::Utf8).map_err(|error| ConnectorError::internal("keys without a text").with_source(error))?;
+            BinaryArray::from(texts.as_string::<i32>().clone())
+        }
+    };
+    if prefix.is_empty() {
+        return Ok(texts);
     }
-    let texts = cast(keys, &DataType::Utf8).map_err(|error| ConnectorError::internal("keys without a text").with_source(error))?;
-    Ok(texts.as_string::<i32>().iter().map(|key| joined(key.unwrap_or_default().as_bytes())).collect())
+    let mut all = BinaryBuilder::with_capacity(texts.len(), texts.value_data().len() + prefix.len() * texts.len());
+    let mut joined = Vec::new();
+    for text in &texts {
+        joined.clear();
+        joined.extend_from_slice(prefix.as_bytes());
+        joined.extend_from_slice(text.unwrap_or_default());
+        all.append_value(&joined);
+    }
+    Ok(all.finish())
 }
 
 /// The values of the keys that some lookup asks for by exactly this text, and the other keys: `07` is no key of a number.
@@ -40,7 +54,8 @@ pub(super) fn own_keys<'a>(prefix: &str, keys: &'a [Vec<u8>], data_type: &DataTy
         cast_with_options(&texts, data_type, &CastOptions { safe: true, ..CastOptions::default() }).map_err(internal)?
     };
     let asked = key_texts(prefix, &values)?;
-    let own: BooleanArray = (0..keys.len()).map(|key| Some(values.is_valid(key) && asked.get(key) == keys.get(key))).collect();
+    let own: BooleanArray =
+        (0..keys.len()).map(|key| Some(values.is_valid(key) && keys.get(key).is_some_and(|text| asked.value(key) == text.as_slice()))).collect();
     let foreign = keys.iter().zip(own.values()).filter(|(_, own)| !own).map(|(key, _)| key.as_slice()).collect();
     Ok((filter(&values, &own).map_err(internal)?, foreign))
 }
@@ -79,11 +94,11 @@ pub(super) fn column(texts: &[Option<&[u8]>], field: &Field, origin: &Origin<'_>
         let values = FixedSizeBinaryArray::try_from_sparse_iter_with_size(texts.iter().copied(), *size);
         return Ok(Arc::new(values.map_err(|error| ConnectorError::internal("bytes that do not fit").with_source(error))?));
     }
-    let mut strings = Vec::with_capacity(texts.len());
-    for (row, text) in texts.iter().enumerate() {
-        strings.push(text.map(str::from_utf8).transpose().map_err(|_not_text| wrong(row, "is not UTF-8"))?);
-    }
-    let strings: ArrayRef = Arc::new(StringArray::from(strings));
+    let Ok(strings) = StringArray::try_from_binary(texts.iter().copied().collect()) else {
+        let is_wrong = |text: &Option<&[u8]>| text.is_some_and(|text| str::from_utf8(text).is_err());
+        return Err(wrong(texts.iter().position(is_wrong).unwrap_or_default(), "is not UTF-8"));
+    };
+    let strings: ArrayRef = Arc::new(strings);
     if field.data_type() == &DataType::Utf8 {
         return Ok(strings);
     }
@@ -133,14 +148,18 @@ mod tests {
         assert!(column(texts, &Field::new("v", DataType::Binary, true), &origin).is_ok());
     }
 
+    fn texts(prefix: &str, keys: &ArrayRef) -> Vec<Vec<u8>> {
+        key_texts(prefix, keys).expect("texts").iter().map(|text| text.expect("no NULL").to_vec()).collect()
+    }
+
     #[test]
     fn keys_have_the_prefix_and_one_text_each() {
         let keys: ArrayRef = Arc::new(Int64Array::from(vec![7, -1]));
-        assert_eq!(key_texts("app:", &keys).expect("texts"), [b"app:7".to_vec(), b"app:-1".to_vec()]);
+        assert_eq!(texts("app:", &keys), [b"app:7".to_vec(), b"app:-1".to_vec()]);
         let days: ArrayRef = Arc::new(Date32Array::from(vec![0]));
-        assert_eq!(key_texts("", &days).expect("texts"), [b"1970-01-01".to_vec()]);
+        assert_eq!(texts("", &days), [b"1970-01-01".to_vec()]);
         let bytes: ArrayRef = Arc::new(BinaryArray::from_vec(vec![&[0xff]]));
-        assert_eq!(key_texts("x", &bytes).expect("texts"), [vec![b'x', 0xff]]);
+        assert_eq!(texts("x", &bytes), [vec![b'x', 0xff]]);
     }
 
     #[test]
@@ -166,7 +185,7 @@ mod tests {
         ] {
             let all = keys(&[own, foreign].concat());
             let (values, others) = own_keys("p:", &all, &data_type).expect("keys");
-            assert_eq!(key_texts("p:", &values).expect("texts"), keys(own), "{data_type}");
+            assert_eq!(texts("p:", &values), keys(own), "{data_type}");
             assert_eq!(others, keys(foreign), "{data_type}");
         }
         assert_eq!(own_keys("", &[vec![0xff]], &DataType::Utf8).expect("keys").1.len(), 1, "no text");

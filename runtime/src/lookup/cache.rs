@@ -373,7 +373,7 @@ mod tests {
     }
 
     fn keys(cache: &PartialCache, keys: &[i64]) -> BatchKeys {
-        BatchKeys::try_new(&cache.rows, &[Arc::new(Int64Array::from(keys.to_vec())) as ArrayRef]).expect("keys")
+        BatchKeys::try_new(&cache.rows, vec![Arc::new(Int64Array::from(keys.to_vec())) as ArrayRef]).expect("keys")
     }
 
     fn put(cache: &PartialCache, key: i64) {

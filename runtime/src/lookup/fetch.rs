@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow_array::RecordBatch;
+use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow_select::take::take;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use weir_base::{Classified, ErrorKind};
 use weir_connectors::ConnectorError;
@@ -19,7 +20,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Keys that are asked for together.
 #[derive(Debug)]
 pub(super) struct Request {
-    pub(super) keys: Vec<Arc<[u8]>>,
+    /// Their values, one array a column.
+    pub(super) values: Vec<ArrayRef>,
     /// When the first of them came.
     pub(super) since: Instant,
 }
@@ -31,41 +33,51 @@ pub(super) struct Part {
     pub(super) keys: Vec<u32>,
 }
 
-/// A request with its answer.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) keys: Vec<Arc<[u8]>>,
-    pub(super) parts: Vec<Part>,
-}
-
-/// Asks for keys.
-pub(super) async fn fetch(state: Arc<LookupState>, request: Request) -> Result<Answer, ConnectorError> {
+/// Asks for keys; gives the parts of the answer that have rows: those of a key are in one part.
+pub(super) async fn fetch(state: Arc<LookupState>, request: Request) -> Result<Vec<Part>, ConnectorError> {
+    let Request { mut values, since } = request;
     let asking = &state.table.asking;
-    let asker = Asker { state: &state, deadline: request.since + asking.timeout };
-    let mut open: Vec<u32> = (0..request.keys.len() as u32).collect();
+    let asker = Asker { state: &state, deadline: since + asking.timeout };
+    // The keys that are asked for, by their numbers in the request.
+    let mut open: Vec<u32> = (0..len(&values) as u32).collect();
     let mut parts = Vec::new();
     let mut tries = 0;
     loop {
-        let keys: Vec<&[u8]> = open.iter().filter_map(|key| request.keys.get(*key as usize)).map(AsRef::as_ref).collect();
-        let found = asker.ask(&keys, tries > 0).await?;
-        let mut answered: Vec<u32> = Vec::new();
-        for Part { rows, keys } in found {
-            let keys: Vec<u32> = keys.iter().filter_map(|key| open.get(*key as usize)).copied().collect();
-            answered.extend(&keys);
-            parts.push(Part { rows, keys });
+        let mut found = asker.ask(&values, tries > 0).await?;
+        let missed = missed(&found, open.len());
+        if tries > 0 {
+            found.iter_mut().flat_map(|part| &mut part.keys).for_each(|key| *key = open.get(*key as usize).copied().unwrap_or(*key));
         }
-        answered.dedup();
-        open.retain(|key| answered.binary_search(key).is_err());
+        parts.extend(found.into_iter().filter(|part| !part.keys.is_empty()));
         match &asking.on_miss {
-            Some(retry) if !open.is_empty() && tries < retry.attempts => {
+            Some(retry) if !missed.is_empty() && tries < retry.attempts => {
                 tries += 1;
+                open = missed.iter().filter_map(|number| open.get(*number as usize)).copied().collect();
+                values = asker.some(&values, missed)?;
                 asker.wait(retry.delay, None).await?;
             }
-            _ => break,
+            _ => {
+                state.counters.answered(since.elapsed(), missed.len());
+                return Ok(parts);
+            }
         }
     }
-    state.counters.answered(request.since.elapsed(), open.len());
-    Ok(Answer { keys: request.keys, parts })
+}
+
+/// Which of so many keys have no row.
+fn missed(found: &[Part], keys: usize) -> Vec<u32> {
+    let mut has_row = vec![false; keys];
+    for key in found.iter().flat_map(|part| &part.keys) {
+        if let Some(has_row) = has_row.get_mut(*key as usize) {
+            *has_row = true;
+        }
+    }
+    (0..).zip(has_row).filter(|(_, has_row)| !has_row).map(|(key, _)| key).collect()
+}
+
+/// How many keys have these values.
+fn len(values: &[ArrayRef]) -> usize {
+    values.first().map_or(0, |values| values.len())
 }
 
 struct Asker<'a> {
@@ -74,57 +86,67 @@ struct Asker<'a> {
 }
 
 impl Asker<'_> {
-    /// The rows of `keys`: of all at once, or, if that fails for good, of each half.
-    async fn ask(&self, keys: &[&[u8]], again: bool) -> Result<Vec<Part>, ConnectorError> {
+    /// The rows of keys: of all at once, or, if that fails for good, of each half.
+    async fn ask(&self, values: &[ArrayRef], again: bool) -> Result<Vec<Part>, ConnectorError> {
         let most = self.state.table.options.max_retries;
         let mut wait = FIRST_WAIT;
         let mut tries = 1;
         loop {
-            let error = match self.once(keys, again || tries > 1).await {
+            let error = match self.once(values.to_vec(), again || tries > 1).await {
                 Ok(found) => return Ok(vec![found]),
                 Err(error) if error.kind() != ErrorKind::Transient => return Err(error),
                 Err(error) => error,
             };
             if tries > most {
-                return self.halves(keys, tries, error).await;
+                return self.halves(values, tries, error).await;
             }
-            tracing::debug!(table = %self.state.table.path, tries, keys = keys.len(), %error, "lookup failed and is tried again");
+            tracing::debug!(table = %self.state.table.path, tries, keys = len(values), %error, "lookup failed and is tried again");
             self.wait(wait, Some(error)).await?;
             wait = (wait * 2).min(LONGEST_WAIT);
             tries += 1;
         }
     }
 
-    async fn halves(&self, keys: &[&[u8]], tries: u32, error: ConnectorError) -> Result<Vec<Part>, ConnectorError> {
-        let table = &self.state.table.path;
+    async fn halves(&self, values: &[ArrayRef], tries: u32, error: ConnectorError) -> Result<Vec<Part>, ConnectorError> {
+        let (table, keys) = (&self.state.table.path, len(values));
         let gave_up = |error: ConnectorError, tries: u32| {
-            let what = format!("Table '{table}': a lookup of {} keys failed, {tries} tries in all ('lookup.max-retries')", keys.len());
+            let what = format!("Table '{table}': a lookup of {keys} keys failed, {tries} tries in all ('lookup.max-retries')");
             ConnectorError::new(error.kind(), what).with_source(error)
         };
-        if keys.len() < 2 {
+        if keys < 2 {
             return Err(gave_up(error, tries));
         }
-        let (first, second) = keys.split_at(keys.len() / 2);
+        let middle = keys / 2;
         let mut parts = Vec::with_capacity(2);
-        for (half, offset) in [(first, 0), (second, first.len() as u32)] {
+        for (from, to) in [(0, middle), (middle, keys)] {
+            let half = values.iter().map(|values| values.slice(from, to - from)).collect();
             let mut part = self.once(half, true).await.map_err(|error| gave_up(error, tries + 1))?;
-            part.keys.iter_mut().for_each(|key| *key += offset);
+            part.keys.iter_mut().for_each(|key| *key += from as u32);
             parts.push(part);
         }
         Ok(parts)
     }
 
     /// One request.
-    async fn once(&self, keys: &[&[u8]], again: bool) -> Result<Part, ConnectorError> {
+    async fn once(&self, values: Vec<ArrayRef>, again: bool) -> Result<Part, ConnectorError> {
         let state = self.state;
-        let internal = |what: &str| ConnectorError::internal(format!("Table '{}': {what}", state.table.path));
-        let values = state.keys.decode(keys.iter().copied()).map_err(|error| internal("keys that cannot be decoded").with_source(error))?;
         let request = Keys { columns: state.columns.clone(), values };
         state.counters.sent(again);
         let answer = timeout_at(self.deadline, state.table.lookup.get(&request)).await;
-        let Found { rows, keys: found } = answer.unwrap_or_else(|_elapsed| Err(self.too_late(None)))?;
-        let fits = found.len() == rows.num_rows() && found.is_sorted() && found.last().is_none_or(|last| (*last as usize) < keys.len());
-        if fits { Ok(Part { rows, keys: found }) } else { Err(internal("an answer that does not fit its request")) }
+        let Found { rows, keys } = answer.unwrap_or_else(|_elapsed| Err(self.too_late(None)))?;
+        let fits = keys.len() == rows.num_rows() && keys.is_sorted() && keys.last().is_none_or(|last| (*last as usize) < request.len());
+        if fits { Ok(Part { rows, keys }) } else { Err(self.internal("an answer that does not fit its request")) }
+    }
+
+    /// The values of some keys.
+    fn some(&self, values: &[ArrayRef], keys: Vec<u32>) -> Result<Vec<ArrayRef>, ConnectorError> {
+        let keys = UInt32Array::from(keys);
+        let some = values.iter().map(|values| take(values, &keys, None)).collect::<Result<_, _>>();
+        some.map_err(|error| self.internal("keys that cannot be taken").with_source(error))
+    }
+
+    fn internal(&self, what: &str) -> ConnectorError {
+        ConnectorError::internal(format!("Table '{}': {what}", self.state.table.path))
     }
 
     /// Waits, not past the deadline.

@@ -95,7 +95,7 @@ impl Loader {
             };
             while let Some(batch) = load.rows.try_next().await? {
                 let columns: Vec<_> = self.columns.iter().filter_map(|column| batch.columns().get(*column)).cloned().collect();
-                let keys = BatchKeys::try_new(&self.keys, &columns).map_err(unkept)?;
+                let keys = BatchKeys::try_new(&self.keys, columns).map_err(unkept)?;
                 if !take(batch, keys)? {
                     break;
                 }

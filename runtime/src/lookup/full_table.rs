@@ -177,7 +177,7 @@ mod tests {
         let mut table = FullTable::empty(&budget);
         let encoded = |keys: &[i64]| {
             let column: ArrayRef = Arc::new(Int64Array::from(keys.to_vec()));
-            (RecordBatch::try_from_iter([("k", Arc::clone(&column))]).expect("a batch"), BatchKeys::try_new(&codec, &[column]).expect("keys"))
+            (RecordBatch::try_from_iter([("k", Arc::clone(&column))]).expect("a batch"), BatchKeys::try_new(&codec, vec![column]).expect("keys"))
         };
         for first in (0..1_000).step_by(2) {
             for keys in [&[][..], &[first, first + 1, 7]] {

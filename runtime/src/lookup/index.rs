@@ -15,7 +15,7 @@ use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use weir_base::memory::{MemoryBudget, Reservation, Use};
 use weir_connectors::ConnectorError;
 
-use super::answers::Answers;
+use super::answers::{Answers, Place};
 use super::keys::{BatchKeys, Codec};
 use super::resolve::{Question, Resolved};
 use super::state::LookupState;
@@ -159,7 +159,7 @@ fn row_keys(index: &Index, codec: &Codec, resolved: Resolved<RecordBatch>) -> Da
         ends.push(places.len());
     }
     let columns = index.row_key.iter().map(|column| gathered(index, *column, &answers, &places));
-    let of_rows = BatchKeys::try_new(codec, &columns.collect::<Result<Vec<_>, _>>()?)?;
+    let of_rows = BatchKeys::try_new(codec, columns.collect::<Result<Vec<_>, _>>()?)?;
     let (mut row_keys, mut of_key) = (Vec::with_capacity(places.len()), Vec::with_capacity(ends.len()));
     let mut seen = HashSet::new();
     let mut begin = 0;
@@ -178,14 +178,14 @@ fn row_keys(index: &Index, codec: &Codec, resolved: Resolved<RecordBatch>) -> Da
 }
 
 /// A column of the index at some places.
-fn gathered(index: &Index, column: usize, answers: &Answers, places: &[(usize, usize)]) -> Result<ArrayRef, ArrowError> {
+fn gathered(index: &Index, column: usize, answers: &Answers, places: &[Place]) -> Result<ArrayRef, ArrowError> {
     let sources: Vec<&dyn Array> = answers.sources().iter().filter_map(|source| source.columns().get(column)).map(AsRef::as_ref).collect();
     match sources.as_slice() {
         [] => {
             let schema = index.state.table.lookup.schema();
             Ok(arrow_array::new_empty_array(schema.field(column).data_type()))
         }
-        sources => interleave(sources, places),
+        sources => interleave(sources, &places.iter().map(|(source, row)| (*source as usize, *row as usize)).collect::<Vec<_>>()),
     }
 }
 
@@ -197,7 +197,7 @@ pub(super) fn found(resolved: Resolved<Hop>) -> Resolved<RecordBatch> {
     for source in of_rows.sources() {
         answers.add_source(source.clone());
     }
-    for (key, numbers) in of_key.into_iter().enumerate() {
+    for (key, numbers) in (0..).zip(of_key) {
         let named = row_keys.get(numbers).unwrap_or_default();
         answers.set(key, named.iter().flat_map(|number| of_rows.rows_of(*number).iter().copied()));
     }

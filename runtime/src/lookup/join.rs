@@ -10,7 +10,7 @@ use datafusion::common::cast::as_boolean_array;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::physical_expr::PhysicalExpr;
 
-use super::answers::Answers;
+use super::answers::{Answers, Place};
 use super::resolve::Resolved;
 
 /// The most rows of a batch that is made.
@@ -32,7 +32,7 @@ pub(super) struct Joiner {
 }
 
 /// A row of the input with a row of the table, or with none.
-type Pair = (u32, Option<(usize, usize)>);
+type Pair = (u32, Option<Place>);
 
 /// Rows with their answers, as far as they are joined.
 #[derive(Debug)]
@@ -164,12 +164,13 @@ impl Joiner {
         match answers.sources() {
             [] => Ok(types.map(|data_type| new_null_array(data_type, pairs.len())).collect()),
             [only] => {
-                let rows: UInt32Array = pairs.iter().map(|(_, place)| place.map(|(_, row)| row as u32)).collect();
+                let rows: UInt32Array = pairs.iter().map(|(_, place)| place.map(|(_, row)| row)).collect();
                 only.columns().iter().map(|column| take(column, &rows, None)).collect()
             }
             several => {
                 let nowhere = (several.len(), 0);
-                let places: Vec<(usize, usize)> = pairs.iter().map(|(_, place)| place.unwrap_or(nowhere)).collect();
+                let of = |place: Option<Place>| place.map_or(nowhere, |(source, row)| (source as usize, row as usize));
+                let places: Vec<(usize, usize)> = pairs.iter().map(|(_, place)| of(*place)).collect();
                 let columns = types.enumerate().map(|(index, data_type)| {
                     let nothing = new_null_array(data_type, 1);
                     let mut sources: Vec<&dyn Array> = several.iter().filter_map(|source| source.columns().get(index)).map(AsRef::as_ref).collect();

@@ -1,27 +1,14 @@
 //! Keys as bytes: equal keys have equal bytes, so that they can be told apart, remembered, and turned into arrays again.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
 
-use arrow_array::{Array, ArrayRef};
+use arrow_array::{Array, ArrayRef, UInt32Array};
 use arrow_row::{RowConverter, Rows, SortField};
 use arrow_schema::{ArrowError, DataType};
+use arrow_select::take::take;
 use datafusion::common::hash_utils::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-
-/// A hash map of bytes.
-pub(super) type ByBytes<K, V> = HashMap<K, V, RandomState>;
-
-/// An empty map that hashes like no map of another process: whoever chooses the keys of a stream cannot make them collide.
-pub(super) fn by_bytes<K, V>(capacity: usize) -> ByBytes<K, V> {
-    HashMap::with_capacity_and_hasher(capacity, hasher())
-}
-
-/// A hasher that is like no hasher of another process.
-fn hasher() -> RandomState {
-    RandomState::with_seed(uuid::Uuid::new_v4().as_u64_pair().0)
-}
 
 /// Rows of some columns to bytes and back, and to hashes.
 #[derive(Debug)]
@@ -33,7 +20,9 @@ pub(super) struct Codec {
 impl Codec {
     pub(super) fn try_new<'a>(types: impl IntoIterator<Item = &'a DataType>) -> Result<Self, ArrowError> {
         let fields = types.into_iter().map(|data_type| SortField::new(data_type.clone())).collect();
-        Ok(Self { converter: RowConverter::new(fields)?, hasher: hasher() })
+        // Like no hasher of another process: whoever chooses the keys of a stream cannot make them collide.
+        let hasher = RandomState::with_seed(uuid::Uuid::new_v4().as_u64_pair().0);
+        Ok(Self { converter: RowConverter::new(fields)?, hasher })
     }
 
     pub(super) fn encode(&self, columns: &[ArrayRef]) -> Result<Rows, ArrowError> {
@@ -41,7 +30,7 @@ impl Codec {
     }
 
     /// The hash of a row as bytes.
-    pub(super) fn hash(&self, row: &[u8]) -> u64 {
+    fn hash(&self, row: &[u8]) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(row);
         hasher.finish()
@@ -57,24 +46,35 @@ impl Codec {
 /// The keys of a batch of rows.
 #[derive(Debug)]
 pub(super) struct BatchKeys {
+    /// The columns that have them.
+    columns: Vec<ArrayRef>,
     rows: Rows,
     /// For each row which key it has; [`Self::NONE`] if one of its columns is NULL.
     pub(super) of_row: Vec<u32>,
-    /// For each key the first row that has it, and its hash.
-    keys: Vec<(u32, u64)>,
+    keys: Vec<Key>,
     /// Rows that have the most frequent key.
     pub(super) hottest: u32,
+}
+
+/// A key of some rows.
+#[derive(Debug, Clone, Copy)]
+struct Key {
+    hash: u64,
+    /// The first row that has it.
+    row: u32,
+    /// How many have it.
+    count: u32,
 }
 
 impl BatchKeys {
     /// A row that matches nothing.
     pub(super) const NONE: u32 = u32::MAX;
 
-    pub(super) fn try_new(codec: &Codec, columns: &[ArrayRef]) -> Result<Self, ArrowError> {
-        let rows = codec.encode(columns)?;
+    pub(super) fn try_new(codec: &Codec, columns: Vec<ArrayRef>) -> Result<Self, ArrowError> {
+        let rows = codec.encode(&columns)?;
         let nulls: Vec<_> = columns.iter().filter_map(|column| column.logical_nulls()).filter(|nulls| nulls.null_count() > 0).collect();
         let mut of_row = Vec::with_capacity(rows.num_rows());
-        let (mut keys, mut count) = (Vec::<(u32, u64)>::new(), Vec::<u32>::new());
+        let mut keys = Vec::<Key>::with_capacity(rows.num_rows());
         let mut known: HashTable<u32> = HashTable::with_capacity(rows.num_rows());
         for (index, row) in rows.iter().enumerate() {
             if nulls.iter().any(|nulls| nulls.is_null(index)) {
@@ -82,24 +82,23 @@ impl BatchKeys {
                 continue;
             }
             let hash = codec.hash(row.data());
-            let is_it = |key: &u32| keys.get(*key as usize).is_some_and(|(first, other)| *other == hash && rows.row(*first as usize) == row);
-            let key = match known.entry(hash, is_it, |key| keys.get(*key as usize).map_or(0, |(_, hash)| *hash)) {
+            let is_it = |key: &u32| keys.get(*key as usize).is_some_and(|other| other.hash == hash && rows.row(other.row as usize) == row);
+            let key = match known.entry(hash, is_it, |key| keys.get(*key as usize).map_or(0, |key| key.hash)) {
                 Entry::Occupied(known) => *known.get(),
                 Entry::Vacant(place) => {
                     let key = keys.len() as u32;
                     place.insert(key);
-                    keys.push((index as u32, hash));
-                    count.push(0);
+                    keys.push(Key { hash, row: index as u32, count: 0 });
                     key
                 }
             };
             of_row.push(key);
-            if let Some(count) = count.get_mut(key as usize) {
-                *count += 1;
+            if let Some(key) = keys.get_mut(key as usize) {
+                key.count += 1;
             }
         }
-        let hottest = count.into_iter().max().unwrap_or(0);
-        Ok(Self { rows, of_row, keys, hottest })
+        let hottest = keys.iter().map(|key| key.count).max().unwrap_or(0);
+        Ok(Self { columns, rows, of_row, keys, hottest })
     }
 
     /// How many keys there are.
@@ -112,14 +111,21 @@ impl BatchKeys {
         (self.rows.size() + size_of_val(self.of_row.as_slice()) + size_of_val(self.keys.as_slice())) as u64
     }
 
-    /// The bytes of each key.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        self.hashed().map(|(_, key)| key)
-    }
-
     /// The hash and the bytes of each key.
     pub(super) fn hashed(&self) -> impl Iterator<Item = (u64, &[u8])> {
-        self.keys.iter().map(|(row, hash)| (*hash, self.rows.row(*row as usize).data()))
+        self.keys.iter().map(|key| (key.hash, self.rows.row(key.row as usize).data()))
+    }
+
+    /// The hash and the bytes of one key.
+    pub(super) fn get(&self, key: u32) -> Option<(u64, &[u8])> {
+        let key = self.keys.get(key as usize)?;
+        Some((key.hash, self.rows.row(key.row as usize).data()))
+    }
+
+    /// The values of some keys, one array a column.
+    pub(super) fn values(&self, keys: &[u32]) -> Result<Vec<ArrayRef>, ArrowError> {
+        let rows = UInt32Array::from_iter_values(keys.iter().filter_map(|key| self.keys.get(*key as usize)).map(|key| key.row));
+        self.columns.iter().map(|column| take(column, &rows, None)).collect()
     }
 }
 
@@ -137,11 +143,13 @@ mod tests {
         let codec = Codec::try_new(&[DataType::Int64, DataType::Utf8]).expect("types");
         let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), Some(2), Some(1), None, Some(1), Some(1)]));
         let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), Some("a"), Some("a"), Some("a"), None, Some("b")]));
-        let keys = BatchKeys::try_new(&codec, &[numbers, texts]).expect("keys");
+        let keys = BatchKeys::try_new(&codec, vec![numbers, texts]).expect("keys");
         assert_eq!(keys.of_row, [0, 1, 0, BatchKeys::NONE, BatchKeys::NONE, 2]);
         assert_eq!((keys.len(), keys.hottest), (3, 2));
-        let columns = codec.decode(keys.iter()).expect("decoded");
-        assert_eq!(columns[0].as_primitive::<arrow_array::types::Int64Type>().values(), &[1, 2, 1]);
-        assert_eq!(columns[1].as_string::<i32>().iter().flatten().collect::<Vec<_>>(), ["a", "a", "b"]);
+        let decoded = codec.decode(keys.hashed().map(|(_, key)| key)).expect("decoded");
+        for columns in [decoded, keys.values(&[0, 1, 2]).expect("values")] {
+            assert_eq!(columns[0].as_primitive::<arrow_array::types::Int64Type>().values(), &[1, 2, 1]);
+            assert_eq!(columns[1].as_string::<i32>().iter().flatten().collect::<Vec<_>>(), ["a", "a", "b"]);
+        }
     }
 }

@@ -41,7 +41,7 @@ impl Operator {
         let (operator, codec) = (Arc::clone(self), Arc::clone(codec));
         let question = move |batch: RecordBatch| {
             let columns = operator.keys.iter().map(|key| key.evaluate(&batch).and_then(|value| value.into_array(batch.num_rows())));
-            let keys = BatchKeys::try_new(&codec, &columns.collect::<DataFusionResult<Vec<_>>>()?)?;
+            let keys = BatchKeys::try_new(&codec, columns.collect::<DataFusionResult<Vec<_>>>()?)?;
             Ok(Question { bytes: size(&batch), about: batch, keys })
         };
         let rows = input.try_filter(|batch| std::future::ready(batch.num_rows() > 0));

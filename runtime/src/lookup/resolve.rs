@@ -10,19 +10,21 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow_array::RecordBatch;
-use arrow_select::concat::concat_batches;
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_select::concat::{concat, concat_batches};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use futures::stream::{BoxStream, FuturesUnordered};
 use futures::{FutureExt, StreamExt, stream};
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use tokio::time::{Instant, sleep_until};
 use weir_base::memory::{MemoryBudget, Reservation, Use};
 use weir_base::task::{Task, TaskError, spawn};
 use weir_connectors::ConnectorError;
 
-use super::answers::Answers;
-use super::fetch::{Answer, Part, Request, fetch};
-use super::keys::{BatchKeys, ByBytes, by_bytes};
+use super::answers::{Answers, Place};
+use super::fetch::{Part, Request, fetch};
+use super::keys::BatchKeys;
 use super::state::{LookupState, answer_known};
 
 /// The most batches that wait for answers.
@@ -49,6 +51,17 @@ pub(super) struct Resolved<T> {
     pub(super) held: Reservation,
 }
 
+impl<T> Resolved<T> {
+    /// Adds the rows of an answer; gives the number of the first part among the sources.
+    fn add(&mut self, parts: &[Part]) -> u32 {
+        for part in parts {
+            self.held.grow(part.rows.get_array_memory_size() as u64);
+            self.answers.add_source(part.rows.clone());
+        }
+        (self.answers.sources().len() - parts.len()) as u32
+    }
+}
+
 /// Questions, one after the other.
 pub(super) type Questions<T> = BoxStream<'static, DataFusionResult<Question<T>>>;
 /// The same with their answers.
@@ -63,7 +76,8 @@ pub(super) fn resolve<T: Send + 'static>(state: &Arc<LookupState>, questions: Qu
         waiting: VecDeque::new(),
         next_number: 0,
         unsent: VecDeque::new(),
-        askers: by_bytes(0),
+        unsent_keys: 0,
+        asked: HashTable::new(),
         requests: FuturesUnordered::new(),
         on_their_way: 0,
     };
@@ -77,11 +91,37 @@ pub(super) fn resolve<T: Send + 'static>(state: &Arc<LookupState>, questions: Qu
 /// A question that waits.
 struct Waiting<T> {
     number: u64,
+    /// The keys that are asked for on its account, and their values.
+    asked: Vec<u32>,
+    values: Vec<ArrayRef>,
     resolved: Resolved<T>,
 }
 
-/// A question, and a key of it.
-type Asker = (u64, usize);
+/// A key of a question.
+type Asker = (u64, u32);
+
+/// A key that is asked for, with its hash.
+struct Asked {
+    hash: u64,
+    by: Asker,
+    /// Who waits for it besides.
+    others: Vec<Asker>,
+}
+
+/// Some of the keys that are asked for on account of a question, by their places among these.
+#[derive(Debug)]
+struct Piece {
+    question: u64,
+    keys: Range<usize>,
+    /// When they came.
+    since: Instant,
+}
+
+/// The keys of a request, and its answer.
+struct Answer {
+    pieces: Vec<Piece>,
+    parts: Vec<Part>,
+}
 
 struct Resolver<T> {
     state: Arc<LookupState>,
@@ -90,10 +130,11 @@ struct Resolver<T> {
     questions: Option<Questions<T>>,
     waiting: VecDeque<Waiting<T>>,
     next_number: u64,
-    /// Keys that are not asked for yet, with the time at which they came.
-    unsent: VecDeque<(Arc<[u8]>, Instant)>,
-    /// Who waits for a key, sent or not.
-    askers: ByBytes<Arc<[u8]>, Vec<Asker>>,
+    /// Keys that are not asked for yet, and how many they are.
+    unsent: VecDeque<Piece>,
+    unsent_keys: usize,
+    /// The keys that are waited for, sent or not.
+    asked: HashTable<Asked>,
     requests: FuturesUnordered<Task<Result<Answer, ConnectorError>>>,
     /// Keys in requests.
     on_their_way: usize,
@@ -118,7 +159,7 @@ impl<T> Resolver<T> {
             if self.questions.is_none() && self.waiting.is_empty() {
                 return Ok(None);
             }
-            self.send(Instant::now());
+            self.send(Instant::now())?;
             match self.event().await {
                 Event::Answers(answers) => self.answered(answers?)?,
                 Event::Question(Some(question)) => self.take(question?)?,
@@ -150,16 +191,15 @@ impl<T> Resolver<T> {
     fn takes_more(&self) -> bool {
         self.questions.is_some()
             && self.waiting.len() < WAITING_BATCHES
-            && self.unsent.len() < self.state.table.options.batch
+            && self.unsent_keys < self.state.table.options.batch
             && (self.waiting.is_empty() || !self.budget.is_above(1.0))
     }
 
     /// When keys that do not fill a request are sent all the same.
     fn lingers_until(&self) -> Option<Instant> {
-        let (_, since) = self.unsent.front()?;
-        let at = *since + self.state.table.options.linger;
+        let at = self.unsent.front()?.since + self.state.table.options.linger;
         // With no room for a request, an answer is what is waited for.
-        self.has_room(self.unsent.len().min(self.state.table.options.batch)).then_some(at)
+        self.has_room(self.unsent_keys.min(self.state.table.options.batch)).then_some(at)
     }
 
     fn has_room(&self, keys: usize) -> bool {
@@ -169,20 +209,65 @@ impl<T> Resolver<T> {
     }
 
     /// Sends the requests that are full, or due, as far as there is room.
-    fn send(&mut self, now: Instant) {
-        let options = &self.state.table.options;
-        while let Some((_, since)) = self.unsent.front() {
-            let since = *since;
-            let is_due = self.unsent.len() >= options.batch || !self.takes_more() || now >= since + options.linger;
-            let keys = self.unsent.len().min(options.batch);
+    fn send(&mut self, now: Instant) -> DataFusionResult<()> {
+        let (batch, linger) = (self.state.table.options.batch, self.state.table.options.linger);
+        while let Some(first) = self.unsent.front() {
+            let came = first.since;
+            let is_due = self.unsent_keys >= batch || !self.takes_more() || now >= came + linger;
+            let keys = self.unsent_keys.min(batch);
             if !is_due || !self.has_room(keys) {
-                return;
+                return Ok(());
             }
-            let since = counted_from(since, now, options.linger);
-            let request = Request { keys: self.unsent.drain(..keys).map(|(key, _)| key).collect(), since };
+            let pieces = self.pieces(keys);
+            let request = Request { values: self.values(&pieces)?, since: counted_from(came, now, linger) };
             self.on_their_way += keys;
-            self.requests.push(spawn("lookup request", fetch(Arc::clone(&self.state), request)));
+            let state = Arc::clone(&self.state);
+            self.requests.push(spawn("lookup request", async move { Ok(Answer { pieces, parts: fetch(state, request).await? }) }));
         }
+        Ok(())
+    }
+
+    /// The first so many of the keys that are not asked for yet.
+    fn pieces(&mut self, mut keys: usize) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        while keys > 0
+            && let Some(mut piece) = self.unsent.pop_front()
+        {
+            let (from, to) = (piece.keys.start, piece.keys.end);
+            let taken = keys.min(to - from);
+            if taken < to - from {
+                self.unsent.push_front(Piece { keys: from + taken..to, ..piece });
+                piece.keys = from..from + taken;
+            }
+            keys -= taken;
+            self.unsent_keys -= taken;
+            pieces.push(piece);
+        }
+        pieces
+    }
+
+    /// The values of the keys of some pieces, one array a column.
+    fn values(&self, pieces: &[Piece]) -> DataFusionResult<Vec<ArrayRef>> {
+        let of_piece = |Piece { question, keys, .. }: &Piece| -> Option<Vec<ArrayRef>> {
+            let waiting = self.waiting.get(place(&self.waiting, *question)?)?;
+            Some(waiting.values.iter().map(|values| values.slice(keys.start, keys.len())).collect())
+        };
+        let slices: Vec<Vec<ArrayRef>> = pieces.iter().filter_map(of_piece).collect();
+        match slices.as_slice() {
+            [] => Ok(Vec::new()),
+            [only] => Ok(only.clone()),
+            [first, ..] => {
+                let column = |column| slices.iter().filter_map(|slices| slices.get(column)).map(AsRef::as_ref).collect::<Vec<_>>();
+                Ok((0..first.len()).map(|number| concat(&column(number))).collect::<Result<_, _>>()?)
+            }
+        }
+    }
+
+    /// The keys of a piece, by hash and bytes.
+    fn keys(&self, piece: &Piece) -> impl Iterator<Item = (u64, &[u8])> {
+        let waiting = place(&self.waiting, piece.question).and_then(|at| self.waiting.get(at));
+        let keys = waiting.map(|waiting| (&waiting.resolved.keys, waiting.asked.get(piece.keys.clone()).unwrap_or_default()));
+        keys.into_iter().flat_map(|(keys, asked)| asked.iter().filter_map(|key| keys.get(*key)))
     }
 
     fn take(&mut self, question: Question<T>) -> DataFusionResult<()> {
@@ -191,46 +276,58 @@ impl<T> Resolver<T> {
         held.grow(bytes);
         let mut answers = Answers::new(keys.len());
         held.grow(answer_known(&self.state, &keys, &mut answers).map_err(external)?);
-        let (number, now) = (self.next_number, Instant::now());
-        let mut open = 0;
-        for (index, key) in keys.iter().enumerate().filter(|(index, _)| answers.is_open(*index)) {
+        let number = self.next_number;
+        let (mut open, mut asked) = (0, Vec::new());
+        for (key, (hash, bytes)) in (0_u32..).zip(keys.hashed()).filter(|(key, _)| answers.is_open(*key)) {
             open += 1;
-            match self.askers.get_mut(key) {
-                Some(askers) => askers.push((number, index)),
-                None => {
-                    let key: Arc<[u8]> = Arc::from(key);
-                    self.askers.insert(Arc::clone(&key), vec![(number, index)]);
-                    self.unsent.push_back((key, now));
+            let of_waiting = |(question, key): Asker| self.waiting.get(place(&self.waiting, question)?)?.resolved.keys.get(key);
+            let is_it = |asked: &Asked| asked.hash == hash && of_waiting(asked.by).is_some_and(|(_, other)| other == bytes);
+            match self.asked.entry(hash, is_it, |asked| asked.hash) {
+                Entry::Occupied(mut known) => known.get_mut().others.push((number, key)),
+                Entry::Vacant(place) => {
+                    place.insert(Asked { hash, by: (number, key), others: Vec::new() });
+                    asked.push(key);
                 }
             }
         }
         self.state.counters.batch(keys.of_row.len(), keys.hottest, keys.len() - open, open);
-        self.waiting.push_back(Waiting { number, resolved: Resolved { about, keys, answers, held } });
+        let values = keys.values(&asked)?;
+        held.grow(values.iter().map(|values| values.get_array_memory_size() as u64).sum());
+        if !asked.is_empty() {
+            self.unsent_keys += asked.len();
+            self.unsent.push_back(Piece { question: number, keys: 0..asked.len(), since: Instant::now() });
+        }
+        self.waiting.push_back(Waiting { number, asked, values, resolved: Resolved { about, keys, answers, held } });
         self.next_number += 1;
         Ok(())
     }
 
     fn answered(&mut self, answers: Vec<Answer>) -> DataFusionResult<()> {
-        let answer = merged(answers)?;
-        self.on_their_way -= answer.keys.len().min(self.on_their_way);
-        self.state.keep(&answer).map_err(external)?;
-        let spans = spans(&answer);
-        // A question gets each part once, however many keys it has of it.
-        let mut sources: BTreeMap<(u64, usize), usize> = BTreeMap::new();
-        for (key, span) in answer.keys.iter().zip(spans) {
-            for (number, index) in self.askers.remove(key).unwrap_or_default() {
-                let Ok(at) = self.waiting.binary_search_by_key(&number, |waiting| waiting.number) else { continue };
-                let Some(Resolved { answers, held, .. }) = self.waiting.get_mut(at).map(|waiting| &mut waiting.resolved) else { continue };
-                let (part, rows) = span.clone();
-                let source = match answer.parts.get(part).filter(|_| !rows.is_empty()) {
-                    Some(Part { rows, .. }) => *sources.entry((number, part)).or_insert_with(|| {
-                        held.grow(rows.get_array_memory_size() as u64);
-                        answers.add_source(rows.clone())
-                    }),
-                    None => 0,
-                };
-                answers.set(index, rows.map(|row| (source, row)));
+        let Answer { pieces, parts } = merged(answers)?;
+        let keys = pieces.iter().map(|piece| piece.keys.len()).sum();
+        self.on_their_way -= keys;
+        self.state.keep(pieces.iter().flat_map(|piece| self.keys(piece)), &parts).map_err(external)?;
+        let mut spans = spans(&parts, keys).into_iter();
+        let mut others = Vec::new();
+        // For each question the number of the first part among its sources: it gets them once, however many keys it has of them.
+        let mut first: BTreeMap<u64, u32> = BTreeMap::new();
+        for Piece { question, keys, .. } in pieces {
+            let Some(waiting) = place(&self.waiting, question).and_then(|at| self.waiting.get_mut(at)) else { continue };
+            let first = *first.entry(question).or_insert_with(|| waiting.resolved.add(&parts));
+            let Resolved { keys: known, answers, .. } = &mut waiting.resolved;
+            for (key, span) in waiting.asked.get(keys).unwrap_or_default().iter().zip(&mut spans) {
+                answers.set(*key, span.places(first));
+                if let Some((hash, _)) = known.get(*key)
+                    && let Ok(asked) = self.asked.find_entry(hash, |asked| asked.by == (question, *key))
+                {
+                    others.extend(asked.remove().0.others.into_iter().map(|other| (other, span)));
+                }
             }
+        }
+        for ((question, key), span) in others {
+            let Some(waiting) = place(&self.waiting, question).and_then(|at| self.waiting.get_mut(at)) else { continue };
+            let first = *first.entry(question).or_insert_with(|| waiting.resolved.add(&parts));
+            waiting.resolved.answers.set(key, span.places(first));
         }
         Ok(())
     }
@@ -250,6 +347,11 @@ fn counted_from(came: Instant, now: Instant, linger: Duration) -> Instant {
     now.checked_sub(linger).map_or(came, |lingered| came.max(lingered))
 }
 
+/// Where the question of this number is.
+fn place<T>(waiting: &VecDeque<Waiting<T>>, question: u64) -> Option<usize> {
+    waiting.binary_search_by_key(&question, |waiting| waiting.number).ok()
+}
+
 /// Answers as one, its rows in one batch unless they are very many.
 fn merged(mut answers: Vec<Answer>) -> DataFusionResult<Answer> {
     if answers.len() == 1
@@ -257,12 +359,12 @@ fn merged(mut answers: Vec<Answer>) -> DataFusionResult<Answer> {
     {
         return Ok(only);
     }
-    let mut all = Answer { keys: Vec::new(), parts: Vec::new() };
-    for Answer { keys, parts } in answers {
-        let before = all.keys.len() as u32;
-        all.keys.extend(keys);
-        let renumbered = |part: Part| Part { rows: part.rows, keys: part.keys.into_iter().map(|key| key + before).collect() };
-        all.parts.extend(parts.into_iter().filter(|part| !part.keys.is_empty()).map(renumbered));
+    let mut all = Answer { pieces: Vec::new(), parts: Vec::new() };
+    let mut before = 0;
+    for Answer { pieces, parts } in answers {
+        all.parts.extend(parts.into_iter().map(|part| Part { rows: part.rows, keys: part.keys.into_iter().map(|key| key + before).collect() }));
+        before += pieces.iter().map(|piece| piece.keys.len() as u32).sum::<u32>();
+        all.pieces.extend(pieces);
     }
     let bytes: usize = all.parts.iter().map(|part| part.rows.get_array_memory_size()).sum();
     if let [first, _, ..] = all.parts.as_slice()
@@ -275,16 +377,29 @@ fn merged(mut answers: Vec<Answer>) -> DataFusionResult<Answer> {
     Ok(all)
 }
 
-/// For each key of an answer the part that has its rows, and where they are in it: they stand together, in one part.
-fn spans(answer: &Answer) -> Vec<(usize, Range<usize>)> {
-    let mut spans = vec![(0, 0..0); answer.keys.len()];
-    for (number, part) in answer.parts.iter().enumerate() {
-        let mut row = 0;
-        for of_key in part.keys.chunk_by(|one, other| one == other) {
-            let rows = row..row + of_key.len();
-            row = rows.end;
-            if let Some(span) = of_key.first().and_then(|key| spans.get_mut(*key as usize)) {
-                *span = (number, rows);
+/// Where the rows of a key are in an answer: they stand together, in one part.
+#[derive(Debug, Clone, Copy, Default)]
+struct Span {
+    part: u32,
+    from: u32,
+    to: u32,
+}
+
+impl Span {
+    /// The same as places, where the first part of the answer has this number.
+    fn places(self, first: u32) -> impl Iterator<Item = Place> {
+        (self.from..self.to).map(move |row| (first + self.part, row))
+    }
+}
+
+/// Where the rows of each of so many keys are.
+fn spans(parts: &[Part], keys: usize) -> Vec<Span> {
+    let mut spans = vec![Span::default(); keys];
+    for (number, part) in (0..).zip(parts) {
+        for (row, key) in (0..).zip(&part.keys) {
+            if let Some(span) = spans.get_mut(*key as usize) {
+                let from = if span.from == span.to { row } else { span.from };
+                *span = Span { part: number, from, to: row + 1 };
             }
         }
     }

@@ -17,7 +17,7 @@ use weir_sql::lookup_join::{LookupJoin, LookupTable};
 
 use super::answers::Answers;
 use super::cache::PartialCache;
-use super::fetch::Answer;
+use super::fetch::Part;
 use super::full::{FullCache, Loader};
 use super::keys::{BatchKeys, Codec};
 use super::metrics::Counters;
@@ -168,24 +168,25 @@ impl LookupState {
         Ok(())
     }
 
-    /// Keeps an answer.
-    pub(super) fn keep(&self, answer: &Answer) -> Result<(), ConnectorError> {
+    /// Keeps what `keys`, by hash and bytes, have: the rows of `parts`, by number of the key.
+    pub(super) fn keep<'k>(&self, keys: impl Iterator<Item = (u64, &'k [u8])>, parts: &[Part]) -> Result<(), ConnectorError> {
         let Kept::Partial(cache) = &self.kept else { return Ok(()) };
         let now = Instant::now();
-        let mut missing = vec![true; answer.keys.len()];
-        for part in &answer.parts {
+        let keys: Vec<(u64, &[u8])> = keys.collect();
+        let mut missing = vec![true; keys.len()];
+        for part in parts {
             let encoded = cache.encode(part.rows.columns()).map_err(|error| self.unreadable(error))?;
             for rows in (0..part.keys.len()).collect::<Vec<_>>().chunk_by(|one, other| part.keys.get(*one) == part.keys.get(*other)) {
                 let Some(key) = rows.first().and_then(|row| part.keys.get(*row)).map(|key| *key as usize) else { continue };
-                if let (Some(bytes), Some(missing)) = (answer.keys.get(key), missing.get_mut(key)) {
+                if let (Some((hash, bytes)), Some(missing)) = (keys.get(key), missing.get_mut(key)) {
                     *missing = false;
-                    cache.put(self.keys.hash(bytes), bytes, &bytes_of(&encoded, rows), now);
+                    cache.put(*hash, bytes, &bytes_of(&encoded, rows), now);
                 }
             }
         }
         if cache.missing {
-            for (key, _) in answer.keys.iter().zip(&missing).filter(|(_, missing)| **missing) {
-                cache.put(self.keys.hash(key), key, &[], now);
+            for ((hash, key), _) in keys.iter().zip(&missing).filter(|(_, missing)| **missing) {
+                cache.put(*hash, key, &[], now);
             }
         }
         self.counters.kept(cache.size());
@@ -213,9 +214,9 @@ pub(super) fn answer_known(state: &LookupState, keys: &BatchKeys, answers: &mut 
             let rows = cache.decode(&hits).map_err(|error| state.unreadable(error))?;
             let bytes = rows.get_array_memory_size() as u64;
             let source = answers.add_source(rows);
-            for (key, found) in hits.of_key.iter().enumerate() {
+            for (key, found) in (0..).zip(&hits.of_key) {
                 if let Some((from, rows)) = found {
-                    answers.set(key, (*from..from + rows).map(|row| (source, row as usize)));
+                    answers.set(key, (*from..from + rows).map(|row| (source, row)));
                 }
             }
             Ok(bytes)
@@ -225,7 +226,7 @@ pub(super) fn answer_known(state: &LookupState, keys: &BatchKeys, answers: &mut 
             for batch in table.batches() {
                 answers.add_source(batch.clone());
             }
-            table.each(keys, |key, places| answers.set(key, places.iter().rev().copied()));
+            table.each(keys, |key, places| answers.set(key as u32, places.iter().rev().map(|(batch, row)| (*batch as u32, *row as u32))));
             Ok(answers.bytes())
         }
     }

@@ -97,13 +97,13 @@ impl Hops {
         let of_row = found.keys.of_row.get(rows.clone()).unwrap_or_default();
         let numbers: UInt32Array = of_row.iter().map(|key| (*key != BatchKeys::NONE).then_some(*key)).collect();
         let columns = self.keys.iter().map(|column| take(column, &numbers, None));
-        let keys = BatchKeys::try_new(codec, &columns.collect::<Result<Vec<_>, _>>()?)?;
+        let keys = BatchKeys::try_new(codec, columns.collect::<Result<Vec<_>, _>>()?)?;
         let mut answers = Answers::new(keys.len());
         for source in found.answers.sources() {
             answers.add_source(source.clone());
         }
         for (key, before) in keys.of_row.iter().zip(of_row).filter(|(key, _)| **key != BatchKeys::NONE) {
-            answers.set(*key as usize, found.answers.rows_of(*before).iter().copied());
+            answers.set(*key, found.answers.rows_of(*before).iter().copied());
         }
         let about = found.about.slice(rows.start, rows.len());
         Ok(Resolved { about, keys, answers, held: self.budget.reservation(Use::Lookups) })

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow_array::{RecordBatch, RecordBatchOptions};
+use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, SchemaRef};
 
 use super::columns::{Context, Fault, Reach, Rows};
@@ -104,9 +104,7 @@ impl<R: ReadRow> Decoder for RowDecoder<R> {
 
     fn take(&mut self) -> Result<RecordBatch, ArrowError> {
         self.bytes = 0;
-        let options = RecordBatchOptions::new().with_row_count(Some(self.rows.len()));
-        let columns = self.rows.take_columns(self.schema.fields())?;
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
+        self.rows.take_batch(&self.schema)
     }
 }
 

@@ -9,12 +9,17 @@ use arrow_schema::SchemaRef;
 
 use super::cells::Cells;
 use super::columns::Fault;
-use super::{BadRow, Encoder};
+use super::{BadRow, Encoder, Wanted};
 
 /// Writes one row in a format.
 pub(in crate::format) trait WriteRow: Send + Sync + fmt::Debug {
     /// Appends the message of a row; false if it has none.
     fn write(&self, columns: &[Cells<'_>], row: usize, out: &mut Vec<u8>) -> Result<bool, Fault>;
+
+    /// What must be there before the first row.
+    fn ready(&self) -> Wanted {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// Encodes rows of one schema.
@@ -31,6 +36,10 @@ impl<W: WriteRow> RowEncoder<W> {
 }
 
 impl<W: WriteRow> Encoder for RowEncoder<W> {
+    fn ready(&self) -> Wanted {
+        self.writer.ready()
+    }
+
     fn encode(&self, batch: &RecordBatch) -> Result<BinaryArray, BadRow> {
         let bad = |row: usize, fault: Fault| BadRow { row, bad: fault.into_bad_message(None) };
         let columns = self.schema.fields().iter().zip(batch.columns()).map(|(field, column)| Cells::new(field, column));

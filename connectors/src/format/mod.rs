@@ -75,7 +75,8 @@ pub enum Decoded {
     Failed(BadMessage),
     /// The batch cannot grow and nothing was appended: [`Decoder::take`] it, and push the same message again.
     Full,
-    /// It is not known yet how the message was written, and nothing was appended: wait for [`Decoder::wanted`], and push the same message again.
+    /// It is not known yet how the message was written, or the decoder has worked for long, and nothing was appended: hand on what there is, wait
+    /// for [`Decoder::wanted`], and push the same message again.
     Waits,
 }
 
@@ -124,6 +125,11 @@ pub struct BadRow {
 
 /// Encodes rows into messages.
 pub trait Encoder: Send + Sync + fmt::Debug {
+    /// What must be there before [`Self::encode`], and is asked for once, however often this is awaited: the id of a schema. Ends in bounded time.
+    fn ready(&self) -> Wanted {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// A message for each row of `batch`, whose columns are those that the encoder was made for, in order; NULL where a row has no message.
     /// Reading the messages gives the rows again, as far as the page of the format says.
     ///
@@ -237,6 +243,8 @@ const WRITING: &[&str] = &[
     "encode.ignore-null-fields",
     "write-bigdecimal-in-scientific-notation",
     "write-null-string-literal",
+    "subject",
+    "properties.auto.register.schemas",
 ];
 
 /// Warns of options behind `prefix` that are for writing, of a table that is only read.

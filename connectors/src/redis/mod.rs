@@ -104,9 +104,10 @@ impl Connector for RedisConnector {
             Content::Format(format) => {
                 let behind = physical().skip(shape.key_columns()).map(|column| Field::new(&column.name, column.data_type.clone(), column.nullable));
                 let encoder = format.encoder(&Arc::new(Schema::new(behind.collect::<Vec<_>>())));
-                let position = table.options.position("value.format").or_else(|| table.options.position("format"));
+                let selector = ["value.format", "format"].into_iter().find(|key| table.options.contains(key)).unwrap_or_default();
+                let (position, name) = (table.options.position(selector), table.options.peek(selector).unwrap_or_default());
                 let refused =
-                    |why: String| Problem::new("CON-003", table.options.object(), format!("The format of values cannot write: {why}.")).at(position);
+                    |why: String| Problem::new("CON-003", table.options.object(), format!("Format '{name}' cannot write: {why}.")).at(position);
                 Some(Arc::from(encoder.map_err(refused)?))
             }
             Content::Column | Content::Row => None,

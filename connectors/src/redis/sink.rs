@@ -95,6 +95,9 @@ struct RedisWriter {
 #[async_trait]
 impl SinkWriter for RedisWriter {
     async fn write(&mut self, batch: RecordBatch) -> Result<(), ConnectorError> {
+        if let Some(encoder) = &self.shared.writing.encoder {
+            encoder.ready().await?;
+        }
         let grown = self.shared.writing.merge(&batch, &mut self.changes)?;
         self.bytes += grown;
         // What replaces an older change of its key is counted with it until the next flush.

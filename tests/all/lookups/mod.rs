@@ -42,12 +42,12 @@ fn opened(with: &[(&str, &str)]) -> Arc<dyn Lookup> {
 }
 
 /// The options of a table on the server, by its password.
-fn options(redis: &Redis) -> String {
+pub(crate) fn options(redis: &Redis) -> String {
     format!("'connector' = 'redis', 'host' = '127.0.0.1', 'port' = '{}', 'password' = '{}'", redis.port, redis.password)
 }
 
 /// A connection to the server.
-fn connection(redis: &Redis) -> redis::Connection {
+pub(crate) fn connection(redis: &Redis) -> redis::Connection {
     let client = redis::Client::open(format!("redis://:{}@127.0.0.1:{}", redis.password, redis.port)).unwrap();
     client.get_connection().unwrap()
 }
@@ -59,7 +59,7 @@ fn command(connection: &mut impl redis::ConnectionLike, words: &[&str]) {
 }
 
 /// A name that no other test uses, as a beginning of keys.
-fn prefix() -> String {
+pub(crate) fn prefix() -> String {
     format!("{}:", uuid::Uuid::new_v4().simple())
 }
 

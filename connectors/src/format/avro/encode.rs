@@ -1,13 +1,35 @@
 //! How rows become records of a schema.
 
-use super::schema::{Meaning, Member, Type};
+use arrow_schema::{DataType, Fields};
+
+use super::parse::parse;
+use super::plan::name;
+use super::schema::{MICROS, Meaning, Member, NANOS, Type};
 use crate::format::cells::{Cells, Values, elements};
-use crate::format::columns::Fault;
+use crate::format::columns::{Fault, quoted};
 use crate::format::encoder::WriteRow;
 
 /// Writes rows as records: the columns are the fields, in order.
 #[derive(Debug)]
-pub(super) struct WriteAvro(pub(super) Vec<Member>);
+pub(in crate::format) struct WriteAvro(pub(super) Vec<Member>);
+
+impl WriteAvro {
+    /// Writes records of the schema `text`.
+    ///
+    /// # Errors
+    /// Why rows of `columns` are no records of it: the fields must be the columns, in order.
+    pub(in crate::format) fn try_new(text: &str, columns: &Fields) -> Result<Self, String> {
+        match parse(text, &[])? {
+            Type::Record(members) => check_record(&members, columns).map(|()| Self(members)),
+            _ => Err("it is no record".to_owned()),
+        }
+    }
+
+    /// Appends a record.
+    pub(in crate::format) fn record<'a>(&self, columns: impl Iterator<Item = &'a Cells<'a>>, row: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
+        record(&self.0, columns, row, out)
+    }
+}
 
 impl WriteRow for WriteAvro {
     fn write(&self, columns: &[Cells<'_>], row: usize, out: &mut Vec<u8>) -> Result<bool, Fault> {
@@ -16,7 +38,7 @@ impl WriteRow for WriteAvro {
     }
 }
 
-fn record(fields: &[Member], columns: &[Cells<'_>], slot: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
+fn record<'a>(fields: &[Member], columns: impl IntoIterator<Item = &'a Cells<'a>>, slot: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
     fields
         .iter()
         .zip(columns)
@@ -39,16 +61,31 @@ fn value(written: &Type, cells: &Cells<'_>, slot: usize, out: &mut Vec<u8>) -> R
     }
     match (written, &cells.values) {
         (Type::Whole(Meaning::Number), _) => whole(cells.integer(slot).ok_or_else(misfit)?, out),
+        (Type::Whole(Meaning::Int), _) => {
+            let value = cells.integer(slot).ok_or_else(misfit)?;
+            i32::try_from(value).map_err(|_range| Fault::field(format!("'{value}' is out of range for int")))?;
+            whole(value, out);
+        }
         (Type::Whole(Meaning::Date), Values::Date(days)) => whole(days.value(slot).into(), out),
-        (Type::Whole(Meaning::Time(ticks)), Values::Time(micros)) => whole(micros.value(slot).div_euclid(1_000_000 / ticks), out),
-        (Type::Whole(Meaning::Timestamp(ticks)), Values::Micros(micros, _)) => whole(micros.value(slot).div_euclid(1_000_000 / ticks), out),
-        (Type::Whole(Meaning::Timestamp(ticks)), Values::Nanos(nanos, _)) => whole(nanos.value(slot).div_euclid(1_000_000_000 / ticks), out),
+        (Type::Whole(Meaning::Time(ticks)), Values::Time(micros)) => whole(in_ticks(micros.value(slot), MICROS, *ticks)?, out),
+        (Type::Whole(Meaning::Timestamp(ticks)), Values::Micros(micros, _)) => whole(in_ticks(micros.value(slot), MICROS, *ticks)?, out),
+        (Type::Whole(Meaning::Timestamp(ticks)), Values::Nanos(nanos, _)) => whole(in_ticks(nanos.value(slot), NANOS, *ticks)?, out),
         (Type::Text | Type::Bytes, Values::Utf8(_) | Values::Binary(_) | Values::FixedBinary(_)) => sized(cells.bytes(slot).unwrap_or_default(), out),
         (Type::Double, Values::Float64(values)) => out.extend_from_slice(&values.value(slot).to_le_bytes()),
         (Type::Float, Values::Float32(values)) => out.extend_from_slice(&values.value(slot).to_le_bytes()),
         (Type::Boolean, Values::Boolean(values)) => out.push(values.value(slot).into()),
         (Type::Decimal { scale, fixed: None }, Values::Decimal(values, has)) if scale == has => {
             sized(decimal(&values.value(slot).to_be_bytes()), out)
+        }
+        (Type::Decimal { scale, fixed: Some(size) }, Values::Decimal(values, has)) if scale == has => fixed(values.value(slot), *size, out)?,
+        (Type::Fixed(size), Values::Binary(_) | Values::FixedBinary(_)) => {
+            let bytes = cells.bytes(slot).filter(|bytes| bytes.len() == *size);
+            out.extend_from_slice(bytes.ok_or_else(|| Fault::field(format!("the bytes are not {size}")))?);
+        }
+        (Type::Enum(names), Values::Utf8(values)) => {
+            let name = values.value(slot);
+            let number = names.iter().position(|known| known == name);
+            whole(number.ok_or_else(|| Fault::field(format!("{} is not a name of the enum", quoted(name.as_bytes()))))? as i64, out);
         }
         (Type::Array(element), Values::List(lists, of_elements)) => {
             let slots = elements(lists.value_offsets(), slot);
@@ -74,6 +111,69 @@ fn value(written: &Type, cells: &Cells<'_>, slot: usize, out: &mut Vec<u8>) -> R
     Ok(())
 }
 
+/// Checks that each of `columns` is written as the field at its place.
+fn check_record(fields: &[Member], columns: &Fields) -> Result<(), String> {
+    for place in 0..fields.len().max(columns.len()) {
+        match (fields.get(place), columns.get(place)) {
+            (Some(field), Some(column)) if field.name == *column.name() => {
+                check(&field.written, column.data_type()).map_err(|why| format!("column '{}': {why}", column.name()))?;
+            }
+            (Some(field), Some(column)) => {
+                return Err(format!(
+                    "column '{}': field '{}' is at its place, and what is written has the order of the columns",
+                    column.name(),
+                    field.name
+                ));
+            }
+            (None, Some(column)) => return Err(format!("column '{}': there is no such field", column.name())),
+            (field, None) => return Err(format!("there is no column for the field '{}'", field.map_or("", |field| &field.name))),
+        }
+    }
+    Ok(())
+}
+
+/// Checks that values of a column are written as a type, as [`value`] does.
+fn check(written: &Type, column: &DataType) -> Result<(), String> {
+    let misfit = || Err(format!("{} is not written from {column}", name(written)));
+    match (written, column) {
+        (Type::Union(branches), _) => match branches.iter().find(|branch| !matches!(branch, Type::Null)) {
+            Some(branch) => check(branch, column),
+            None => misfit(),
+        },
+        (Type::Whole(Meaning::Number | Meaning::Int), DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64)
+        | (Type::Whole(Meaning::Date), DataType::Date32)
+        | (Type::Whole(Meaning::Time(_)), DataType::Time64(_))
+        | (Type::Whole(Meaning::Timestamp(_)), DataType::Timestamp(..))
+        | (Type::Text, DataType::Utf8)
+        | (Type::Bytes, DataType::Binary | DataType::FixedSizeBinary(_))
+        | (Type::Double, DataType::Float64)
+        | (Type::Float, DataType::Float32)
+        | (Type::Boolean, DataType::Boolean)
+        | (Type::Enum(_), DataType::Utf8)
+        | (Type::Fixed(_), DataType::Binary) => Ok(()),
+        (Type::Fixed(size), DataType::FixedSizeBinary(has)) if usize::try_from(*has) == Ok(*size) => Ok(()),
+        (Type::Decimal { scale, .. }, DataType::Decimal128(_, has)) if scale == has => Ok(()),
+        (Type::Array(element), DataType::List(elements)) => check(element, elements.data_type()),
+        (Type::Map(value), DataType::Map(entries, _)) => match entries.data_type() {
+            DataType::Struct(fields) => match fields.as_ref() {
+                [key, values] if *key.data_type() == DataType::Utf8 => check(value, values.data_type()),
+                _ => misfit(),
+            },
+            _ => misfit(),
+        },
+        (Type::Record(fields), DataType::Struct(columns)) => check_record(fields, columns),
+        _ => misfit(),
+    }
+}
+
+/// A time of so many ticks a second in those that are wanted, the next earlier one.
+fn in_ticks(value: i64, has: i64, wanted: i64) -> Result<i64, Fault> {
+    if wanted <= has {
+        return Ok(value.div_euclid(has / wanted));
+    }
+    value.checked_mul(wanted / has).ok_or_else(|| Fault::field("the time is out of range for nanoseconds"))
+}
+
 fn misfit() -> Fault {
     Fault::field("the column was not made for the schema")
 }
@@ -87,7 +187,7 @@ fn count(elements: usize, out: &mut Vec<u8>) {
 
 /// Appends a number in zigzag, seven bits a byte, the lowest first.
 #[inline]
-fn whole(value: i64, out: &mut Vec<u8>) {
+pub(in crate::format) fn whole(value: i64, out: &mut Vec<u8>) {
     let mut rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
     while rest >= 0x80 {
         out.push(rest as u8 | 0x80);
@@ -96,7 +196,17 @@ fn whole(value: i64, out: &mut Vec<u8>) {
     out.push(rest as u8);
 }
 
-fn sized(bytes: &[u8], out: &mut Vec<u8>) {
+/// Appends a decimal in two's complement of so many bytes.
+fn fixed(value: i128, size: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
+    let bytes = value.to_be_bytes();
+    let short = decimal(&bytes);
+    let missing = size.checked_sub(short.len()).ok_or_else(|| Fault::field(format!("the decimal does not fit into {size} bytes")))?;
+    out.resize(out.len() + missing, if value < 0 { 0xff } else { 0 });
+    out.extend_from_slice(short);
+    Ok(())
+}
+
+pub(in crate::format) fn sized(bytes: &[u8], out: &mut Vec<u8>) {
     whole(bytes.len() as i64, out);
     out.extend_from_slice(bytes);
 }

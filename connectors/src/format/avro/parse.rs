@@ -107,7 +107,8 @@ impl Parser {
         let primitive = match name {
             "null" => Type::Null,
             "boolean" => Type::Boolean,
-            "int" | "long" => Type::Whole(Meaning::Number),
+            "int" => Type::Whole(Meaning::Int),
+            "long" => Type::Whole(Meaning::Number),
             "float" => Type::Float,
             "double" => Type::Double,
             "bytes" => Type::Bytes,
@@ -138,7 +139,7 @@ fn meant(written: Type, object: &Map<String, Value>) -> Type {
                 ("timestamp-millis" | "local-timestamp-millis", _) | ("", "io.debezium.time.Timestamp") => Meaning::Timestamp(MILLIS),
                 ("timestamp-micros" | "local-timestamp-micros", _) | ("", "io.debezium.time.MicroTimestamp") => Meaning::Timestamp(MICROS),
                 ("timestamp-nanos" | "local-timestamp-nanos", _) | ("", "io.debezium.time.NanoTimestamp") => Meaning::Timestamp(NANOS),
-                _ => Meaning::Number,
+                _ => return written,
             };
             return Type::Whole(meaning);
         }

@@ -7,7 +7,9 @@ use arrow_schema::{DataType, Field, Fields, TimeUnit};
 use serde_json::Value;
 use weir_base::options::closest;
 
+use super::entries::Entries;
 use super::schema::{Meaning, Member, Type};
+use crate::format::changes::TOLD;
 
 /// How the values of one type are read into a column.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub(super) enum Read {
     List(Box<Self>),
     Map(Box<Self>),
     Row(Record),
+    /// A record as a map of texts.
+    Entries(Entries),
     /// A branch of a union that the column cannot take: a message that has it is bad.
     Mismatch(Box<Misfit>),
 }
@@ -168,7 +172,7 @@ impl Read {
             }
             (Type::Boolean, DataType::Boolean) => Self::Boolean,
             (
-                Type::Whole(Meaning::Number),
+                Type::Whole(Meaning::Number | Meaning::Int),
                 DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Float32 | DataType::Float64,
             )
             | (Type::Whole(Meaning::Date), DataType::Date32)
@@ -199,6 +203,7 @@ impl Read {
                 _ => return misfit(),
             },
             (Type::Record(fields), DataType::Struct(columns)) => Self::Row(Record::new(fields, columns, asked.and_then(Type::members))?),
+            (Type::Record(fields), DataType::Map(..)) if column.metadata().contains_key(TOLD) => Self::Entries(Entries::new(fields)),
             _ => return misfit(),
         })
     }
@@ -213,7 +218,7 @@ impl Read {
 }
 
 impl Skip {
-    fn new(written: &Type) -> Self {
+    pub(super) fn new(written: &Type) -> Self {
         let all = |types: &[Type]| types.iter().map(Self::new).collect();
         match written {
             Type::Null => Self::Nothing,
@@ -233,11 +238,11 @@ impl Skip {
 }
 
 /// What messages call a type.
-fn name(written: &Type) -> &'static str {
+pub(super) fn name(written: &Type) -> &'static str {
     match written {
         Type::Null => "null",
         Type::Boolean => "boolean",
-        Type::Whole(Meaning::Number) => "int or long",
+        Type::Whole(Meaning::Number | Meaning::Int) => "int or long",
         Type::Whole(Meaning::Date) => "date",
         Type::Whole(Meaning::Time(_)) => "a time",
         Type::Whole(Meaning::Timestamp(_)) => "a timestamp",

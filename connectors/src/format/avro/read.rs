@@ -166,6 +166,7 @@ impl Values {
             (Read::Fixed(size), Self::FixedBinary { values, .. }) => values.extend_from_slice(input.take(*size)?),
             (Read::List(element), Self::List(list)) => list.read_avro(element, input, context)?,
             (Read::Map(value), Self::Map(map)) => map.read_avro(value, input, context)?,
+            (Read::Entries(entries), Self::Map(map)) => entries.read(map, input, context)?,
             (Read::Row(record), Self::Row(rows)) => rows.read_record(record, input, context)?,
             (Read::Mismatch(misfit), _) => {
                 let fault = Fault::field(misfit.why.clone());
@@ -260,7 +261,7 @@ impl Map {
 }
 
 impl Skip {
-    fn pass(&self, input: &mut Input<'_>) -> Result<(), Fault> {
+    pub(super) fn pass(&self, input: &mut Input<'_>) -> Result<(), Fault> {
         match self {
             Self::Nothing => {}
             Self::Bytes(count) => {

@@ -80,6 +80,8 @@ impl Type {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::format) enum Meaning {
     Number,
+    /// A number of 32 bits.
+    Int,
     /// Days since 1970-01-01.
     Date,
     /// Of the day, so many in a second.
@@ -117,7 +119,8 @@ impl<I: Iterator<Item = u8>> Deriving<I> {
     fn value(&mut self, data_type: &DataType) -> Result<Type, String> {
         Ok(match data_type {
             DataType::Boolean => Type::Boolean,
-            DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => Type::Whole(Meaning::Number),
+            DataType::Int8 | DataType::Int16 | DataType::Int32 => Type::Whole(Meaning::Int),
+            DataType::Int64 => Type::Whole(Meaning::Number),
             DataType::Float32 => Type::Float,
             DataType::Float64 => Type::Double,
             DataType::Utf8 => Type::Text,

@@ -14,20 +14,22 @@ use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
 /// What may occur.
 #[derive(Debug, Clone)]
-pub(super) struct Limits {
+pub(in crate::format) struct Limits {
     /// How deep types are nested.
-    pub(super) depth: usize,
-    pub(super) maps: bool,
+    pub(in crate::format) depth: usize,
+    pub(in crate::format) maps: bool,
     /// Keys of maps are texts only.
-    pub(super) text_keys: bool,
-    pub(super) nanos: bool,
+    pub(in crate::format) text_keys: bool,
+    pub(in crate::format) nanos: bool,
     /// Of which texts within lists and rows are made; they have one character at least, and nothing there is NULL. Empty: as elsewhere.
-    pub(super) parts: &'static str,
+    pub(in crate::format) parts: &'static str,
+    /// Columns have names of letters and digits only.
+    pub(in crate::format) plain_names: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { depth: 2, maps: true, text_keys: false, nanos: true, parts: "" }
+        Self { depth: 2, maps: true, text_keys: false, nanos: true, parts: "", plain_names: false }
     }
 }
 
@@ -41,14 +43,15 @@ struct Random<'a> {
 }
 
 /// A batch of random columns.
-pub(super) fn batch(seed: u64, limits: &Limits) -> RecordBatch {
+pub(in crate::format) fn batch(seed: u64, limits: &Limits) -> RecordBatch {
     let mut random = Random { state: seed, limits };
-    let fields: Vec<Field> = (0..random.below(1..7)).map(|index| random.field(&format!("c {index}\"é"), limits.depth)).collect();
+    let name = |index: i64| if limits.plain_names { format!("c{index}") } else { format!("c {index}\"é") };
+    let fields: Vec<Field> = (0..random.below(1..7)).map(|index| random.field(&name(index), limits.depth)).collect();
     batch_of(random.next(), Arc::new(Schema::new(fields)), limits)
 }
 
 /// A batch of random rows.
-pub(super) fn batch_of(seed: u64, schema: SchemaRef, limits: &Limits) -> RecordBatch {
+pub(in crate::format) fn batch_of(seed: u64, schema: SchemaRef, limits: &Limits) -> RecordBatch {
     let mut random = Random { state: seed, limits };
     let rows = random.below(1..20) as usize;
     let columns = schema.fields().iter().map(|field| random.column(field, rows, false)).collect();

@@ -1,10 +1,11 @@
 //! Decodes messages of a change log: the rows before and after go into columns of their own, and the rows of a batch are picked from both.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray, StructArray, UInt64Array, new_null_array};
+use arrow_array::{ArrayRef, RecordBatch, StringArray, StructArray, UInt64Array, new_null_array};
 use arrow_schema::{ArrowError, DataType, Field, FieldRef, Fields, SchemaRef};
 use arrow_select::interleave::interleave;
 use arrow_select::take::take;
@@ -13,7 +14,7 @@ use super::dialects::Meaning;
 use super::metadata::{How, Told};
 use super::options::Dialect;
 use super::{ROW_KIND, TOLD};
-use crate::format::columns::{Column, Context, Fault, Rows, Values};
+use crate::format::columns::{Column, Context, Fault, Rows, Values, batch_of};
 use crate::format::decoder::{ReadRow, bytes_with, failed};
 use crate::format::{Decoded, Decoder, Wanted};
 
@@ -70,7 +71,8 @@ impl<R: ReadRow> ChangeDecoder<R> {
             let (fields, before) = if told.how == How::Outside { (&mut outside, 1) } else { (&mut body, 0) };
             let known = fields.iter().position(|known: &Field| known.name() == told.field);
             let place = known.unwrap_or_else(|| {
-                fields.push(Field::new(told.field, told.data_type(), true));
+                let marked = HashMap::from([(TOLD.to_owned(), told.key.to_owned())]);
+                fields.push(Field::new(told.field, told.data_type(), true).with_metadata(marked));
                 fields.len() - 1
             });
             Some((told, place + before))
@@ -254,9 +256,7 @@ impl<R: ReadRow> Decoder for ChangeDecoder<R> {
             let places: Vec<(usize, usize)> = picks.iter().map(place).collect();
             interleave(&[after.as_ref(), before.as_ref()], &places)
         });
-        let columns = columns.collect::<Result<Vec<_>, _>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(picks.len()));
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
+        batch_of(&self.schema, columns.collect::<Result<Vec<_>, _>>()?, picks.len())
     }
 }
 

@@ -14,6 +14,7 @@ mod options;
 mod tests;
 
 pub(in crate::format) use decoder::ChangeDecoder;
+pub(in crate::format) use encode::WriteAvroChange;
 pub use metadata::{TOLD, keys as metadata_keys};
 pub(in crate::format) use options::Dialect;
 pub use options::{ChangeFactory, ChangeFormat, canal, debezium, maxwell, ogg};

@@ -8,6 +8,7 @@ use super::ROW_KIND;
 use super::decoder::ChangeDecoder;
 use super::dialects::{DEBEZIUM_AVRO, Include, Layout, Tool};
 use super::encode::WriteChange;
+use super::metadata::How;
 use super::metadata_keys;
 use crate::format::columns::{Column, Context, Standard};
 use crate::format::encoder::RowEncoder;
@@ -78,6 +79,12 @@ impl Dialect {
     /// What Debezium writes in Avro.
     pub(in crate::format) fn debezium_avro() -> Self {
         Self { tool: Tool::Debezium, layout: &DEBEZIUM_AVRO, schema_include: false, include: Include::default(), option: None }
+    }
+
+    /// What it tells beside the rows: a message of Avro has no schema with it.
+    pub(in crate::format) fn metadata(&self) -> Vec<MetadataKey> {
+        let told = |key: &MetadataKey| self.tool.told().iter().any(|told| told.key == key.key && told.how != How::Outside);
+        metadata_keys().into_iter().filter(told).collect()
     }
 
     /// The fields that have the rows after and before a change.

@@ -18,7 +18,7 @@ pub(in crate::format) use column::{Column, Context};
 pub(in crate::format) use fault::{Fault, Reach};
 pub(in crate::format) use nested::{List, Map};
 pub(in crate::format) use number::Number;
-pub(in crate::format) use rows::{Names, Rows};
+pub(in crate::format) use rows::{Names, Rows, batch_of};
 pub(in crate::format) use temporal::Standard;
 pub(in crate::format) use text::{cut, quoted};
 pub(in crate::format) use values::Values;

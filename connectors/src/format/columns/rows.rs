@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, StructArray};
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, StructArray};
 use arrow_buffer::NullBuffer;
-use arrow_schema::{ArrowError, DataType, Fields};
+use arrow_schema::{ArrowError, DataType, Fields, SchemaRef};
 
 use super::column::Column;
 
@@ -55,6 +55,12 @@ impl Rows {
         self.columns.iter_mut().zip(fields).map(|(column, field)| column.take(field.data_type())).collect()
     }
 
+    /// The rows as a batch of `schema`, which they were made for; they are gone.
+    pub(in crate::format) fn take_batch(&mut self, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+        let rows = self.len;
+        batch_of(schema, self.take_columns(schema.fields())?, rows)
+    }
+
     pub(in crate::format) fn take(&mut self, data_type: &DataType, nulls: Option<NullBuffer>) -> Result<ArrayRef, ArrowError> {
         let DataType::Struct(fields) = data_type else {
             return Err(ArrowError::SchemaError(format!("columns were not made for {data_type}")));
@@ -63,6 +69,12 @@ impl Rows {
         let columns = self.take_columns(fields)?;
         Ok(Arc::new(StructArray::try_new_with_length(fields.clone(), columns, nulls, len)?))
     }
+}
+
+/// A batch of so many `rows`, which may have no columns.
+pub(in crate::format) fn batch_of(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch, ArrowError> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
 }
 
 /// The names of an object's fields, with or without a column, and which follows which.

@@ -8,6 +8,7 @@ mod encode;
 mod options;
 mod read;
 mod scalar;
+mod schema;
 mod text;
 
 #[cfg(test)]
@@ -20,3 +21,4 @@ pub(in crate::format) use options::{
 };
 pub use options::{JsonFactory, JsonFormat};
 pub(in crate::format) use read::ReadJson;
+pub(in crate::format) use schema::schema_of;

@@ -124,6 +124,11 @@ pub(in crate::format) fn pull_writing(options: &mut OptionBag, declared: &[Optio
 }
 
 impl JsonFormat {
+    /// How rows are written.
+    pub(in crate::format) fn writer(&self) -> WriteJson {
+        self.writing.clone()
+    }
+
     /// A decoder of messages of which `reader` reads each.
     pub(in crate::format) fn decoder_of<R: ReadRow + 'static>(&self, reader: R, schema: &SchemaRef) -> Box<dyn Decoder> {
         let option = |key: &str| format!("{}{key}", self.prefix);

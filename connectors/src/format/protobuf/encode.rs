@@ -108,7 +108,7 @@ fn kind(descriptors: &Descriptors, field: &FieldDescriptorProto, column: &DataTy
 
 /// Writes rows as messages.
 #[derive(Debug)]
-pub(super) struct WriteProtobuf {
+pub(in crate::format) struct WriteProtobuf {
     pub(super) message: Message,
     /// The text that stands for NULL in an array or a map.
     pub(super) null_text: String,

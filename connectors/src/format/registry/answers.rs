@@ -19,6 +19,15 @@ pub(super) enum Language {
 }
 
 impl Language {
+    /// What registries call it.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Avro | Self::Other => "AVRO",
+            Self::Json => "JSON",
+            Self::Protobuf => "PROTOBUF",
+        }
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Avro => "Avro",
@@ -57,6 +66,12 @@ pub(super) struct Place {
     pub(super) version: i64,
 }
 
+/// The id of a schema that was registered or found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(super) struct Numbered {
+    pub(super) id: u32,
+}
+
 /// What came of one request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer<T> {
@@ -69,6 +84,19 @@ pub(super) enum Answer<T> {
     Away(String),
     /// The server will not answer.
     Refused(String),
+}
+
+impl<T> Answer<T> {
+    /// The label of a metric.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Found(_) => "found",
+            Self::Unknown(_) => "unknown",
+            Self::Nonsense(_) => "nonsense",
+            Self::Away(_) => "away",
+            Self::Refused(_) => "refused",
+        }
+    }
 }
 
 #[derive(Deserialize)]

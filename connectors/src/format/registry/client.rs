@@ -1,11 +1,14 @@
 //! HTTP to a schema registry: its addresses in turn, bounds on time and size, and patience.
 
 use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use prometheus::IntCounterVec;
 use reqwest::{Certificate, Identity, Url};
 use serde::de::DeserializeOwned;
+use weir_base::metrics::counters;
 use weir_base::secret::without_passwords;
 use weir_base::{ErrorKind, Secret, error};
 
@@ -17,6 +20,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// An answer of more bytes is none.
 const MOST_BYTES: usize = 16 << 20;
+/// What a registry speaks.
+const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 /// Rounds of nonsense in a row after which the address is taken to be wrong.
 const MOST_NONSENSE: u32 = 8;
 /// Between rounds: the first wait, which doubles, and the longest.
@@ -133,14 +138,31 @@ impl Client {
     /// # Errors
     /// The registry will not answer, or what answers is none (user).
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Result<T, String>, ConnectorError> {
+        self.answered(path, None, None).await
+    }
+
+    /// What the registry answers to `body` at `path`, or that it has nothing there, in its words. Tries so many `rounds`.
+    ///
+    /// # Errors
+    /// The registry will not answer, or what answers is none (user); nobody has answered (transient).
+    pub(super) async fn post<T: DeserializeOwned>(&self, path: &[&str], body: &str, rounds: u32) -> Result<Result<T, String>, ConnectorError> {
+        self.answered(path, Some(body), Some(rounds)).await
+    }
+
+    async fn answered<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: Option<&str>,
+        rounds: Option<u32>,
+    ) -> Result<Result<T, String>, ConnectorError> {
         let (mut wait, mut nonsense) = (self.settings.first_wait, 0);
-        loop {
+        for round in 1_u32.. {
             let mut trouble = String::new();
             let mut is_nonsense = false;
             for _ in &self.settings.urls {
                 let turn = self.turn.load(Ordering::Relaxed);
                 let Some(server) = self.settings.urls.get(turn % self.settings.urls.len()) else { break };
-                let answer = self.ask(server, path).await;
+                let answer = self.ask(server, path, body).await;
                 if let Answer::Found(_) | Answer::Unknown(_) = answer
                     && self.away.swap(false, Ordering::Relaxed)
                 {
@@ -160,26 +182,47 @@ impl Client {
                 let what = format!("{trouble}. Check the 'url' of the format; the path of the interface belongs to it.");
                 return Err(ConnectorError::new(ErrorKind::User, what));
             }
+            if rounds == Some(round) {
+                return Err(ConnectorError::transient(format!("{trouble}; given up after {round} tries")));
+            }
             if !self.away.swap(true, Ordering::Relaxed) {
                 tracing::warn!(reason = trouble, "schema registry cannot be reached, waiting");
             }
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(LONGEST_WAIT);
         }
+        Err(ConnectorError::internal("the tries of a question have come to an end"))
     }
 
-    /// The same, if it is had at once: for what is only good to know.
+    /// The address that answered last, without passwords.
+    pub(super) fn name(&self) -> String {
+        let turn = self.turn.load(Ordering::Relaxed).checked_rem(self.settings.urls.len());
+        turn.and_then(|turn| self.settings.urls.get(turn)).map(Server::to_string).unwrap_or_default()
+    }
+
+    /// What [`Self::get`] gives, if it is had at once: for what is only good to know.
     pub(super) async fn glance<T: DeserializeOwned>(&self, path: &[&str]) -> Option<T> {
         let turn = self.turn.load(Ordering::Relaxed).checked_rem(self.settings.urls.len())?;
-        match self.ask(self.settings.urls.get(turn)?, path).await {
+        match self.ask(self.settings.urls.get(turn)?, path, None).await {
             Answer::Found(found) => Some(found),
             _ => None,
         }
     }
 
-    /// Asks one server once.
-    async fn ask<T: DeserializeOwned>(&self, server: &Server, path: &[&str]) -> Answer<T> {
-        let request = self.http.get(server.joined(path)).header("accept", "application/vnd.schemaregistry.v1+json, application/json");
+    /// Asks one server once, and counts it.
+    async fn ask<T: DeserializeOwned>(&self, server: &Server, path: &[&str], body: Option<&str>) -> Answer<T> {
+        let answer = self.once(server, path, body).await;
+        count(answer.name());
+        answer
+    }
+
+    async fn once<T: DeserializeOwned>(&self, server: &Server, path: &[&str], body: Option<&str>) -> Answer<T> {
+        let url = server.joined(path);
+        let request = match body {
+            None => self.http.get(url),
+            Some(body) => self.http.post(url).header("content-type", MEDIA_TYPE).body(body.to_owned()),
+        };
+        let request = request.header("accept", format!("{MEDIA_TYPE}, application/json"));
         let request = match &self.settings.login {
             Login::InUrl => request,
             Login::Basic { user, password } => request.basic_auth(user, Some(password.expose())),
@@ -188,7 +231,7 @@ impl Client {
         let no_answer = |error: reqwest::Error| {
             let why = error::chain(&error.without_url());
             // A certificate does not become right by waiting.
-            if why.contains("certificate") { Answer::Refused(why) } else { Answer::Away(why) }
+            if is_of_certificates(&why) { Answer::Refused(why) } else { Answer::Away(why) }
         };
         let mut response = match request.send().await {
             Ok(response) => response,
@@ -206,12 +249,29 @@ impl Client {
     }
 }
 
+/// Whether a connection fails because of a certificate, the server's or the client's.
+fn is_of_certificates(why: &str) -> bool {
+    why.to_ascii_lowercase().contains("certificate")
+}
+
+fn count(answer: &str) {
+    static REQUESTS: OnceLock<Option<IntCounterVec>> = OnceLock::new();
+    let help = "Requests to schema registries, by what came of them: found, unknown, nonsense, away or refused.";
+    if let Some(requests) = REQUESTS.get_or_init(|| counters("weir_connectors_registry_requests_total", help, &["answer"])) {
+        requests.with_label_values(&[answer]).inc();
+    }
+}
+
 fn refused(server: &Server, why: &str) -> ConnectorError {
     let remedy = match why {
-        why if why.contains("certificate") => "Check 'ssl.truststore.location' and 'ssl.keystore.location' of the format.",
+        why if is_of_certificates(why) => "Check 'ssl.truststore.location' and 'ssl.keystore.location' of the format.",
         why if why.starts_with("status 401") || why.starts_with("status 403") => {
             "Check 'basic-auth.user-info' or 'bearer-auth.token' of the format, and what the user may read."
         }
+        why if why.starts_with("status 409") => {
+            "The schema must be compatible with those that the subject has, as the registry is set: change the columns, or take another 'subject'."
+        }
+        why if why.starts_with("status 422") => "The registry does not take the schema or the 'subject'.",
         _ => "Check the 'url' of the format.",
     };
     ConnectorError::new(ErrorKind::User, format!("schema registry `{server}`: {why}. {remedy}"))

@@ -7,35 +7,35 @@ use weir_base::options::{OptionBag, OptionDecl, ValueType};
 
 use super::answers::Language;
 use super::client::Client;
+use super::encode::WriteFramed;
 use super::framed::Framed;
-use super::options::{
-    BASIC_SOURCE, BEARER_SOURCE, KEYSTORE, KEYSTORE_PASSWORD, PROPERTIES, SUBJECT, TOKEN, TRUSTSTORE, TRUSTSTORE_PASSWORD, URL, USER_INFO, pull,
-};
+use super::options::{SUBJECT, TRUSTSTORE, pull, with_client};
+use super::registration::{Registration, Target};
 use super::schemas::{Parsed, Schemas};
-use crate::format::avro::{self, Misfit, ReadAvro};
-use crate::format::changes::{self, ChangeDecoder};
+use crate::format::avro::{self, Misfit, ReadAvro, WriteAvro};
+use crate::format::changes::{self, ChangeDecoder, ROW_KIND, WriteAvroChange};
 use crate::format::columns::{Column, Context};
 use crate::format::decoder::{ReadRow, RowDecoder};
+use crate::format::encoder::{RowEncoder, WriteRow};
 use crate::format::json::{
     self, DECIMAL_AS_PLAIN_NUMBER, FAIL_ON_MISSING_FIELD, IGNORE_NULL_FIELDS, JSON_PARSER, JsonFormat, MAP_NULL_KEY_LITERAL, MAP_NULL_KEY_MODE,
     ReadJson, TIMESTAMP_STANDARD,
 };
-use crate::format::protobuf::{Choices, READ_DEFAULTS, ReadIndexed};
-use crate::format::{Decoder, Format, FormatFactory, IGNORE_PARSE_ERRORS, refuse_types};
+use crate::format::protobuf::{Choices, READ_DEFAULTS, ReadIndexed, WriteProtobuf};
+use crate::format::{Decoder, Encoder, Format, FormatFactory, IGNORE_PARSE_ERRORS, refuse_types};
+use crate::registry::MetadataKey;
 
 const SCHEMA: OptionDecl = OptionDecl::new(
     "schema",
     ValueType::String,
-    "Schema to read with, in Avro's JSON: it must have a field for every column, of a type that fits; its aliases name fields that were renamed, \
-     and its defaults stand for fields that a message lacks. Default: the columns.",
+    "Schema to read and to write with, in Avro's JSON: it must have a field for every column, of a type that fits; its aliases name fields that \
+     were renamed, and its defaults stand for fields that a message lacks. To write, its fields must be the columns in their order. Default: the \
+     columns.",
 );
 
-const AVRO: &[OptionDecl] =
-    &[URL, SUBJECT, SCHEMA, BASIC_SOURCE, USER_INFO, BEARER_SOURCE, TOKEN, TRUSTSTORE, TRUSTSTORE_PASSWORD, KEYSTORE, KEYSTORE_PASSWORD, PROPERTIES];
+const AVRO: &[OptionDecl] = with_client![SCHEMA];
 
-const JSON: &[OptionDecl] = &[
-    URL,
-    SUBJECT,
+const JSON: &[OptionDecl] = with_client![
     FAIL_ON_MISSING_FIELD,
     IGNORE_PARSE_ERRORS,
     TIMESTAMP_STANDARD,
@@ -44,32 +44,9 @@ const JSON: &[OptionDecl] = &[
     DECIMAL_AS_PLAIN_NUMBER,
     IGNORE_NULL_FIELDS,
     JSON_PARSER,
-    BASIC_SOURCE,
-    USER_INFO,
-    BEARER_SOURCE,
-    TOKEN,
-    TRUSTSTORE,
-    TRUSTSTORE_PASSWORD,
-    KEYSTORE,
-    KEYSTORE_PASSWORD,
-    PROPERTIES,
 ];
 
-const PROTOBUF: &[OptionDecl] = &[
-    URL,
-    SUBJECT,
-    IGNORE_PARSE_ERRORS,
-    READ_DEFAULTS,
-    BASIC_SOURCE,
-    USER_INFO,
-    BEARER_SOURCE,
-    TOKEN,
-    TRUSTSTORE,
-    TRUSTSTORE_PASSWORD,
-    KEYSTORE,
-    KEYSTORE_PASSWORD,
-    PROPERTIES,
-];
+const PROTOBUF: &[OptionDecl] = with_client![IGNORE_PARSE_ERRORS, READ_DEFAULTS];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -113,6 +90,18 @@ pub struct RegistryFormat {
     schemas: Arc<Schemas>,
     dialect: Arc<Dialect>,
     around: Around,
+    writing: Writing,
+}
+
+/// What is needed to write.
+#[derive(Debug)]
+struct Writing {
+    /// Where the schema is registered; the option that is missing if it is not known.
+    target: Result<Target, String>,
+    /// The columns of the table, with their SQL types.
+    columns: Fields,
+    /// The text of the schema that the user has given.
+    asked: Option<String>,
 }
 
 /// What is made of the rows that messages are.
@@ -181,6 +170,10 @@ impl FormatFactory for RegistryFactory {
         self.0 == Kind::Debezium
     }
 
+    fn metadata(&self) -> Vec<MetadataKey> {
+        if self.0 == Kind::Debezium { changes::Dialect::debezium_avro().metadata() } else { Vec::new() }
+    }
+
     fn doc(&self) -> &'static str {
         match self.0 {
             Kind::Avro => "A message is a record in the binary encoding of Avro, behind the id of its schema in a schema registry.",
@@ -202,12 +195,21 @@ impl FormatFactory for RegistryFactory {
         let why = "the encoding has no form for its type";
         let readable = refuse_types(self.name(), why, schema, options, |field| !Column::new(field).is_unreadable());
         let format = options.scoped(prefix, self.options(), |options| {
-            let settings = pull(options);
+            let pulled = pull(options);
+            let asked = options.peek(SCHEMA.key).filter(|_| self.0 == Kind::Avro).map(str::to_owned);
             let meaning = self.pull_meaning(prefix, options, schema);
-            let client = Client::new(settings?);
+            let pulled = pulled?;
+            let client = Client::new(pulled.settings);
             let client = client.map_err(|why| options.error("OPT-003", TRUSTSTORE.key, format!("No client of the registry could be made: {why}.")));
             let (language, dialect, around) = meaning?;
-            Some(RegistryFormat { schemas: Arc::new(Schemas::new(client.ok()?, language)), dialect: Arc::new(dialect), around })
+            let client = Arc::new(client.ok()?);
+            let (object, registers) = (options.object().to_owned(), pulled.registers);
+            let target = match pulled.subject {
+                Some(subject) => Ok(Target { client: Arc::clone(&client), object, subject, registers }),
+                None => Err(format!("One or more required options are missing: '{}'", options.full_key(SUBJECT.key))),
+            };
+            let writing = Writing { target, columns: schema.fields().clone(), asked };
+            Some(RegistryFormat { schemas: Arc::new(Schemas::new(client, language)), dialect: Arc::new(dialect), around, writing })
         });
         Some(Box::new(format.filter(|_| readable)?))
     }
@@ -272,5 +274,46 @@ impl Format for RegistryFormat {
                 Box::new(RowDecoder::new(framed(schema.fields()), schema, context, Some(option.clone())))
             }
         }
+    }
+
+    fn encoder(&self, schema: &SchemaRef) -> Result<Box<dyn Encoder>, String> {
+        let Writing { columns, asked, .. } = &self.writing;
+        match (&*self.dialect, &self.around) {
+            (Dialect::Changes(_), _) => {
+                let (text, writer) = WriteAvroChange::derived(columns, schema.index_of(ROW_KIND).ok())?;
+                self.writing.encoder(Language::Avro, text, &[], writer, schema)
+            }
+            (Dialect::Avro { .. }, _) => {
+                let text = match asked {
+                    Some(asked) => asked.clone(),
+                    None => avro::schema_of(avro::RECORD, columns)?.to_string(),
+                };
+                let writer = WriteAvro::try_new(&text, columns)?;
+                self.writing.encoder(Language::Avro, text, &[], writer, schema)
+            }
+            (Dialect::Json, Around::Json(options)) => {
+                self.writing.encoder(Language::Json, json::schema_of(columns).to_string(), &[], options.writer(), schema)
+            }
+            (Dialect::Protobuf(..), _) => {
+                let (text, writer) = WriteProtobuf::derived(columns)?;
+                // The first type of the file.
+                self.writing.encoder(Language::Protobuf, text, &[0], writer, schema)
+            }
+            (Dialect::Json, _) => Err("its options are not those of JSON".to_owned()),
+        }
+    }
+}
+
+impl Writing {
+    fn encoder(
+        &self,
+        language: Language,
+        text: String,
+        between: &'static [u8],
+        writer: impl WriteRow + 'static,
+        schema: &SchemaRef,
+    ) -> Result<Box<dyn Encoder>, String> {
+        let registration = Arc::new(Registration::new(self.target.clone()?, language, text));
+        Ok(Box::new(RowEncoder::new(WriteFramed { registration, between, writer }, schema)))
     }
 }

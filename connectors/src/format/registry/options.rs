@@ -12,7 +12,13 @@ pub(super) const URL: OptionDecl = OptionDecl::new(
 )
 .required();
 pub(super) const SUBJECT: OptionDecl =
-    OptionDecl::new("subject", ValueType::String, "Subject under which a schema is registered by who writes; messages that are read name theirs.");
+    OptionDecl::new("subject", ValueType::String, "Subject of the schema of what is written, which needs it; messages that are read name theirs.");
+pub(super) const AUTO_REGISTER: OptionDecl = OptionDecl::new(
+    "properties.auto.register.schemas",
+    ValueType::Boolean,
+    "Whether the schema of what is written is registered if the subject does not have it. With `false` it must be there.",
+)
+.default("true");
 pub(super) const BASIC_SOURCE: OptionDecl = OptionDecl::new(
     "basic-auth.credentials-source",
     ValueType::Enum(&["URL", "USER_INFO"]),
@@ -37,27 +43,50 @@ pub(super) const KEYSTORE: OptionDecl = OptionDecl::new(
 pub(super) const KEYSTORE_PASSWORD: OptionDecl =
     OptionDecl::new("ssl.keystore.password", ValueType::String, "Password of a Java keystore; PEM has none.").secret();
 pub(super) const PROPERTIES: OptionDecl =
-    OptionDecl::new("properties.*", ValueType::String, "Settings of the registry's Java client; they have no effect here.");
+    OptionDecl::new("properties.*", ValueType::String, "Other settings of the registry's Java client; they have no effect here.");
+
+/// The options of a format: its own, and those that all formats of a registry have.
+macro_rules! with_client {
+    ($($own:expr),* $(,)?) => {{
+        use $crate::format::registry::options::{
+            AUTO_REGISTER, BASIC_SOURCE, BEARER_SOURCE, KEYSTORE, KEYSTORE_PASSWORD, PROPERTIES, SUBJECT, TOKEN, TRUSTSTORE, TRUSTSTORE_PASSWORD, URL, USER_INFO,
+        };
+        &[
+            URL, SUBJECT, $($own,)* BASIC_SOURCE, USER_INFO, BEARER_SOURCE, TOKEN, TRUSTSTORE, TRUSTSTORE_PASSWORD, KEYSTORE, KEYSTORE_PASSWORD,
+            AUTO_REGISTER, PROPERTIES,
+        ]
+    }};
+}
+pub(super) use with_client;
+
+/// What the options say.
+#[derive(Debug)]
+pub(super) struct Pulled {
+    pub(super) settings: Settings,
+    pub(super) subject: Option<String>,
+    /// A schema that the subject does not have is registered.
+    pub(super) registers: bool,
+}
 
 /// Pulls every option, so that all problems are found.
-pub(super) fn pull(options: &mut OptionBag) -> Option<Settings> {
+pub(super) fn pull(options: &mut OptionBag) -> Option<Pulled> {
     let urls = options.string(&URL).and_then(|text| urls(options, &text));
     let login = login(options);
     let authorities = pem(options, &TRUSTSTORE, &["CERTIFICATE"]);
     let identity = pem(options, &KEYSTORE, &["CERTIFICATE", "PRIVATE KEY"]);
-    for (decl, why) in
-        [(SUBJECT, "messages name their schema"), (TRUSTSTORE_PASSWORD, "PEM has no password"), (KEYSTORE_PASSWORD, "PEM has no password")]
-    {
+    let (subject, registers) = (options.string(&SUBJECT), options.boolean(&AUTO_REGISTER));
+    for decl in [TRUSTSTORE_PASSWORD, KEYSTORE_PASSWORD] {
         options.string(&decl);
         if options.contains(decl.key) {
-            options.warn("OPT-008", decl.key, format!("'{}' has no effect because {why}.", options.full_key(decl.key)));
+            options.warn("OPT-008", decl.key, format!("'{}' has no effect because PEM has no password.", options.full_key(decl.key)));
         }
     }
-    for key in options.prefixed("properties.").into_keys() {
+    for key in options.prefixed("properties.").into_keys().filter(|key| !AUTO_REGISTER.key.ends_with(key.as_str())) {
         let key = format!("properties.{key}");
         options.warn("OPT-008", &key, format!("'{}' has no effect: it belongs to the registry's Java client.", options.full_key(&key)));
     }
-    Some(Settings { login: login?, authorities: authorities?, identity: identity?.map(Secret::new), ..Settings::of(urls?) })
+    let settings = Settings { login: login?, authorities: authorities?, identity: identity?.map(Secret::new), ..Settings::of(urls?) };
+    Some(Pulled { settings, subject, registers: registers? })
 }
 
 fn urls(options: &mut OptionBag, text: &str) -> Option<Vec<Server>> {

@@ -22,7 +22,7 @@ const MOST_REFERENCES: usize = 256;
 /// The schemas of a registry that messages of one table name.
 #[derive(Debug)]
 pub(super) struct Schemas {
-    client: Client,
+    client: Arc<Client>,
     language: Language,
     known: Mutex<HashMap<u32, Known>>,
     /// Held by who asks, so that an id is asked for once.
@@ -57,7 +57,7 @@ pub(super) enum Parsed {
 
 impl Schemas {
     /// Nothing is known yet; schemas of other languages are not read.
-    pub(super) fn new(client: Client, language: Language) -> Self {
+    pub(super) fn new(client: Arc<Client>, language: Language) -> Self {
         Self { client, language, known: Mutex::default(), asking: tokio::sync::Mutex::new(()) }
     }
 
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn an_unknown_id_is_asked_for_again_after_a_while() {
-        let schemas = Schemas::new(Client::new(Settings::of(Vec::new())).expect("a client"), Language::Avro);
+        let schemas = Schemas::new(Arc::new(Client::new(Settings::of(Vec::new())).expect("a client")), Language::Avro);
         let soon = Instant::now() + Duration::from_secs(3600);
         schemas.known.lock().expect("lock").extend([(1, Known::Unknown(String::new(), soon)), (2, Known::Unknown(String::new(), Instant::now()))]);
         assert!(schemas.known(1).is_some() && schemas.known(2).is_none());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{RecordBatch, RecordBatchOptions};
+use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, Schema, SchemaRef};
 
 use super::answer::Answer;
@@ -12,7 +12,11 @@ use super::schema;
 use super::shape::Shape;
 use crate::format::columns::{Context, Fault, Rows};
 use crate::format::decoder::failed;
-use crate::format::{Decoded, Decoder};
+use crate::format::{Decoded, Decoder, Wanted};
+
+/// Work after which the decoder pauses, about three seconds: a module may use all its fuel for each message, and who reads wants to stop, or to
+/// hand on what there is.
+const SLICE: u64 = 2_000_000_000;
 
 /// What a decoder is made of.
 #[derive(Debug)]
@@ -41,6 +45,8 @@ pub(super) struct WasmDecoder {
     rows: Rows,
     context: Context,
     bytes: usize,
+    /// Work since the last pause.
+    spent: u64,
 }
 
 impl WasmDecoder {
@@ -50,7 +56,8 @@ impl WasmDecoder {
         let places = parts.declared.fields().iter().map(|field| (Shape::of(field.data_type()), place(field.name()))).collect();
         let context = Context { tolerant: parts.tolerant, ..Context::default() };
         let columns = schema::text(&parts.declared, wanted);
-        Self { parts, columns, instance: None, places, schema: Arc::clone(wanted), rows: Rows::new(wanted.fields()), context, bytes: 0 }
+        let rows = Rows::new(wanted.fields());
+        Self { parts, columns, instance: None, places, schema: Arc::clone(wanted), rows, context, bytes: 0, spent: 0 }
     }
 
     /// Appends the rows of `message`; a message is only bad if the module says so, or a new instance fails it too.
@@ -60,10 +67,11 @@ impl WasmDecoder {
             let compiled = self.parts.compiled.as_ref().map_err(|why| Fault::syntax(why.as_str()))?;
             let mut instance = match self.instance.take() {
                 Some(instance) => instance,
-                None => Instance::start(compiled, &self.columns).map_err(|why| Fault::syntax(format!("module '{}': {why}", self.parts.name)))?,
+                None => Instance::start(compiled, &self.columns, &mut self.spent)
+                    .map_err(|why| Fault::syntax(format!("module '{}': {why}", self.parts.name)))?,
             };
             let is_used = instance.is_used();
-            let read = match instance.decode(message) {
+            let read = match instance.decode(message, &mut self.spent) {
                 Ok(None) => Ok(0),
                 Ok(Some(answer)) => {
                     let mut answer = Answer::new(answer, compiled.limits.memory);
@@ -96,7 +104,7 @@ impl WasmDecoder {
 
 /// Checks that a new instance of `compiled` takes the columns of `declared`.
 pub(super) fn rehearse(compiled: &Compiled, declared: &Schema) -> Result<(), String> {
-    Instance::start(compiled, &schema::text(declared, declared)).map(|_instance| ())
+    Instance::start(compiled, &schema::text(declared, declared), &mut 0).map(|_instance| ())
 }
 
 impl Decoder for WasmDecoder {
@@ -105,6 +113,10 @@ impl Decoder for WasmDecoder {
     }
 
     fn push(&mut self, message: &[u8]) -> Decoded {
+        if self.spent >= SLICE {
+            self.spent = 0;
+            return Decoded::Waits;
+        }
         let (rows, field_errors) = (self.rows.len(), self.context.field_errors);
         match self.read(message) {
             Ok(0) => Decoded::Nothing,
@@ -114,6 +126,13 @@ impl Decoder for WasmDecoder {
             }
             Err(fault) => self.bad(fault, rows, field_errors),
         }
+    }
+
+    fn wanted(&mut self) -> Wanted {
+        Box::pin(async {
+            tokio::task::yield_now().await;
+            Ok(())
+        })
     }
 
     fn rows(&self) -> usize {
@@ -130,8 +149,6 @@ impl Decoder for WasmDecoder {
 
     fn take(&mut self) -> Result<RecordBatch, ArrowError> {
         self.bytes = 0;
-        let options = RecordBatchOptions::new().with_row_count(Some(self.rows.len()));
-        let columns = self.rows.take_columns(self.schema.fields())?;
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
+        self.rows.take_batch(&self.schema)
     }
 }

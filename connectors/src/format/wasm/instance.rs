@@ -35,8 +35,15 @@ impl fmt::Debug for Instance {
 }
 
 impl Instance {
-    /// A new instance, which has been told the columns. The error says what it, or the module, did wrong.
-    pub(super) fn start(compiled: &Compiled, schema: &str) -> Result<Self, String> {
+    /// A new instance, which has been told the columns; the work for it is added to `spent`. The error says what it, or the module, did wrong.
+    pub(super) fn start(compiled: &Compiled, schema: &str, spent: &mut u64) -> Result<Self, String> {
+        let started = Self::begin(compiled, schema);
+        // How much one that does not start has used is not known.
+        *spent = spent.saturating_add(started.as_ref().map_or(compiled.limits.fuel, Self::used));
+        started
+    }
+
+    fn begin(compiled: &Compiled, schema: &str) -> Result<Self, String> {
         let limits = compiled.limits;
         let bounds = StoreLimitsBuilder::new().memory_size(limits.memory).table_elements(TABLE_ELEMENTS).instances(1).memories(1).tables(16);
         let mut store = Store::new(&compiled.engine, bounds.build());
@@ -70,13 +77,26 @@ impl Instance {
         self.served > 0
     }
 
-    /// Hands it a message; its answer, or why it gives none: then it is not to be used again.
-    pub(super) fn decode(&mut self, message: &[u8]) -> Result<Option<&[u8]>, String> {
+    /// The work since it was given fuel.
+    fn used(&self) -> u64 {
+        self.fuel.saturating_sub(self.store.get_fuel().unwrap_or(0))
+    }
+
+    /// Hands it a message; its answer, or why it gives none: then it is not to be used again. The work for it is added to `spent`.
+    pub(super) fn decode(&mut self, message: &[u8], spent: &mut u64) -> Result<Option<&[u8]>, String> {
         self.store.set_fuel(self.fuel).map_err(|error| error.to_string())?;
+        let answered = self.answer(message);
+        *spent = spent.saturating_add(self.used());
+        match answered? {
+            0 => Ok(None),
+            answer => self.slice(answer).map(Some),
+        }
+    }
+
+    fn answer(&mut self, message: &[u8]) -> Result<i64, String> {
         let input = self.put(message)?;
         self.served += 1;
-        let answer = self.decode.call(&mut self.store, input).map_err(|error| stopped(&error, self.fuel))?;
-        if answer == 0 { Ok(None) } else { self.slice(answer).map(Some) }
+        self.decode.call(&mut self.store, input).map_err(|error| stopped(&error, self.fuel))
     }
 
     /// Copies `bytes` to where the module wants them; pointer and length for a call.

@@ -163,3 +163,24 @@ fn failed_anywhere(decoded: Decoded) -> String {
         other => panic!("{other:?}"),
     }
 }
+
+#[tokio::test]
+async fn a_module_that_never_ends_pauses_after_a_slice_of_work_and_each_message_is_bad_all_the_same() {
+    let columns = schema(&[("a", DataType::Int32)]);
+    let mut decoder = decoder(&naughty(), &[("fuel", "510000000")], &columns).await;
+    let (mut bad, mut pauses) = (0, Vec::new());
+    while bad < 6 {
+        match decoder.push(b"l") {
+            Decoded::Waits => {
+                decoder.wanted().await.expect("nothing is missing");
+                pauses.push(bad);
+            }
+            decoded => {
+                assert_eq!(failed(decoded), "the module has not come to an end with 'wasm.fuel' = '510000000'");
+                bad += 1;
+            }
+        }
+    }
+    assert_eq!(pauses, [4]);
+    assert_eq!(decoder.push(GOOD), Decoded::Row);
+}

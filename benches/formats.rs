@@ -127,7 +127,8 @@ fn main() {
 fn company_format() -> Case {
     let folder = tempfile::tempdir().expect("folder");
     let module = folder.path().join("company_format.wasm");
-    let built = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/company-format/build")).arg(&module).status().expect("its build script");
+    let built =
+        Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/company-format/build")).arg(&module).status().expect("its build script");
     assert!(built.success(), "scripts/setup test installs a Rust that builds modules");
     let columns = [
         ("order_id", DataType::Int64, "BIGINT"),

@@ -83,6 +83,13 @@ pub struct SourceStatus {
     pub splits: BTreeMap<String, SplitStatus>,
 }
 
+impl SourceStatus {
+    /// No split is known yet.
+    fn empty() -> Self {
+        Self { lag: Some(0), ..Self::default() }
+    }
+}
+
 /// A split at one moment.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct SplitStatus {
@@ -309,6 +316,7 @@ impl StatusBoard {
     /// The job begins, or goes on, at `cuts`. Its sources show from then on, also while there is nothing to read.
     pub(crate) fn begins(&self, cuts: &Cuts) {
         for (source, cut) in cuts {
+            self.update(|status| _ = status.sources.entry(source.clone()).or_insert_with(SourceStatus::empty));
             for (split, position) in cut {
                 self.gauges.of(&(source.clone(), split.clone())).set_position(position.offset);
             }
@@ -332,7 +340,7 @@ impl StatusBoard {
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         for (key, position, rows) in self.gauges.read() {
             let split = live.split(&key, position);
-            let source = status.sources.entry(key.0).or_insert_with(|| SourceStatus { lag: Some(0), ..SourceStatus::default() });
+            let source = status.sources.entry(key.0).or_insert_with(SourceStatus::empty);
             source.rows += rows;
             source.lag = source.lag.zip(split.lag).map(|(lag, more)| lag + more);
             source.splits.insert(key.1.0, split);

@@ -203,13 +203,13 @@ impl Settings {
     }
 
     /// Puts the batches that SET asks for behind the options of a lookup table.
-    pub(crate) fn put_lookup_batches(&self, options: &mut OptionBag) {
+    pub(crate) fn put_lookup_batches(&self, options: &mut OptionBag) -> bool {
         const SIZE: &str = "lookup.async.batch.size";
         const LINGER: &str = "lookup.async.batch.linger";
         let mut bag = self.bag();
         let is_sync = options.peek("lookup.async").is_some_and(|value| value.eq_ignore_ascii_case("false"));
         if bag.boolean(&LOOKUP_BATCHES) != Some(true) || options.contains(SIZE) || is_sync {
-            return;
+            return false;
         }
         if let (Some(size), Some(flush)) = (bag.integer(&LOOKUP_BATCH_SIZE), bag.integer(&LOOKUP_BATCH_FLUSH)) {
             options.insert(SIZE, size.to_string(), None);
@@ -217,6 +217,7 @@ impl Settings {
                 options.insert(LINGER, format!("{flush} ms"), None);
             }
         }
+        true
     }
 
     /// The most bytes of metadata that are kept for the next query; 0 is none, `None` the default.

@@ -11,6 +11,7 @@ use weir_fs::{Kind, Status};
 use super::counts::Skipped;
 use super::files::{Choice, Listed, choose};
 use super::options::Settings;
+use super::rows;
 use crate::error::ConnectorError;
 use crate::lookup::{Charge, Found, Keys, Load, Lookup, Newest};
 
@@ -82,13 +83,13 @@ impl Lookup for FileDictionary {
         }
         let settings = Arc::clone(&self.settings);
         let skipped = Skipped::new(&settings.reading.table);
-        let of_load = skipped.of_load();
+        let of_load = matches!(settings.reading.kind, rows::Kind::Lines { .. }).then(|| skipped.of_load());
         let opened = stream::iter(files).then(move |file| {
             let (settings, skipped) = (Arc::clone(&settings), skipped.clone());
             async move { settings.reading.open(file, skipped).await }
         });
         let rows = opened.try_flatten_unordered(parallelism.max(1));
         let checked = stream::once(self.clone().check_still(name.clone())).filter_map(|still| std::future::ready(still.err().map(Err)));
-        Ok(Newest::Rows(Load { version: Some(name), rows: rows.chain(checked).boxed(), skipped: Some(of_load) }))
+        Ok(Newest::Rows(Load { version: Some(name), rows: rows.chain(checked).boxed(), skipped: of_load }))
     }
 }

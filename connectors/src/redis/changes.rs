@@ -151,8 +151,8 @@ impl Writing {
     pub(super) fn commands(&self, place: &Place2, change: &Change, now: DateTime<Local>) -> Vec<Keyed> {
         let Change::Replace(values) = change else { return self.of_one(place, change, now) };
         let put = self.of_one(place, &Change::Put(values.clone()), now);
-        // SET leaves nothing of what was there, unless it is told to.
-        if self.shape.place == Place::Text && !self.if_absent && !self.keeps_life {
+        // What is put replaces what was there, unless it is told not to, or fields of a hash stay that are no columns.
+        if self.shape.place != Place::Hash && !self.if_absent && !self.keeps_life {
             return put;
         }
         self.of_one(place, &Change::Delete, now).into_iter().chain(put).collect()

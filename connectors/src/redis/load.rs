@@ -92,7 +92,7 @@ impl Load {
                 } else if let (Some(run), Some(now)) = (run, server.run(address.as_ref()).await?)
                     && run != now
                 {
-                    self.again("a server was started again, or has another master, each time it was scanned")?;
+                    self.again("servers were started again, or have other masters, while they were scanned")?;
                     let server = address.as_ref().map(|(host, port)| format!("{host}:{port}"));
                     tracing::warn!(
                         table = self.table.server.table,
@@ -110,7 +110,7 @@ impl Load {
                 if missed.is_empty() {
                     return Ok(Vec::new());
                 }
-                self.again("slots of the cluster have moved each time they were read")?;
+                self.again("slots of the cluster have moved while they were read")?;
                 tracing::debug!(table = server.table, slots = missed.len(), "slots have moved during the scan and are read again");
                 let at = |slot: usize| after.holders(slot).map(move |address| Step::Slot(address.clone(), slot)).collect::<Vec<_>>();
                 self.steps.extend(missed.iter().flat_map(|slot| at(*slot)));
@@ -126,7 +126,7 @@ impl Load {
         if self.rounds <= MOST_ROUNDS {
             return Ok(());
         }
-        Err(ConnectorError::transient(format!("Table '{}': {why}, {MOST_ROUNDS} times", self.table.server.table)))
+        Err(ConnectorError::transient(format!("Table '{}': {why}, more than {MOST_ROUNDS} times in one load", self.table.server.table)))
     }
 
     fn scan(&self, cursor: u64) -> Cmd {

@@ -29,7 +29,9 @@ pub(super) fn key_texts(prefix: &str, keys: &ArrayRef) -> Result<BinaryArray, Co
     if prefix.is_empty() {
         return Ok(texts);
     }
-    let mut all = BinaryBuilder::with_capacity(texts.len(), texts.value_data().len() + prefix.len() * texts.len());
+    // Of a slice, the buffer is that of the whole array.
+    let bytes: usize = texts.iter().flatten().map(<[u8]>::len).sum();
+    let mut all = BinaryBuilder::with_capacity(texts.len(), bytes + prefix.len() * texts.len());
     let mut joined = Vec::new();
     for text in &texts {
         joined.clear();

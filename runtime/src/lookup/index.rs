@@ -3,14 +3,12 @@
 //! Both are asked as any lookup table is. Between the two, the answers of the index become questions about rows; behind them, the rows found are
 //! those of the key that the index was asked for. What the index names for a batch is asked for in parts, if it is very much.
 
-use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::ArrowError;
 use arrow_select::interleave::interleave;
-use arrow_select::take::take;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use weir_base::memory::{MemoryBudget, Reservation, Use};
 use weir_connectors::ConnectorError;
@@ -66,21 +64,24 @@ pub(super) struct Hops {
     found: Option<Resolved<RecordBatch>>,
     /// The row of the batch that is next.
     at: usize,
-    /// The keys of the index, in their order, once they are needed.
-    keys: Vec<ArrayRef>,
 }
 
 impl Hops {
     pub(super) fn new(index: &Arc<Index>, codec: &Arc<Codec>, budget: &MemoryBudget, found: Resolved<RecordBatch>) -> Self {
-        Self { index: Arc::clone(index), codec: Arc::clone(codec), budget: budget.clone(), found: Some(found), at: 0, keys: Vec::new() }
+        Self { index: Arc::clone(index), codec: Arc::clone(codec), budget: budget.clone(), found: Some(found), at: 0 }
     }
 
     /// The row behind the last one of the next question.
     fn until(&self, found: &Resolved<RecordBatch>) -> usize {
-        let (mut seen, mut named) = (HashSet::new(), 0);
-        let rows = found.keys.of_row.iter().enumerate().skip(self.at);
-        for (row, key) in rows.filter(|(_, key)| **key != BatchKeys::NONE && seen.insert(**key)) {
-            named += found.answers.rows_of(*key).len();
+        let named_by = |key: u32| found.answers.rows_of(key).len();
+        if self.at == 0 && (0..found.keys.len() as u32).map(named_by).sum::<usize>() <= self.index.most {
+            return found.about.num_rows();
+        }
+        let (mut seen, mut named) = (vec![false; found.keys.len()], 0);
+        for (row, key) in found.keys.of_row.iter().enumerate().skip(self.at) {
+            let Some(seen) = seen.get_mut(*key as usize).filter(|seen| !**seen) else { continue };
+            *seen = true;
+            named += named_by(*key);
             if named > self.index.most && row > self.at {
                 return row;
             }
@@ -89,15 +90,9 @@ impl Hops {
     }
 
     /// What was found for some rows of the batch.
-    fn part(&mut self, found: &Resolved<RecordBatch>, rows: Range<usize>) -> DataFusionResult<Resolved<RecordBatch>> {
-        let codec = &self.index.state.keys;
-        if self.keys.is_empty() {
-            self.keys = codec.decode(found.keys.hashed().map(|(_, key)| key))?;
-        }
+    fn part(&self, found: &Resolved<RecordBatch>, rows: Range<usize>) -> DataFusionResult<Resolved<RecordBatch>> {
         let of_row = found.keys.of_row.get(rows.clone()).unwrap_or_default();
-        let numbers: UInt32Array = of_row.iter().map(|key| (*key != BatchKeys::NONE).then_some(*key)).collect();
-        let columns = self.keys.iter().map(|column| take(column, &numbers, None));
-        let keys = BatchKeys::try_new(codec, columns.collect::<Result<Vec<_>, _>>()?)?;
+        let keys = found.keys.of(&self.index.state.keys, rows.clone())?;
         let mut answers = Answers::new(keys.len());
         for source in found.answers.sources() {
             answers.add_source(source.clone());
@@ -135,7 +130,7 @@ impl Hops {
         let (bytes, named) = (question.bytes, question.keys.len());
         let what = format!(
             "Table '{path}': as an index it names {named} rows at a time, whose keys take {bytes} bytes, more than the {most} that are a quarter of \
-             --memory, the most that a lookup may take"
+             --memory, the most that a lookup may take. Raise --memory, or compare further columns of the index"
         );
         Err(DataFusionError::External(Box::new(ConnectorError::user(what))))
     }
@@ -161,14 +156,19 @@ fn row_keys(index: &Index, codec: &Codec, resolved: Resolved<RecordBatch>) -> Da
     let columns = index.row_key.iter().map(|column| gathered(index, *column, &answers, &places));
     let of_rows = BatchKeys::try_new(codec, columns.collect::<Result<Vec<_>, _>>()?)?;
     let (mut row_keys, mut of_key) = (Vec::with_capacity(places.len()), Vec::with_capacity(ends.len()));
-    let mut seen = HashSet::new();
+    // For each row key the last key of the index that has named it.
+    let mut last_named_by = vec![usize::MAX; of_rows.len()];
     let mut begin = 0;
     for end in ends {
         let from = row_keys.len();
-        seen.clear();
         let named = of_rows.of_row.get(begin..end).unwrap_or_default();
         // A row that the index names twice is one row; an entry with a NULL names none.
-        row_keys.extend(named.iter().copied().filter(|key| *key != BatchKeys::NONE && seen.insert(*key)));
+        for key in named {
+            if let Some(last) = last_named_by.get_mut(*key as usize).filter(|last| **last != of_key.len()) {
+                *last = of_key.len();
+                row_keys.push(*key);
+            }
+        }
         of_key.push(from..row_keys.len());
         begin = end;
     }

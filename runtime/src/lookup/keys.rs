@@ -1,6 +1,7 @@
 //! Keys as bytes: equal keys have equal bytes, so that they can be told apart, remembered, and turned into arrays again.
 
 use std::hash::{BuildHasher, Hasher};
+use std::ops::Range;
 
 use arrow_array::{Array, ArrayRef, UInt32Array};
 use arrow_row::{RowConverter, Rows, SortField};
@@ -101,6 +102,11 @@ impl BatchKeys {
         Ok(Self { columns, rows, of_row, keys, hottest })
     }
 
+    /// Those of some of the rows.
+    pub(super) fn of(&self, codec: &Codec, rows: Range<usize>) -> Result<Self, ArrowError> {
+        Self::try_new(codec, self.columns.iter().map(|column| column.slice(rows.start, rows.len())).collect())
+    }
+
     /// How many keys there are.
     pub(super) fn len(&self) -> usize {
         self.keys.len()
@@ -108,7 +114,8 @@ impl BatchKeys {
 
     /// What they take in memory.
     pub(super) fn bytes(&self) -> u64 {
-        (self.rows.size() + size_of_val(self.of_row.as_slice()) + size_of_val(self.keys.as_slice())) as u64
+        let columns: usize = self.columns.iter().map(|column| column.get_array_memory_size()).sum();
+        (columns + self.rows.size() + size_of_val(self.of_row.as_slice()) + size_of_val(self.keys.as_slice())) as u64
     }
 
     /// The hash and the bytes of each key.

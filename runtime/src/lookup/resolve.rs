@@ -52,13 +52,17 @@ pub(super) struct Resolved<T> {
 }
 
 impl<T> Resolved<T> {
-    /// Adds the rows of an answer; gives the number of the first part among the sources.
-    fn add(&mut self, parts: &[Part]) -> u32 {
-        for part in parts {
-            self.held.grow(part.rows.get_array_memory_size() as u64);
-            self.answers.add_source(part.rows.clone());
-        }
-        (self.answers.sources().len() - parts.len()) as u32
+    /// Sets the rows of a key, which stand at `span` of an answer. A part of which the question has rows is a source of it, with one of these numbers by
+    /// question and part.
+    fn set(&mut self, key: u32, span: Span, parts: &[Part], question: u64, sources: &mut BTreeMap<(u64, u32), u32>) {
+        let source = match parts.get(span.part as usize).filter(|_| span.from < span.to) {
+            Some(Part { rows, .. }) => *sources.entry((question, span.part)).or_insert_with(|| {
+                self.held.grow(rows.get_array_memory_size() as u64);
+                self.answers.add_source(rows.clone())
+            }),
+            None => 0,
+        };
+        self.answers.set(key, span.places(source));
     }
 }
 
@@ -309,15 +313,13 @@ impl<T> Resolver<T> {
         self.state.keep(pieces.iter().flat_map(|piece| self.keys(piece)), &parts).map_err(external)?;
         let mut spans = spans(&parts, keys).into_iter();
         let mut others = Vec::new();
-        // For each question the number of the first part among its sources: it gets them once, however many keys it has of them.
-        let mut first: BTreeMap<u64, u32> = BTreeMap::new();
+        // A question gets each part once, however many keys it has of it.
+        let mut sources = BTreeMap::new();
         for Piece { question, keys, .. } in pieces {
             let Some(waiting) = place(&self.waiting, question).and_then(|at| self.waiting.get_mut(at)) else { continue };
-            let first = *first.entry(question).or_insert_with(|| waiting.resolved.add(&parts));
-            let Resolved { keys: known, answers, .. } = &mut waiting.resolved;
             for (key, span) in waiting.asked.get(keys).unwrap_or_default().iter().zip(&mut spans) {
-                answers.set(*key, span.places(first));
-                if let Some((hash, _)) = known.get(*key)
+                waiting.resolved.set(*key, span, &parts, question, &mut sources);
+                if let Some((hash, _)) = waiting.resolved.keys.get(*key)
                     && let Ok(asked) = self.asked.find_entry(hash, |asked| asked.by == (question, *key))
                 {
                     others.extend(asked.remove().0.others.into_iter().map(|other| (other, span)));
@@ -326,8 +328,7 @@ impl<T> Resolver<T> {
         }
         for ((question, key), span) in others {
             let Some(waiting) = place(&self.waiting, question).and_then(|at| self.waiting.get_mut(at)) else { continue };
-            let first = *first.entry(question).or_insert_with(|| waiting.resolved.add(&parts));
-            waiting.resolved.answers.set(key, span.places(first));
+            waiting.resolved.set(key, span, &parts, question, &mut sources);
         }
         Ok(())
     }
@@ -386,9 +387,9 @@ struct Span {
 }
 
 impl Span {
-    /// The same as places, where the first part of the answer has this number.
-    fn places(self, first: u32) -> impl Iterator<Item = Place> {
-        (self.from..self.to).map(move |row| (first + self.part, row))
+    /// The same as places, where the part is the source of this number.
+    fn places(self, source: u32) -> impl Iterator<Item = Place> {
+        (self.from..self.to).map(move |row| (source, row))
     }
 }
 

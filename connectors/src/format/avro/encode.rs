@@ -57,7 +57,7 @@ fn value(written: &Type, cells: &Cells<'_>, slot: usize, out: &mut Vec<u8>) -> R
         written => written,
     };
     if null {
-        return if matches!(written, Type::Null) { Ok(()) } else { Err(Fault::field("the column is NOT NULL and has no value here")) };
+        return if matches!(written, Type::Null) { Ok(()) } else { Err(Fault::field("there is no value, and the schema takes no null")) };
     }
     match (written, &cells.values) {
         (Type::Whole(Meaning::Number), _) => whole(cells.integer(slot).ok_or_else(misfit)?, out),
@@ -166,10 +166,14 @@ fn check(written: &Type, column: &DataType) -> Result<(), String> {
     }
 }
 
-/// A time of so many ticks a second in those that are wanted, the next earlier one.
+/// A time of so many ticks a second in those that are wanted.
 fn in_ticks(value: i64, has: i64, wanted: i64) -> Result<i64, Fault> {
     if wanted <= has {
-        return Ok(value.div_euclid(has / wanted));
+        let coarser = has / wanted;
+        if value.rem_euclid(coarser) != 0 {
+            return Err(Fault::field("the schema has fewer digits of a second than the value"));
+        }
+        return Ok(value.div_euclid(coarser));
     }
     value.checked_mul(wanted / has).ok_or_else(|| Fault::field("the time is out of range for nanoseconds"))
 }

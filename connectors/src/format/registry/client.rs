@@ -231,7 +231,7 @@ impl Client {
         let no_answer = |error: reqwest::Error| {
             let why = error::chain(&error.without_url());
             // A certificate does not become right by waiting.
-            if is_of_certificates(&why) { Answer::Refused(why) } else { Answer::Away(why) }
+            if is_of_trust(&why) { Answer::Refused(why) } else { Answer::Away(why) }
         };
         let mut response = match request.send().await {
             Ok(response) => response,
@@ -249,9 +249,10 @@ impl Client {
     }
 }
 
-/// Whether a connection fails because of a certificate, the server's or the client's.
-fn is_of_certificates(why: &str) -> bool {
-    why.to_ascii_lowercase().contains("certificate")
+/// Whether a connection fails because one side does not trust the other: certificates by name, or the alerts that TLS has for them (RFC 8446, 6.2).
+fn is_of_trust(why: &str) -> bool {
+    let why = why.to_ascii_lowercase();
+    ["certificate", "unknownca", "accessdenied", "handshakefailure"].iter().any(|word| why.contains(word))
 }
 
 fn count(answer: &str) {
@@ -264,7 +265,6 @@ fn count(answer: &str) {
 
 fn refused(server: &Server, why: &str) -> ConnectorError {
     let remedy = match why {
-        why if is_of_certificates(why) => "Check 'ssl.truststore.location' and 'ssl.keystore.location' of the format.",
         why if why.starts_with("status 401") || why.starts_with("status 403") => {
             "Check 'basic-auth.user-info' or 'bearer-auth.token' of the format, and what the user may read."
         }
@@ -272,6 +272,8 @@ fn refused(server: &Server, why: &str) -> ConnectorError {
             "The schema must be compatible with those that the subject has, as the registry is set: change the columns, or take another 'subject'."
         }
         why if why.starts_with("status 422") => "The registry does not take the schema or the 'subject'.",
+        // Behind the refusals, whose words may have a column's name in them.
+        why if !why.starts_with("status ") && is_of_trust(why) => "Check 'ssl.truststore.location' and 'ssl.keystore.location' of the format.",
         _ => "Check the 'url' of the format.",
     };
     ConnectorError::new(ErrorKind::User, format!("schema registry `{server}`: {why}. {remedy}"))

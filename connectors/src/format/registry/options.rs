@@ -81,8 +81,8 @@ pub(super) fn pull(options: &mut OptionBag) -> Option<Pulled> {
             options.warn("OPT-008", decl.key, format!("'{}' has no effect because PEM has no password.", options.full_key(decl.key)));
         }
     }
-    for key in options.prefixed("properties.").into_keys().filter(|key| !AUTO_REGISTER.key.ends_with(key.as_str())) {
-        let key = format!("properties.{key}");
+    let properties = options.prefixed("properties.").into_keys().map(|key| format!("properties.{key}"));
+    for key in properties.filter(|key| key != AUTO_REGISTER.key) {
         options.warn("OPT-008", &key, format!("'{}' has no effect: it belongs to the registry's Java client.", options.full_key(&key)));
     }
     let settings = Settings { login: login?, authorities: authorities?, identity: identity?.map(Secret::new), ..Settings::of(urls?) };

@@ -10,7 +10,7 @@ use super::answers::{Language, Numbered};
 use super::client::Client;
 use crate::error::ConnectorError;
 
-/// How often a registry that is away is asked: about half a minute.
+/// How often a registry that is away is asked: about half a minute where it refuses connections, longer where it is silent.
 const MOST_ROUNDS: u32 = 10;
 
 /// Where schemas are registered.

@@ -65,7 +65,7 @@ pub(super) struct Planning<'a> {
     pub(super) condition: &'a Condition,
     pub(super) specs: &'a Specs,
     pub(super) types: &'a HashMap<i32, DataType>,
-    /// Whether what is known of columns of data files is kept. Without it, nothing of a manifest is put into the cache.
+    /// Whether what is known of columns of data files is kept. Without it, manifests of data files are not put into the cache.
     pub(super) with_metrics: bool,
 }
 

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
+use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
 use datafusion::common::{DFSchema, plan_datafusion_err};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::{Expr, Volatility};
 use datafusion::physical_expr::PhysicalExpr;
 use futures::StreamExt;
 use weir_base::options::{Position, Problem};
@@ -44,12 +45,31 @@ pub(super) fn over(base: &SessionState, def: &TableDef, (lookup, options): Looku
             let what = format!("column '{}' is computed anew each time, but rows of a lookup table with a cache are kept.", column.name);
             return Err(Problem::new(NOT_YET, object, what).hint("Compute it in the query.").at(Some(at)).into());
         }
+        if let Some(function) = of_the_planning(&expression).map_err(failed)? {
+            let what = format!("column '{}' uses {function}, which would stay that of the job's start.", column.name);
+            return Err(Problem::new(NOT_YET, object, what).hint("Compute it in the query.").at(Some(at)).into());
+        }
         let (value, field) = physical(base, expression, &stored).map_err(failed)?;
         fields.push(Arc::new(field.as_ref().clone().with_name(&column.name)));
         columns.push(Column::Computed(value));
     }
     let all = Columns { table: def.path.to_string(), schema: Arc::new(Schema::new(fields)), of: columns };
     Ok((Arc::new(WithComputed { stored: lookup, all: Arc::new(all) }), options))
+}
+
+/// A function whose value is one for a whole statement, such as that of the day: a job's statement may run for months.
+fn of_the_planning(expression: &Expr) -> DataFusionResult<Option<String>> {
+    let mut found = None;
+    expression.apply(|part| {
+        if let Expr::ScalarFunction(call) = part
+            && call.func.signature().volatility == Volatility::Stable
+        {
+            found = Some(call.func.name().to_uppercase());
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
 }
 
 fn physical(base: &SessionState, expression: Expr, stored: &DFSchema) -> DataFusionResult<(Arc<dyn PhysicalExpr>, FieldRef)> {
@@ -95,7 +115,12 @@ impl Columns {
                 stored.columns().get(*place).cloned().ok_or_else(|| ConnectorError::internal("a column of a lookup table is missing"))
             }
             Column::Computed(value) => value.evaluate(stored).and_then(|value| value.into_array(stored.num_rows())).map_err(|error| {
-                let what = format!("Table '{}': column '{}' cannot be computed: {}", self.table, field.name(), error.strip_backtrace());
+                let what = format!(
+                    "Table '{}': column '{}' cannot be computed: {}. Use a function that gives NULL for such a value, as TRY_CAST does.",
+                    self.table,
+                    field.name(),
+                    error.strip_backtrace()
+                );
                 ConnectorError::user(what)
             }),
         };

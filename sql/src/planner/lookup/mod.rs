@@ -164,8 +164,7 @@ impl Planning<'_> {
                 hint.put_into(&mut def.options);
                 let mut opened = connector.lookup(&def.stored(), &self.session.file_systems)?;
                 // A table that is kept as a whole sends no requests: what SET says of these is not about it.
-                if !matches!(opened.value.1.cache, Cache::Full(_)) {
-                    self.session.settings.put_lookup_batches(&mut def.options);
+                if !matches!(opened.value.1.cache, Cache::Full(_)) && self.session.settings.put_lookup_batches(&mut def.options) {
                     opened = connector.lookup(&def.stored(), &self.session.file_systems)?;
                 }
                 self.warnings.extend(opened.warnings);

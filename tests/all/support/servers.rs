@@ -341,6 +341,7 @@ fn script(arguments: &[&str]) -> Command {
 
 /// Nothing here panics: in a test that fails already, that would be the end of all the others.
 impl Drop for Servers {
+    #[expect(clippy::disallowed_methods, reason = "a drop cannot await, and a folder can only be looked at again")]
     fn drop(&mut self) {
         if !self.folder.exists() {
             return;

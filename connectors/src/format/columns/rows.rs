@@ -119,7 +119,7 @@ impl Names {
     }
 }
 
-/// The text `"name":`, its first 16 bytes as a word to compare at once.
+/// The text `"name":`, and a word of the byte before it (0 here) and its first 15 bytes, to compare at once.
 #[derive(Debug)]
 pub(in crate::format) struct Pattern {
     text: Vec<u8>,
@@ -131,12 +131,13 @@ impl Pattern {
     fn new(name: &[u8]) -> Self {
         // A name that needs escapes is never found by comparison.
         if name.iter().any(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)) {
-            return Self { text: Vec::new(), word: 1, mask: 0 };
+            return Self { text: Vec::new(), word: 1 << 64, mask: 0 };
         }
         let text = [b"\"", name, b"\":"].concat();
         let mut word = [0; 16];
         let mut mask = [0; 16];
-        for ((word, mask), byte) in word.iter_mut().zip(&mut mask).zip(&text) {
+        mask[0] = 0xff;
+        for ((word, mask), byte) in word.iter_mut().zip(&mut mask).skip(1).zip(&text) {
             *word = *byte;
             *mask = 0xff;
         }
@@ -147,14 +148,27 @@ impl Pattern {
         self.text.len()
     }
 
+    /// Whether `rest` begins with it.
     #[inline]
-    pub(in crate::format) fn matches(&self, rest: &[u8]) -> bool {
+    pub(in crate::format) fn begins(&self, rest: &[u8]) -> bool {
         match rest.first_chunk::<16>() {
-            Some(chunk) => {
-                u128::from_le_bytes(*chunk) & self.mask == self.word
-                    && (self.text.len() <= 16 || rest.get(16..self.text.len()) == self.text.get(16..))
-            }
+            Some(chunk) => (u128::from_le_bytes(*chunk) << 8) & self.mask == self.word && self.ends(rest, 0),
             None => !self.text.is_empty() && rest.starts_with(&self.text),
         }
+    }
+
+    /// Whether `rest` begins with `separator` and it.
+    #[inline]
+    pub(in crate::format) fn follows(&self, separator: u8, rest: &[u8]) -> bool {
+        match rest.first_chunk::<16>() {
+            Some(chunk) => u128::from_le_bytes(*chunk) & self.mask == self.word | u128::from(separator) && self.ends(rest, 1),
+            None => !self.text.is_empty() && rest.strip_prefix(&[separator]).is_some_and(|rest| rest.starts_with(&self.text)),
+        }
+    }
+
+    /// Whether what the word does not hold stands in `rest` too, where the text begins at `start`.
+    #[inline]
+    fn ends(&self, rest: &[u8], start: usize) -> bool {
+        self.text.len() < 16 || rest.get(start + 15..start + self.text.len()) == self.text.get(15..)
     }
 }

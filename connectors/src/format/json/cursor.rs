@@ -1,38 +1,43 @@
 //! A place in one message: what every part of the decoder reads bytes through.
 //!
-//! The cursor checks the grammar of what it passes. UTF-8 is checked at the end, for the whole message and only if a string held a byte
-//! that is not ASCII: the cursor remembers that.
+//! The cursor checks the grammar of what it passes, but not its UTF-8. Each place depends on the one before, so what decides the speed is how
+//! soon the next place is known: ends of the message are branches of their own, which the processor foresees, and never sums or choices of
+//! values, which it has to wait for.
 
 use super::text::{compact, stops, words};
 use crate::format::columns::Fault;
 
 /// Deepest nesting of a value that is passed over.
 const MAX_DEPTH: usize = 1_000;
-const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
 /// A message and a place in it.
 #[derive(Debug)]
 pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
     pos: usize,
-    seen: u64,
 }
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, pos: 0, seen: 0 }
+        Self { bytes, pos: 0 }
     }
 
     /// The byte here; 0, which no JSON text has outside a string, at the end.
     #[inline]
     pub(super) fn peek(&self) -> u8 {
-        self.bytes.get(self.pos).copied().unwrap_or(0)
+        match self.bytes.get(self.pos) {
+            Some(byte) => *byte,
+            None => at_end(0),
+        }
     }
 
     /// What is left.
     #[inline]
     pub(super) fn rest(&self) -> &'a [u8] {
-        self.bytes.get(self.pos..).unwrap_or_default()
+        match self.bytes.get(self.pos..) {
+            Some(rest) => rest,
+            None => at_end(&[]),
+        }
     }
 
     /// What lies between `start` and here.
@@ -55,11 +60,6 @@ impl<'a> Cursor<'a> {
         self.pos += count;
     }
 
-    /// Whether a string had a byte that is not ASCII, so that the message's UTF-8 must be checked.
-    pub(super) fn saw_non_ascii(&self) -> bool {
-        self.seen & HIGH_BITS != 0
-    }
-
     /// Passes blanks.
     #[inline]
     pub(super) fn blanks(&mut self) {
@@ -78,9 +78,11 @@ impl<'a> Cursor<'a> {
     /// Passes `byte` if it is here.
     #[inline]
     pub(super) fn eat(&mut self, byte: u8) -> bool {
-        let here = self.peek() == byte;
-        self.pos += usize::from(here);
-        here
+        if self.peek() != byte {
+            return false;
+        }
+        self.pos += 1;
+        true
     }
 
     /// Whether everything has been read.
@@ -128,19 +130,22 @@ impl<'a> Cursor<'a> {
     /// Passes the rest of a string, whose opening quote has been passed, and appends it to `out`.
     ///
     /// Bytes are looked at and copied together, sixteen at a time.
-    #[inline]
+    #[inline(always)]
     pub(super) fn copy_string(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
-        // Most strings end within the first sixteen bytes, the rest within the next.
         while let Some(chunk) = self.rest().first_chunk::<16>() {
             let [low, high] = words(*chunk);
-            let (low_stop, high_stop) = (stops(low), stops(high));
-            self.seen |= low | high;
             out.extend_from_slice(chunk);
-            if low_stop | high_stop == 0 {
-                self.pos += 16;
-                continue;
-            }
-            let before = if low_stop != 0 { low_stop.trailing_zeros() / 8 } else { 8 + high_stop.trailing_zeros() / 8 } as usize;
+            let low_stop = stops(low);
+            let before = if low_stop != 0 {
+                low_stop.trailing_zeros() / 8
+            } else {
+                let high_stop = stops(high);
+                if high_stop == 0 {
+                    self.pos += 16;
+                    continue;
+                }
+                8 + high_stop.trailing_zeros() / 8
+            } as usize;
             out.truncate(out.len() - 16 + before);
             self.pos += before;
             if self.eat(b'"') {
@@ -152,6 +157,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// [`Self::copy_string`] within the last sixteen bytes of the message.
+    #[cold]
     fn copy_string_end(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
         loop {
             match self.peek() {
@@ -161,7 +167,6 @@ impl<'a> Cursor<'a> {
                 }
                 b'\\' | 0..0x20 => self.copy_escape(out)?,
                 byte => {
-                    self.seen |= u64::from(byte);
                     out.push(byte);
                     self.pos += 1;
                 }
@@ -189,10 +194,7 @@ impl<'a> Cursor<'a> {
                 b'\\' | 0..0x20 => {
                     self.escape()?;
                 }
-                byte => {
-                    self.seen |= u64::from(byte);
-                    self.pos += 1;
-                }
+                _ => self.pos += 1,
             }
         }
     }
@@ -200,18 +202,16 @@ impl<'a> Cursor<'a> {
     /// Passes plain bytes of a string, eight at a time while there are as many.
     #[inline]
     fn skip_plain(&mut self) {
-        let (bytes, mut pos, mut seen) = (self.bytes, self.pos, self.seen);
+        let (bytes, mut pos) = (self.bytes, self.pos);
         while let Some(chunk) = bytes.get(pos..).and_then(|rest| rest.first_chunk::<8>()) {
-            let word = u64::from_le_bytes(*chunk);
-            seen |= word;
-            let stop = stops(word);
+            let stop = stops(u64::from_le_bytes(*chunk));
             if stop != 0 {
                 pos += (stop.trailing_zeros() / 8) as usize;
                 break;
             }
             pos += 8;
         }
-        (self.pos, self.seen) = (pos, seen);
+        self.pos = pos;
     }
 
     /// The content of a string, whose opening quote has been passed: a slice of the message if it has no escapes, else built in `scratch`.
@@ -379,4 +379,11 @@ impl<'a> Cursor<'a> {
         compact(self.since(start), out);
         Ok(())
     }
+}
+
+/// `value`, which stands for what comes after the end of the message: rarely, and not to be chosen without a branch.
+#[cold]
+#[inline(never)]
+fn at_end<T>(value: T) -> T {
+    value
 }

@@ -32,7 +32,7 @@ impl ReadRow for ReadJson {
         if !cursor.at_end() {
             return Err(cursor.unexpected("the end of the message"));
         }
-        if cursor.saw_non_ascii() && simdutf8::basic::from_utf8(message).is_err() {
+        if !message.is_ascii() && simdutf8::basic::from_utf8(message).is_err() {
             return Err(Fault::syntax("the message is not UTF-8"));
         }
         Ok(is_row)
@@ -178,39 +178,25 @@ impl Map {
 impl Rows {
     /// Reads the object at the cursor as the next row.
     pub(super) fn read(&mut self, cursor: &mut Cursor<'_>, context: &mut Context) -> Result<(), Fault> {
-        if !cursor.eat(b'{') {
-            return Err(cursor.mismatch("an object"));
-        }
         let row = self.len;
         let mut filled = 0;
-        cursor.blanks();
-        if !cursor.eat(b'}') {
-            let mut place = Names::BEFORE_FIRST;
-            loop {
-                place = self.names.read(place, cursor, context)?;
-                match self.names.column(place).and_then(|index| self.columns.get_mut(index)) {
-                    None => cursor.skip_value()?,
-                    Some(column) => {
-                        // A name that comes again replaces what it gave before.
-                        if column.len() > row {
-                            column.truncate(row);
-                            filled -= 1;
-                        }
-                        if let Err(fault) = column.read(cursor, context) {
-                            return Err(fault.within(column.name()));
-                        }
-                        filled += 1;
+        let mut next = self.names.first(cursor, context)?;
+        while let Some(place) = next {
+            match self.names.column(place).and_then(|index| self.columns.get_mut(index)) {
+                None => cursor.skip_value()?,
+                Some(column) => {
+                    // A name that comes again replaces what it gave before.
+                    if column.len() > row {
+                        column.truncate(row);
+                        filled -= 1;
                     }
-                }
-                cursor.blanks();
-                if cursor.eat(b',') {
-                    cursor.blanks();
-                } else if cursor.eat(b'}') {
-                    break;
-                } else {
-                    return Err(cursor.unexpected("',' or '}'"));
+                    if let Err(fault) = column.read(cursor, context) {
+                        return Err(fault.within(column.name()));
+                    }
+                    filled += 1;
                 }
             }
+            next = self.names.next(place, cursor, context)?;
         }
         if filled < self.columns.len() {
             self.fill_missing(row, context)?;
@@ -236,13 +222,60 @@ impl Rows {
 }
 
 impl Names {
+    /// Passes the opening brace and the first field name of the object at the cursor, and its colon; says which it is, if the object has any.
+    #[inline]
+    fn first(&mut self, cursor: &mut Cursor<'_>, context: &mut Context) -> Result<Option<usize>, Fault> {
+        if self.passes(self.first, b'{', cursor) {
+            return Ok(Some(self.first));
+        }
+        if !cursor.eat(b'{') {
+            return Err(cursor.mismatch("an object"));
+        }
+        cursor.blanks();
+        if cursor.eat(b'}') {
+            return Ok(None);
+        }
+        self.read(Self::BEFORE_FIRST, cursor, context).map(Some)
+    }
+
+    /// Passes the comma and the field name that follow the value of the one at `before`, and its colon; or the closing brace.
+    #[inline(always)]
+    fn next(&mut self, before: usize, cursor: &mut Cursor<'_>, context: &mut Context) -> Result<Option<usize>, Fault> {
+        let expected = self.after(before);
+        if self.passes(expected, b',', cursor) {
+            return Ok(Some(expected));
+        }
+        cursor.blanks();
+        if cursor.eat(b'}') {
+            return Ok(None);
+        }
+        if !cursor.eat(b',') {
+            return Err(cursor.unexpected("',' or '}'"));
+        }
+        cursor.blanks();
+        self.read(before, cursor, context).map(Some)
+    }
+
+    /// The place that followed the one at `before` last time.
+    #[inline(always)]
+    fn after(&self, before: usize) -> usize {
+        self.known.get(before).map_or(self.first, |name| name.next)
+    }
+
+    /// Passes `separator` and the field name at `place` with its colon, if they stand at the cursor without blanks before the colon.
+    #[inline(always)]
+    fn passes(&self, place: usize, separator: u8, cursor: &mut Cursor<'_>) -> bool {
+        let Some(name) = self.known.get(place).filter(|name| name.pattern.follows(separator, cursor.rest())) else { return false };
+        cursor.advance(1 + name.pattern.len());
+        cursor.blanks();
+        true
+    }
+
     /// Passes the field name at the cursor, which follows the one at `before`, and its colon; says which it is.
     #[inline]
     fn read(&mut self, before: usize, cursor: &mut Cursor<'_>, context: &mut Context) -> Result<usize, Fault> {
-        let expected = self.known.get(before).map_or(self.first, |name| name.next);
-        if let Some(name) = self.known.get(expected)
-            && name.pattern.matches(cursor.rest())
-        {
+        let expected = self.after(before);
+        if let Some(name) = self.known.get(expected).filter(|name| name.pattern.begins(cursor.rest())) {
             cursor.advance(name.pattern.len());
             cursor.blanks();
             return Ok(expected);

@@ -7,7 +7,7 @@ use crate::format::columns::{Context, Fault, Number};
 
 impl<'a> Cursor<'a> {
     /// Passes a whole number that has no fraction or exponent and certainly fits; else stays.
-    #[inline]
+    #[inline(always)]
     fn plain_integer(&mut self) -> Option<i64> {
         let (value, end) = plain_integer(self.rest())?;
         self.advance(end);

@@ -13,6 +13,7 @@
 //! | `kerberos` | why a secured cluster lets nobody in |
 //! | `polls` | whether a Kerberos handshake holds a thread |
 //! | `errors` | what the client's errors mean |
+//! | `following` | how often a NameNode is asked for the next block of a file |
 //! | `temporary` | the hidden names under which files are written |
 //! | `writing` | files being written, uploads in parts |
 //! | `reading` | opened files, ranges |
@@ -28,6 +29,7 @@ mod configuration;
 mod errors;
 mod facts;
 mod folders;
+mod following;
 mod kerberos;
 mod listing;
 mod polls;

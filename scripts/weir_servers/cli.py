@@ -12,7 +12,7 @@ import tempfile
 
 from . import cache, lifecycle
 from .azurite import Azurite
-from .hdfs import Hdfs, Hdfs3, HdfsB
+from .hdfs import Hdfs, Hdfs3, HdfsB, HdfsLate
 from .hdfs_ha import HdfsHa
 from .hdfs_kerberos import HdfsKerberos, HdfsKerberosB, HdfsKerberosHa, HdfsKerberosIntegrity, HdfsKerberosPrivacy
 from .hdfs_zones import HdfsZones
@@ -27,7 +27,7 @@ from .rest import Rest, RestOnHdfs, RestOnS3
 from .run import Run
 from .s3 import S3, S3B
 
-OF_HDFS = (Hdfs(), HdfsB(), Hdfs3(), HdfsHa(), Kms(), HdfsZones())
+OF_HDFS = (Hdfs(), HdfsB(), HdfsLate(), Hdfs3(), HdfsHa(), Kms(), HdfsZones())
 SECURED = (Kdc(), KdcB(), HdfsKerberos(), HdfsKerberosIntegrity(), HdfsKerberosPrivacy(), HdfsKerberosB(), HdfsKerberosHa())
 OBJECT_STORES = (S3(), S3B(), Azurite())
 KEY_VALUE = (Redis(), RedisCluster(), RedisSentinel())

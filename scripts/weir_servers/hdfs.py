@@ -143,6 +143,15 @@ class HdfsB(Hdfs):
         return {**super().server(site), "dfs.blocksize": 1 << 20}
 
 
+class HdfsLate(HdfsB):
+    """A cluster of small blocks whose DataNode is late to tell that it has one: a third block of a file is asked for before the first is known."""
+
+    name = "hdfs-late"
+
+    def server(self, site: Site) -> dict:
+        return {**super().server(site), "dfs.blockreport.incremental.intervalMsec": 3000}
+
+
 class Hdfs3(Hdfs):
     """A cluster of three DataNodes, each of which has all blocks. Closing a file does not wait for their reports."""
 

@@ -10,10 +10,12 @@ use weir_base::ErrorKind;
 use weir_fs::{FileSystems, Location, kind_of};
 
 use crate::fs_stores::raw_names;
-use crate::support::{Servers, Workdir, until};
+use crate::support::{NameNodeCalls, Servers, Wire, Workdir, until};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const MIB: usize = 1024 * 1024;
+/// What a NameNode says that has not heard yet of the block before the last one.
+const EARLY: &str = "org.apache.hadoop.hdfs.server.namenode.NotReplicatedYetException";
 /// The readers may read on.
 const GO_ON: u32 = u32::MAX;
 
@@ -144,4 +146,70 @@ async fn a_data_node_that_dies_is_no_loss_to_writers_or_readers() {
     assert!(all.iter().all(|read| *read == content), "{:?} of {} bytes", all.iter().map(Vec::len).collect::<Vec<_>>(), content.len());
     tokio::task::block_in_place(|| servers.start("hdfs-3"));
     until("three copies can be made again", LIMIT, async || at.store.put(&at.path.clone().join("again"), "x".into()).await.ok()).await;
+}
+
+/// Uploads `content` in parts of `part` bytes.
+async fn upload(at: &Location, path: &Path, content: &[u8], part: usize) -> object_store::Result<()> {
+    let mut upload = at.store.put_multipart(path).await?;
+    for part in content.chunks(part) {
+        if let Err(error) = upload.put_part(part.to_vec().into()).await {
+            upload.abort().await?;
+            return Err(error);
+        }
+    }
+    upload.complete().await.map(|_| ())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_there_is_not_yet_is_asked_for_again_and_no_byte_is_lost_or_doubled() {
+    // Its blocks have 1 MiB.
+    let hdfs = Servers::shared().hdfs_b();
+    let wire = Wire::before(hdfs.uri.strip_prefix("hdfs://").unwrap()).await;
+    let at = at(&format!("hdfs://{}", wire.address()), &[]);
+    let content = bytes(5 * MIB + 12_345);
+    // Parts that end in the middle of blocks, with them, and that hold several.
+    for (part, spared, times) in [(700_000, 2, 1), (MIB, 2, 2), (4 * MIB, 4, 1)] {
+        let path = at.path.clone().join(format!("in parts of {part}"));
+        wire.refuse("addBlock", spared, times, EARLY);
+        upload(&at, &path, &content, part).await.unwrap();
+        assert_eq!(wire.left(), 0);
+        assert!(at.store.get(&path).await.unwrap().bytes().await.unwrap() == content, "{path}");
+    }
+    let path = at.path.clone().join("at once");
+    wire.refuse("addBlock", 2, 1, EARLY);
+    at.store.put(&path, content.clone().into()).await.unwrap();
+    assert_eq!(wire.left(), 0);
+    assert!(at.store.get(&path).await.unwrap().bytes().await.unwrap() == content);
+    until("nothing hidden is left", LIMIT, async || (raw_names(&hdfs.uri, &at.path).await.len() == 4).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_nodes_that_are_late_to_tell_of_their_blocks_are_waited_for() {
+    let servers = Servers::own();
+    let hdfs = tokio::task::block_in_place(|| servers.hdfs_of("hdfs-late"));
+    let at = at(&hdfs.uri, &[("fs.request.timeout", "60 s"), ("fs.request.deadline", "120 s")]);
+    let content = bytes(4 * MIB + 1);
+    let before = NameNodeCalls::read(&hdfs).await;
+    let (parts, whole) = (at.path.clone().join("in parts"), at.path.clone().join("at once"));
+    upload(&at, &parts, &content, 500_000).await.unwrap();
+    at.store.put(&whole, content.clone().into()).await.unwrap();
+    for path in [&parts, &whole] {
+        assert!(at.store.get(path).await.unwrap().bytes().await.unwrap() == content, "{path}");
+    }
+    let calls = NameNodeCalls::settled(&hdfs).await.since(&before);
+    assert!(calls["Create"] == 2 && calls["Append"] >= 2, "each file goes on where it is: {calls:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_never_comes_ends_the_upload_with_the_option_to_raise() {
+    const RETRIES: &str = "dfs.client.block.write.locateFollowingBlock.retries";
+    let hdfs = Servers::shared().hdfs_b();
+    let wire = Wire::before(hdfs.uri.strip_prefix("hdfs://").unwrap()).await;
+    let at = at(&format!("hdfs://{}", wire.address()), &[(RETRIES, "1"), ("dfs.client.block.write.locateFollowingBlock.initial.delay.ms", "1")]);
+    wire.refuse("addBlock", 2, 2, EARLY);
+    let error = upload(&at, &at.path.clone().join("file"), &bytes(3 * MIB), MIB).await.unwrap_err();
+    let text = weir_base::error::chain(&error);
+    assert!(kind_of(&error) == ErrorKind::Transient && wire.left() == 0, "{text}");
+    assert!(text.contains("no further block after 2 questions") && text.contains("NotReplicatedYetException") && text.contains(RETRIES), "{text}");
+    until("nothing is left", LIMIT, async || raw_names(&hdfs.uri, &at.path).await.is_empty().then_some(())).await;
 }

@@ -161,10 +161,11 @@ fn runtime_of(identity: &Identity) -> Result<Handle, FsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hdfs::following::Following;
 
     fn identity(entries: &[(&str, &str)]) -> Identity {
         let entries = entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        Identity { url: "hdfs://ns1".to_owned(), entries, user: None, kerberos: None, alias: None }
+        Identity { url: "hdfs://ns1".to_owned(), entries, user: None, kerberos: None, alias: None, following: Following::default() }
     }
 
     const TWO: [(&str, &str); 4] = [

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hdfs_native::client::{FileStatus, ListStatusIterator};
+use hdfs_native::file::FileWriter;
 use hdfs_native::{Client, HdfsError};
 use weir_base::task::Task;
 
@@ -12,6 +13,7 @@ use super::calls::Tally;
 use super::clients::{Clients, Turn};
 use super::configuration::{Identity, Kerberos};
 use super::errors::Failure;
+use super::following::Following;
 use super::kerberos::{refusal, silent_kdc};
 use crate::deadline::Limits;
 use crate::error::FsError;
@@ -21,6 +23,7 @@ pub(super) struct Cluster {
     clients: Arc<Clients>,
     tally: Arc<Tally>,
     limits: Limits,
+    following: Following,
     url: String,
     secured: bool,
     kerberos: Option<Kerberos>,
@@ -40,11 +43,16 @@ impl Cluster {
     pub(super) fn of(identity: Identity, limits: Limits) -> Result<Arc<Self>, FsError> {
         let clients = Clients::of(&identity)?;
         let (secured, tally) = (identity.is_secured(), Tally::of(identity.alias.as_deref().unwrap_or_default()));
-        Ok(Arc::new(Self { clients, tally, limits, url: identity.url, secured, kerberos: identity.kerberos }))
+        let Identity { url, kerberos, following, .. } = identity;
+        Ok(Arc::new(Self { clients, tally, limits, following, url, secured, kerberos }))
     }
 
     pub(super) fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    pub(super) fn following(&self) -> Following {
+        self.following
     }
 
     /// Runs `work` on the runtime of HDFS; it ends when the returned task is dropped.
@@ -149,6 +157,18 @@ impl Cluster {
     pub(super) async fn rename(&self, from: &str, to: &str, overwrite: bool) -> Result<(), Failure> {
         let (from, to) = (from.to_owned(), to.to_owned());
         self.call(|client| async move { client.rename(&from, &to, overwrite).await }).await
+    }
+
+    /// Asks for an open file to be closed with what its DataNodes hold; whether it is closed. DataNodes need some seconds.
+    pub(super) async fn close(&self, path: &str) -> Result<bool, Failure> {
+        let path = path.to_owned();
+        self.call(|client| async move { client.recover_lease(&path).await }).await
+    }
+
+    /// Opens a closed file behind its end.
+    pub(super) async fn append(&self, path: &str) -> Result<FileWriter, Failure> {
+        let path = path.to_owned();
+        self.call(|client| async move { client.append(&path).await }).await
     }
 
     /// Makes a folder and those above it.

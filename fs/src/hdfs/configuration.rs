@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use weir_base::ErrorKind;
 
+use super::following::Following;
 use crate::deadline::Limits;
 use crate::environment::Environment;
 use crate::error::FsError;
@@ -31,6 +32,8 @@ pub(super) struct Identity {
     /// Who it is in a secured cluster, if the tickets of the process do not say.
     pub(super) kerberos: Option<Kerberos>,
     pub(super) alias: Option<String>,
+    /// The client does not know it.
+    pub(super) following: Following,
 }
 
 impl Identity {
@@ -157,11 +160,12 @@ fn identity(
     let key_server = KEY_SERVER.iter().find_map(|key| entries.get(*key)).filter(|uri| uri.starts_with("kms://")).cloned();
     entries.retain(|key, _| !KEY_SERVER.contains(&key.as_str()));
     entries.extend(key_server.map(|uri| (KEY_SERVER[0].to_owned(), uri)));
+    let following = Following::of(&entries).map_err(|what| binding.refuse(what))?;
     let secured = is_secured(&entries);
     let kerberos = if secured { kerberos(binding, &entries)? } else { None };
     entries.retain(|key, _| ![USER, PRINCIPAL, KEYTAB, TICKET_CACHE].contains(&key.as_str()) && !key.starts_with("fs.request."));
     let alias = binding.alias.as_ref().map(|alias| alias.name.clone());
-    Ok(Identity { url, entries, user: user.filter(|_| !secured), kerberos, alias })
+    Ok(Identity { url, entries, user: user.filter(|_| !secured), kerberos, alias, following })
 }
 
 fn is_secured(entries: &BTreeMap<String, String>) -> bool {

@@ -7,6 +7,7 @@ use object_store::Error as StoreError;
 use weir_base::ErrorKind;
 use weir_base::task::TaskError;
 
+use super::following::RETRIES;
 use super::kerberos::Refusal;
 use crate::error::FsError;
 
@@ -22,6 +23,12 @@ pub(super) enum Failure {
     /// No answer in time.
     #[error("no answer within {} s", .0.as_secs_f32())]
     Silent(Duration),
+    /// A file got no further block, although the NameNode was asked for it so often.
+    #[error(
+        "no further block after {asked} questions in {} s: {cause}; DataNodes report too late what they have written: see what holds them up, or raise \
+         '{RETRIES}' or 'fs.request.deadline'", .waited.as_secs_f32()
+    )]
+    NoBlock { cause: Box<Failure>, asked: u32, waited: Duration },
     /// The client panicked or was stopped.
     #[error("{0}")]
     Task(#[source] TaskError),
@@ -44,13 +51,23 @@ impl Failure {
             Self::Hdfs(error) => meaning(error),
             Self::Refused(refusal) if !refusal.may_pass => Meaning::Unauthenticated,
             Self::Refused(_) => Meaning::Retry,
-            Self::Silent(_) | Self::Task(_) => Meaning::Retry,
+            Self::Silent(_) | Self::NoBlock { .. } | Self::Task(_) => Meaning::Retry,
         }
     }
 
     /// Whether the file is not there.
     pub(super) fn is_missing(&self) -> bool {
         self.meaning() == Meaning::Missing
+    }
+
+    /// Whether there was no further block because the NameNode has not heard of all blocks before yet.
+    pub(super) fn is_early(&self) -> bool {
+        matches!(self, Self::Hdfs(HdfsError::RPCError(class, _)) if class.ends_with(".NotReplicatedYetException"))
+    }
+
+    /// Whether the file is open, or what was asked may go better another time.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self.meaning(), Meaning::Exists | Meaning::Retry)
     }
 
     /// Whether the server has answered: what was asked was then not done.

@@ -1,7 +1,11 @@
 //! Files being written: under a hidden name until they are complete, then renamed.
+//!
+//! A NameNode may have no further block for a file yet (`following`). The client's writer cannot be asked again: it has let go of the block
+//! before, and a NameNode that is not told of it takes the question for another one. So the file is closed with what its DataNodes hold, which
+//! are bytes of this process in their order, and goes on behind its end. Where that lies tells which bytes it lacks.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -18,6 +22,9 @@ use super::errors::Failure;
 use super::temporary;
 use crate::deadline::Limits;
 use crate::error::FsError;
+
+/// Between two questions whether a file is closed.
+const CLOSING: Duration = Duration::from_millis(500);
 
 /// A file that is deleted when this is dropped, unless it was published.
 #[derive(Debug)]
@@ -63,12 +70,20 @@ fn outcome(source_exists: bool, target_length: Option<u64>, length: u64) -> Outc
     if !source_exists && target_length == Some(length) { Outcome::Done } else { Outcome::NotDone }
 }
 
+/// What a file that ends at `end` lacks of `bytes`, which begin at `begin`: nothing can be said if it ends elsewhere.
+fn missing(bytes: &Bytes, begin: u64, end: u64) -> Option<Bytes> {
+    let there = usize::try_from(end.checked_sub(begin)?).ok()?;
+    (there <= bytes.len()).then(|| bytes.slice(there..))
+}
+
 /// An open file. Dropped, it vanishes.
 pub(super) struct OpenFile {
     /// Missing after a failed write.
     writer: Option<FileWriter>,
     length: u64,
     temporary: Temporary,
+    /// It was closed and opened again.
+    reopened: bool,
 }
 
 impl OpenFile {
@@ -78,7 +93,7 @@ impl OpenFile {
         // The guard comes first: a create whose answer is lost leaves a file.
         let temporary = Temporary { cluster: Arc::clone(cluster), path: path.clone(), gone: false };
         let writer = cluster.call(|client| async move { client.create(&path, WriteOptions::default()).await }).await?;
-        Ok(Self { writer: Some(writer), length: 0, temporary })
+        Ok(Self { writer: Some(writer), length: 0, temporary, reopened: false })
     }
 
     /// Does `work` with the writer on the runtime of HDFS; after a failure the file takes no more.
@@ -95,11 +110,62 @@ impl OpenFile {
 
     /// Appends `bytes`.
     pub(super) async fn write(&mut self, bytes: Bytes) -> std::result::Result<(), Failure> {
-        let length = bytes.len() as u64;
-        let limit = self.temporary.cluster.limits().timeout + Limits::allowance(length);
-        self.with_writer(limit, |mut writer| async move { Box::pin(writer.write_bytes(bytes)).await.map(|_| writer) }).await?;
-        self.length += length;
+        match self.append(bytes.clone()).await {
+            Err(early) if early.is_early() => self.go_on(&bytes, early).await?,
+            done => done?,
+        }
+        self.length += bytes.len() as u64;
         Ok(())
+    }
+
+    async fn append(&mut self, bytes: Bytes) -> std::result::Result<(), Failure> {
+        let limit = self.temporary.cluster.limits().timeout + Limits::allowance(bytes.len() as u64);
+        self.with_writer(limit, |mut writer| async move { Box::pin(writer.write_bytes(bytes)).await.map(|_| writer) }).await
+    }
+
+    /// Appends what the file lacks of `bytes`, of which the beginning may be in it. There was no block for the rest yet, which `early` tells.
+    async fn go_on(&mut self, bytes: &Bytes, mut early: Failure) -> std::result::Result<(), Failure> {
+        let cluster = Arc::clone(&self.temporary.cluster);
+        // The part of an upload has the whole time, with the parts that it waited for.
+        let (begun, patience) = (Instant::now(), cluster.limits().deadline * 3 / 4);
+        let mut asked = 1;
+        for pause in cluster.following().pauses() {
+            tracing::info!(path = self.temporary.path, asked, "the NameNode has no further block yet, asking again");
+            let reopening = async {
+                tokio::time::sleep(pause).await;
+                self.reopen(bytes).await
+            };
+            let Ok(rest) = tokio::time::timeout(patience.saturating_sub(begun.elapsed()), reopening).await else { break };
+            asked += 1;
+            match self.append(rest?).await {
+                Err(again) if again.is_early() => early = again,
+                done => return done,
+            }
+        }
+        Err(Failure::NoBlock { cause: Box::new(early), asked, waited: begun.elapsed() })
+    }
+
+    /// Opens the file behind its end, and gives what it lacks of `bytes`.
+    async fn reopen(&mut self, bytes: &Bytes) -> std::result::Result<Bytes, Failure> {
+        let (cluster, path) = (&self.temporary.cluster, &self.temporary.path);
+        loop {
+            match cluster.close(path).await {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(failure) if failure.may_pass() => tracing::debug!(path, %failure, "a file is not closed yet"),
+                Err(failure) => return Err(failure),
+            }
+            tokio::time::sleep(CLOSING).await;
+        }
+        let end = cluster.status(path).await?.map_or(0, |status| status.length as u64);
+        let rest = missing(bytes, self.length, end).ok_or_else(|| {
+            let what =
+                format!("the file was closed with {end} bytes, and bytes {} to {} were written", self.length, self.length + bytes.len() as u64);
+            Failure::Hdfs(hdfs_native::HdfsError::OperationFailed(what))
+        })?;
+        self.writer = Some(cluster.append(path).await?);
+        self.reopened = true;
+        Ok(rest)
     }
 
     /// Closes the file and gives it the name `target`.
@@ -112,8 +178,15 @@ impl OpenFile {
         let closed = self.with_writer(limit, |mut writer| async move { Box::pin(writer.close()).await.map(|()| writer) }).await;
         closed.map_err(|failure| failure.about(target))?;
         self.writer = None;
-        let Self { length, mut temporary, .. } = self;
+        let Self { length, mut temporary, reopened, .. } = self;
         let cluster = Arc::clone(&temporary.cluster);
+        if reopened {
+            let found = cluster.status(&temporary.path).await.map_err(|failure| failure.about(target))?.map(|status| status.length as u64);
+            if found != Some(length) {
+                let message = format!("`{target}` was closed and opened again while it was written, and has {found:?} bytes instead of {length}");
+                return Err(FsError::new(ErrorKind::Transient, message).into_store_error());
+            }
+        }
         let Err(failure) = cluster.rename(&temporary.path, target, overwrite).await else {
             temporary.gone = true;
             return Ok(());
@@ -227,5 +300,12 @@ mod tests {
         for (source_exists, target_length) in [(true, None), (true, Some(5)), (false, None), (false, Some(4))] {
             assert_eq!(outcome(source_exists, target_length, 5), Outcome::NotDone);
         }
+    }
+
+    #[test]
+    fn a_file_goes_on_with_the_bytes_behind_its_end_and_never_over_a_hole() {
+        let lacks = |end| missing(&Bytes::from_static(b"abcd"), 10, end);
+        assert_eq!([10, 12, 14].map(lacks), [Some("abcd".into()), Some("cd".into()), Some("".into())]);
+        assert_eq!([9, 15, 0].map(lacks), [None, None, None]);
     }
 }

@@ -199,7 +199,7 @@ impl Servers {
         self.address("hdfs")
     }
 
-    /// An HDFS cluster of another kind: `hdfs-3`, `hdfs-ha`, `hdfs-zones`, or `hdfs-kerberos`, which may be followed by
+    /// An HDFS cluster of another kind: `hdfs-3`, `hdfs-late`, `hdfs-ha`, `hdfs-zones`, or `hdfs-kerberos`, which may be followed by
     /// `-integrity`, `-privacy`, `-b` or `-ha`.
     pub(crate) fn hdfs_of(&self, name: &'static str) -> Hdfs {
         self.address(name)

@@ -1,6 +1,6 @@
 //! Finds the partitions of a source, where they begin and how far they can be read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use weir_base::task::blocking;
 use super::client::{CALL_TIMEOUT, Client, Health};
 use super::ffi::{EARLIEST, Fault, LATEST, Listed};
 use super::metrics::{Lost, SourceCounters};
-use super::options::{Bound, Settings, Startup};
+use super::options::{BOUNDED_OFFSETS, Bound, STARTUP_OFFSETS, Settings, Startup};
 use super::start::{Begin, Facts, NoPosition, bounded, explain, fresh, resumed};
 use super::topics::{self, FoundTopics};
 use crate::error::ConnectorError;
@@ -87,8 +87,8 @@ impl KafkaEnumerator {
         more.extend(settings.group.iter().map(|group| ("group.id", group.clone())));
         let client = Client::new(&settings.client, &more, health)?;
         let found = topics::find(&settings, &client).await?;
-        if found.is_empty() && settings.discovery.is_none() {
-            return Err(ConnectorError::user(format!("{}: no topic matches 'topic-pattern'.", settings.object)));
+        if found.is_empty() {
+            topics::tell_none(&settings, &client).await?;
         }
         check_restored_topics(&settings, &found, restored)?;
         let now = Instant::now();
@@ -144,16 +144,19 @@ impl KafkaEnumerator {
 
     /// Partitions that `specific-offsets` names must exist.
     fn check_listed_partitions(&self, found: &FoundTopics) -> Result<(), ConnectorError> {
-        let mut listed = BTreeSet::new();
+        let mut listed = Vec::new();
         if let Startup::Specific(offsets) = &self.settings.startup {
-            listed.extend(offsets.keys());
+            listed.extend(offsets.keys().map(|partition| (partition, STARTUP_OFFSETS.key)));
         }
         if let Some(Bound::Specific(offsets)) = &self.settings.bound {
-            listed.extend(offsets.keys());
+            listed.extend(offsets.keys().map(|partition| (partition, BOUNDED_OFFSETS.key)));
         }
         for (topic, facts) in found {
-            if let Some(partition) = listed.iter().find(|partition| !facts.partitions.contains(partition)) {
-                let what = format!("topic '{topic}' has no partition {partition}, which 'specific-offsets' names");
+            if let Some((partition, option)) = listed.iter().find(|(partition, _)| !facts.partitions.contains(partition)) {
+                let last = facts.partitions.iter().max().copied().unwrap_or_default();
+                let what = format!(
+                    "topic '{topic}' has no partition {partition}, which '{option}' names. Its partitions are 0 to {last}: correct the option"
+                );
                 return Err(ConnectorError::user(format!("{}: {what}.", self.settings.object)));
             }
         }
@@ -298,7 +301,10 @@ impl KafkaEnumerator {
 fn check_restored_topics(settings: &Settings, found: &FoundTopics, restored: Option<&Cut>) -> Result<(), ConnectorError> {
     for split in restored.into_iter().flat_map(|cut| cut.keys()) {
         let Some((topic, partition)) = place_of(split) else {
-            return Err(ConnectorError::user(format!("{}: the checkpoint has a split '{split}', which is no partition.", settings.object)));
+            return Err(ConnectorError::user(format!(
+                "{}: the checkpoint has a split '{split}', which is no partition: it was another connector's. Start a job of another name.",
+                settings.object
+            )));
         };
         let exists = found.get(&topic).is_some_and(|facts| facts.partitions.contains(&partition));
         if !exists {

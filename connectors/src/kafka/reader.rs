@@ -20,6 +20,7 @@ use super::options::Settings;
 use super::reading::{Partition, Reading};
 use super::start::{explain, within};
 use super::topics::still_there;
+use super::trouble::remedy;
 use crate::error::ConnectorError;
 use crate::source::{Read, SplitReader};
 
@@ -175,7 +176,8 @@ impl PartitionReader {
             Verdict::MayBeGone => self.check_topic().await?,
             Verdict::Final(kind) => {
                 let place = format!("topic '{}' partition {} at offset {}", self.topic, self.partition, self.position());
-                return Err(ConnectorError::new(kind, format!("{}: {place}: {fault}.", self.settings.object)));
+                let remedy = remedy(fault).map(|remedy| format!(" {remedy}")).unwrap_or_default();
+                return Err(ConnectorError::new(kind, format!("{}: {place}: {fault}.{remedy}", self.settings.object)));
             }
         }
         self.backlog.drop_fault();
@@ -211,7 +213,8 @@ impl PartitionReader {
             return Ok(());
         }
         let what = format!("partition {} of topic '{}' does not exist any more", self.partition, self.topic);
-        Err(ConnectorError::user(format!("{}: {what}.", self.settings.object)))
+        let remedy = "What was committed stays; to read what is there now, start a job of another name";
+        Err(ConnectorError::user(format!("{}: {what}. {remedy}.", self.settings.object)))
     }
 
     async fn offset_at(&mut self, at: i64, committed: bool) -> Result<i64, ConnectorError> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode;
+use regex::Regex;
 use weir_base::options::closest;
 
 use super::client::Client;
@@ -50,8 +51,38 @@ pub(super) async fn find(settings: &Settings, client: &Client) -> Result<FoundTo
 }
 
 fn unknown_topic(settings: &Settings, topic: &str, existing: &[String]) -> String {
-    let near = closest(topic, existing.iter().map(String::as_str)).first().map(|name| format!(" Did you mean '{name}'?")).unwrap_or_default();
-    format!("{}: topic '{topic}' does not exist.{near}", settings.object)
+    format!("{}: topic '{topic}' does not exist.{} Create it, or correct 'topic'.", settings.object, near(topic, existing))
+}
+
+/// A question whether the nearest of the `existing` topics is meant, with a blank before it.
+fn near(topic: &str, existing: &[String]) -> String {
+    closest(topic, existing.iter().map(String::as_str)).first().map(|name| format!(" Did you mean '{name}'?")).unwrap_or_default()
+}
+
+/// Tells that no topic matches the pattern, if there is one.
+///
+/// # Errors
+/// Topics are not looked for again (user).
+pub(super) async fn tell_none(settings: &Settings, client: &Client) -> Result<(), ConnectorError> {
+    let Topics::Matching(pattern) = &settings.topics else { return Ok(()) };
+    let pattern = written(pattern);
+    let existing: Vec<String> = all_names(client).await?.into_iter().filter(|name| !name.starts_with("__")).collect();
+    // Without its signs a pattern may be near a name.
+    let word: String = pattern.chars().filter(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.')).collect();
+    let near = near(word.trim_matches('.'), &existing);
+    let Some(interval) = settings.discovery else {
+        let what =
+            format!("no topic matches 'topic-pattern' = '{pattern}'.{near} It must match the whole name of a topic: correct it, or create one.");
+        return Err(ConnectorError::user(format!("{}: {what}", settings.object)));
+    };
+    tracing::warn!(source = settings.object, pattern, near = near.trim_start(), ?interval, "no topic matches 'topic-pattern' yet, looking again");
+    Ok(())
+}
+
+/// A pattern as it stands in the options.
+fn written(pattern: &Regex) -> &str {
+    let whole = pattern.as_str();
+    whole.strip_prefix("^(?:").and_then(|rest| rest.strip_suffix(")$")).unwrap_or(whole)
 }
 
 /// The names of all topics.
@@ -110,7 +141,8 @@ pub(super) async fn still_there(settings: &Settings, client: &Client, known: &[(
             Change::Missing(topics) => {
                 let topics: Vec<String> = topics.iter().map(|topic| format!("'{topic}'")).collect();
                 let what = format!("topic {} was deleted while the job was reading it", topics.join(", "));
-                return Err(ConnectorError::user(format!("{}: {what}. What was committed stays; the job cannot go on.", settings.object)));
+                let remedy = "To read a new topic of that name, create it and start a job of another name";
+                return Err(ConnectorError::user(format!("{}: {what}. What was committed stays; the job cannot go on. {remedy}.", settings.object)));
             }
             Change::Recreated { topic, was, is } => {
                 let why = super::start::NoPosition::Recreated { was, is };

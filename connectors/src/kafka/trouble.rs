@@ -76,6 +76,14 @@ pub(super) fn remedy(fault: &Fault) -> Option<&'static str> {
         ),
         Code::SSL => Some("Check 'properties.security.protocol' and 'properties.ssl.*'."),
         Code::TopicAuthorizationFailed => Some("The user needs the right to describe and to read the topic."),
+        Code::ClusterAuthorizationFailed => Some("The user needs the right to describe the cluster."),
+        Code::UnknownTopic | Code::UnknownTopicOrPartition => Some("Create the topic, or correct its name."),
+        Code::InvalidTopic => Some("Correct 'topic': names of topics are made of letters, digits, '.', '_' and '-'."),
+        Code::InvalidGroupId => Some("Check 'properties.group.id'."),
+        Code::BadMessage | Code::BadCompression | Code::InvalidMessage => Some(
+            "The brokers hold a damaged record there. Have it mended from another replica; or delete the records up to it (kafka-delete-records.sh) \
+             and accept the loss with 'properties.auto.offset.reset' = 'earliest'.",
+        ),
         Code::GroupAuthorizationFailed => Some("The user needs the right to read the group in 'properties.group.id'."),
         Code::BrokerTransportFailure if says(&["security.protocol", "PLAINTEXT broker listener", "Disconnected", "Send failed", "Meta data"]) => {
             Some("If the brokers are up, check 'properties.security.protocol'.")

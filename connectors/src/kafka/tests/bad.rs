@@ -80,13 +80,7 @@ async fn a_source_that_loses_more_than_is_allowed_ends_with_the_last_loss() {
 async fn a_message_without_the_key_that_columns_are_read_from_is_a_bad_one() {
     let mock = Mock::new(&[("t", 1)]);
     mock.send("t", 0, &["7:70", "80", "9:100"]);
-    let keyed = [
-        ("topic", "t"),
-        ("scan.startup.mode", "earliest-offset"),
-        ("key.format", "numbers"),
-        ("key.fields", "k"),
-        ("value.fields-include", "EXCEPT_KEY"),
-    ];
+    let keyed = [&[("topic", "t"), ("scan.startup.mode", "earliest-offset")], &KEYED[..]].concat();
     let budget = MemoryBudget::new(64 << 20);
     let mut strict = mock.source(&keyed).reader(&split("t/0"), &at(0), &[0, 3, 1], &budget).await.expect("a reader");
     let error = read(&mut *strict, 3).await.expect_err("no key").to_string();
@@ -121,8 +115,7 @@ async fn a_message_that_must_wait_or_does_not_fit_comes_once_and_in_order() {
     assert_eq!(rows, (0..120).map(|value| (value, value)).collect::<Vec<_>>());
 
     // The same of a key, of which the value's rows are taken back.
-    let keyed = [("key.format", "numbers"), ("key.fields", "k"), ("value.fields-include", "EXCEPT_KEY")];
-    let source = mock.source(&[&[("topic", "t"), ("scan.startup.mode", "earliest-offset")], &keyed[..]].concat());
+    let source = mock.source(&[&[("topic", "t"), ("scan.startup.mode", "earliest-offset")], &KEYED[..]].concat());
     mock.send("t", 1, &["7:70", "wait8:80", "alone9:90", "10:alone100", "skip:110", "12:120"]);
     let mut reader = source.reader(&split("t/1"), &at(0), &[0, 3, 1], &budget).await.expect("a reader");
     let mut rows = Vec::new();
@@ -165,8 +158,7 @@ async fn a_message_that_does_not_even_fit_alone_is_a_bad_one() {
     assert_eq!(read(&mut *reader, 3).await.expect("rows"), [(1, 0), (3, 2)]);
 
     // The same of a key.
-    let keyed = [("error.mode", "skip"), ("key.format", "numbers"), ("key.fields", "k"), ("value.fields-include", "EXCEPT_KEY")];
-    let keyed = mock.source(&[&options[..], &keyed].concat());
+    let keyed = mock.source(&[&options[..], &[("error.mode", "skip")], &KEYED].concat());
     let mut reader = keyed.reader(&split("t/1"), &at(0), ID_AND_OFFSET_AND_KEY, &budget).await.expect("a reader");
     assert_eq!(read(&mut *reader, 3).await.expect("rows"), [(70, 0), (90, 2)]);
 }

@@ -91,6 +91,23 @@ fn problems_of_formats_keys_and_columns_have_their_phrases() {
     assert!(text.contains("Metadata column 'y' of key 'topic' cannot have type"), "{text}");
 }
 
+#[test]
+fn a_misspelt_option_of_the_client_is_named_with_the_one_that_is_meant() {
+    let base = [("topic", "a"), ("properties.bootstrap.servers", "h:1"), ("scan.startup.mode", "earliest-offset")];
+    for (written, meant) in [
+        ("properties.isolation.levl", "properties.isolation.level"),
+        ("properties.fetch.max.wait.sm", "properties.fetch.max.wait.ms"),
+        ("properties.ssl.truststor.location", "properties.ssl.truststore.location"),
+        ("properties.auto.ofset.reset", "properties.auto.offset.reset"),
+    ] {
+        let table = table(&[&base[..], &[(written, "1")]].concat());
+        let opened = KafkaConnector::new(vec![Arc::new(Numbers)]).source(&table, &weir_fs::FileSystems::default()).expect("a warning only");
+        let told: Vec<String> = opened.warnings.iter().map(ToString::to_string).collect();
+        let wanted = format!("'{written}' has no effect: the Kafka client does not know it. Did you mean '{meant}'?");
+        assert!(matches!(&told[..], [one] if one.contains(&wanted)), "{told:?}");
+    }
+}
+
 struct Mock {
     cluster: MockCluster<'static, DefaultProducerContext>,
     producer: ThreadedProducer<DefaultProducerContext>,
@@ -155,6 +172,8 @@ fn split(name: &str) -> SplitId {
     SplitId(name.to_owned())
 }
 
+/// Column `k` comes from the key.
+const KEYED: [(&str, &str); 3] = [("key.format", "numbers"), ("key.fields", "k"), ("value.fields-include", "EXCEPT_KEY")];
 const ID_AND_OFFSET: &[usize] = &[0, 3];
 const ID_AND_OFFSET_AND_KEY: &[usize] = &[0, 3, 1];
 
@@ -213,13 +232,7 @@ async fn a_dropped_next_loses_no_rows() {
 async fn key_columns_and_metadata_stand_beside_the_value() {
     let mock = Mock::new(&[("t", 2)]);
     mock.send("t", 1, &["7:70", "skip:90", "9:100"]);
-    let keyed = [
-        ("topic", "t"),
-        ("scan.startup.mode", "earliest-offset"),
-        ("key.format", "numbers"),
-        ("key.fields", "k"),
-        ("value.fields-include", "EXCEPT_KEY"),
-    ];
+    let keyed = [&[("topic", "t"), ("scan.startup.mode", "earliest-offset")], &KEYED[..]].concat();
     let source = mock.source(&keyed);
     let budget = MemoryBudget::new(64 << 20);
     let mut reader = source.reader(&split("t/1"), &at(0), &[0, 3, 1, 2, 4], &budget).await.expect("a reader");
@@ -254,7 +267,10 @@ async fn a_bounded_table_ends_and_takes_its_listed_partitions_only() {
     listed.pop();
     listed.push(("scan.bounded.specific-offsets", "partition:9,offset:2"));
     let error = mock.source(&listed).enumerator(None).await.expect_err("no such partition");
-    assert!(error.to_string().contains("topic 't' has no partition 9"), "{error}");
+    assert!(
+        error.to_string().contains("topic 't' has no partition 9, which 'scan.bounded.specific-offsets' names. Its partitions are 0 to 2"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -280,7 +296,17 @@ async fn a_missing_topic_is_named_with_its_neighbour_and_patterns_find_new_topic
     let mock = Mock::new(&[("orders", 1)]);
     let missing = mock.source(&[("topic", "order"), ("scan.startup.mode", "latest-offset")]);
     let error = missing.enumerator(None).await.expect_err("no such topic");
-    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::User, "Table 'c.d.t': topic 'order' does not exist. Did you mean 'orders'?"));
+    assert_eq!(
+        (error.kind(), error.to_string().as_str()),
+        (ErrorKind::User, "Table 'c.d.t': topic 'order' does not exist. Did you mean 'orders'? Create it, or correct 'topic'.")
+    );
+    let pattern = [("topic-pattern", "ordres.*"), ("scan.startup.mode", "latest-offset"), ("scan.bounded.mode", "latest-offset")];
+    let error = mock.source(&pattern).enumerator(None).await.expect_err("nothing matches");
+    let told =
+        "no topic matches 'topic-pattern' = 'ordres.*'. Did you mean 'orders'? It must match the whole name of a topic: correct it, or create one.";
+    assert_eq!((error.kind(), error.to_string()), (ErrorKind::User, format!("Table 'c.d.t': {told}")));
+    let none_yet = mock.source(&pattern[..2]).enumerator(None).await.expect("topics are looked for again");
+    assert!(none_yet.start().is_empty());
     let options = [("topic-pattern", "order.*"), ("scan.startup.mode", "latest-offset"), ("scan.topic-partition-discovery.interval", "1 ms")];
     let source = mock.source(&options);
     mock.send("orders", 0, &["1", "2"]);

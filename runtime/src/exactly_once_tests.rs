@@ -235,6 +235,22 @@ async fn a_job_that_goes_on_where_nothing_is_left_to_read_shows_its_sources_and_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_without_splits_shows_until_one_is_found() {
+    let rig = unbounded(FakeLog::new(&[], 0), &[ALL]);
+    let stop = CancellationToken::new();
+    let job = rig.job().await;
+    let board = job.status();
+    let running = Running { task: spawn("job", job.run(stop.clone())), stop };
+    until("the job runs", || board.snapshot().state == JobState::Running).await;
+    let source = board.snapshot().sources.remove("src").expect("it is there");
+    assert_eq!((source.rows, source.lag, source.splits.len()), (0, Some(0), 0));
+    rig.log.append("0", 7, 0);
+    until("rows", || board.snapshot().sources["src"].rows == 7).await;
+    assert_eq!(board.snapshot().sources["src"].splits.len(), 1);
+    running.stop().await.expect("stops");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_processes_the_older_is_fenced_and_no_row_is_there_twice() {
     for round in 0..5 {
         let rig = unbounded(FakeLog::new(&[2_000, 500], 0), &[ALL, SOME]);

@@ -1,7 +1,12 @@
 //! Registries that fail, that talk nonsense, or that will not answer, and options that cannot be.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use weir_base::task::{Task, spawn};
 use weir_base::{Classified, ErrorKind};
 
 use super::{Server, VERSIONS, customer, customers, open, push};
@@ -22,6 +27,42 @@ async fn a_registry_that_is_away_is_waited_for_and_its_addresses_are_tried_in_tu
     let client = client(&[&format!("http://{nobody}"), &server.url]);
     let found = client.get::<Registered>(&["schemas", "ids", "1"]).await.expect("answered").expect("found");
     assert_eq!((found.text.as_str(), server.times_asked("/schemas/ids/1")), ("\"int\"", 4));
+}
+
+/// The `https` address of a server that answers each greeting with a fatal alert (RFC 8446, 6.2), and how often it was greeted.
+async fn alerting(alert: u8) -> (String, Arc<AtomicUsize>, Task<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("listener");
+    let url = format!("https://{}", listener.local_addr().expect("address"));
+    let greeted: Arc<AtomicUsize> = Arc::default();
+    let count = Arc::clone(&greeted);
+    let task = spawn("a server that alerts", async move {
+        loop {
+            let (mut wire, _) = listener.accept().await.expect("connection");
+            let mut head = [0; 5];
+            wire.read_exact(&mut head).await.expect("a record");
+            let mut greeting = vec![0; usize::from(u16::from_be_bytes([head[3], head[4]]))];
+            wire.read_exact(&mut greeting).await.expect("a greeting");
+            wire.write_all(&[21, 3, 3, 0, 2, 2, alert]).await.expect("sent");
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    (url, greeted, task)
+}
+
+#[tokio::test]
+async fn alerts_of_tls_about_trust_end_the_job_and_others_are_outages() {
+    // Handshake failure; bad, unsupported, revoked, expired, unknown certificate; unknown CA; access denied; certificate required.
+    for alert in [40, 42, 43, 44, 45, 46, 48, 49, 116] {
+        let (url, _, _task) = alerting(alert).await;
+        let asked = tokio::time::timeout(Duration::from_secs(60), client(&[&url]).get::<Registered>(&["schemas", "ids", "1"])).await;
+        let error = asked.unwrap_or_else(|_| panic!("alert {alert} is taken for an outage")).expect_err("no trust");
+        assert_eq!(error.kind(), ErrorKind::User, "{error}");
+        assert!(error.to_string().contains("Check 'ssl.truststore.location' and 'ssl.keystore.location'"), "{error}");
+    }
+    // Internal error.
+    let (url, greeted, _task) = alerting(80).await;
+    let error = client(&[&url]).post::<Registered>(&["schemas"], "{}", 2).await.expect_err("no answer");
+    assert_eq!((error.kind(), greeted.load(Ordering::SeqCst)), (ErrorKind::Transient, 2), "{error}");
 }
 
 #[tokio::test]

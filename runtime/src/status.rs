@@ -123,9 +123,9 @@ pub struct SinkStatus {
     pub bytes: u64,
     /// Commits since the process started, by it.
     pub commits: u64,
-    /// The newest epoch that this process has begun to commit.
+    /// The first and the newest epoch that this process has begun to commit, and not found committed.
     #[serde(skip)]
-    pub(crate) begun: Option<u64>,
+    pub(crate) begun: Option<(u64, u64)>,
     /// Commits that are durable in a checkpoint and not yet done.
     pub pending_commits: u64,
     /// Upkeep of the table, if the job looks after it.

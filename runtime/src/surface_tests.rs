@@ -15,7 +15,7 @@ use weir_fs::FileSystems;
 
 use crate::error::RuntimeError;
 use crate::http::{BoundAddress, HttpEndpoint};
-use crate::job::{Job, JobEnvironment, JobOptions};
+use crate::job::{Job, JobEnvironment, JobOptions, JobReport};
 use crate::query::run_query;
 use crate::recovery::{check_target, recorded_targets};
 use crate::status::JobState;
@@ -125,10 +125,16 @@ async fn a_commit_that_does_not_end_in_time_names_the_table_the_tries_and_the_la
     rig.assert_exactly_once("t0", |_| true);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rows_that_recovery_commits_are_counted_once_by_the_process_that_commits_them() {
-    let mut rig = Rig::new(FakeLog::new(&[100], 0), &["SELECT s, o FROM src"]);
-    (rig.name, rig.timeout) = ("recovered-rows".to_owned(), Duration::from_secs(1));
+/// As if every process so far had died before it noted its commits.
+async fn forget_commits(rig: &Rig) {
+    let marks: Vec<_> = rig.objects.list(None).try_collect::<Vec<_>>().await.expect("listed");
+    for mark in marks.into_iter().filter(|object| object.location.as_ref().ends_with(".committed")) {
+        rig.objects.delete(&mark.location).await.expect("deleted");
+    }
+}
+
+/// Runs the job with a table that refuses commits until the first attempt has failed.
+async fn run_refused_once(rig: &Rig) -> JobReport {
     rig.table("t0").refuses.store(true, Ordering::SeqCst);
     let job = rig.job().await;
     let board = job.status();
@@ -137,16 +143,29 @@ async fn rows_that_recovery_commits_are_counted_once_by_the_process_that_commits
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     rig.table("t0").refuses.store(false, Ordering::SeqCst);
-    let report = running.await.expect("no panic").expect("ends");
+    running.await.expect("no panic").expect("ends")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_an_earlier_process_are_not_counted_however_often_this_one_has_to_ask_for_their_commit() {
+    let rig = Rig::new(FakeLog::new(&[100], 0), &["SELECT s, o FROM src"]);
+    assert_eq!(rig.run().await.expect("commits").rows, 100);
+    forget_commits(&rig).await;
+    rig.log.append("0", 50, 0);
+    assert_eq!(run_refused_once(&rig).await.rows, 50, "its own");
+    rig.assert_exactly_once("t0", |_| true);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_recovery_commits_are_counted_once_by_the_process_that_commits_them() {
+    let mut rig = Rig::new(FakeLog::new(&[100], 0), &["SELECT s, o FROM src"]);
+    (rig.name, rig.timeout) = ("recovered-rows".to_owned(), Duration::from_secs(1));
+    let report = run_refused_once(&rig).await;
     assert_eq!((report.rows, report.commits), (100, rig.table("t0").commits().len() as u64));
     let shown = weir_base::metrics::exposition();
     assert!(shown.contains("weir_runtime_committed_rows_total{job=\"recovered-rows\",sink=\"t0\"} 100"), "{shown}");
 
-    // As if that process had died before it noted its commits.
-    let marks: Vec<_> = rig.objects.list(None).try_collect::<Vec<_>>().await.expect("listed");
-    for mark in marks.into_iter().filter(|object| object.location.as_ref().ends_with(".committed")) {
-        rig.objects.delete(&mark.location).await.expect("deleted");
-    }
+    forget_commits(&rig).await;
     assert_eq!(rig.run().await.expect("finds them made").rows, 0);
 
     rig.log.append("0", 50, 0);

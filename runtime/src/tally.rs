@@ -38,12 +38,19 @@ pub(crate) struct Tally {
 impl Tally {
     /// This process begins to make a commit; true if it had begun that before.
     pub(crate) fn begins(&self, commit: &Commit<'_>) -> bool {
-        let mut before = None;
+        let had_begun = self.has_begun(commit);
         self.board.update_sink(commit.sink, |sink| {
-            before = sink.begun;
-            sink.begun = before.max(Some(commit.epoch));
+            let (first, last) = sink.begun.unwrap_or((commit.epoch, commit.epoch));
+            sink.begun = Some((first.min(commit.epoch), last.max(commit.epoch)));
         });
-        before >= Some(commit.epoch)
+        had_begun
+    }
+
+    /// Whether this process has begun to make a commit.
+    pub(crate) fn has_begun(&self, commit: &Commit<'_>) -> bool {
+        let mut begun = None;
+        self.board.update_sink(commit.sink, |sink| begun = sink.begun);
+        begun.is_some_and(|(first, last)| (first..=last).contains(&commit.epoch))
     }
 
     /// This process has made a commit, and knows it. Does nothing for one that has been counted.
@@ -67,5 +74,26 @@ impl Tally {
         if !counted {
             self.metrics.committed(commit.job, commit.sink, rows, bytes, took);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_base::memory::MemoryBudget;
+    use weir_connectors::source::Cuts;
+
+    use super::*;
+    use crate::epoch::SplitGauges;
+
+    #[test]
+    fn a_process_has_begun_no_commit_from_before_its_first_one() {
+        let board = StatusBoard::new("job", &SplitGauges::default(), &MemoryBudget::new(1));
+        let tally = Tally { board, metrics: Metrics::shared() };
+        let (from, to, gaps, committables) = (Cuts::new(), Cuts::new(), Vec::new(), Vec::new());
+        let commit = SinkCommit { incarnation: "U".to_owned(), commit_id: 1, previous_epoch: None, from, to, gaps, committables };
+        let at = |epoch| Commit { job: "job", sink: "s", epoch, commit: &commit };
+        assert_eq!([6, 8, 8, 6].map(|epoch| tally.begins(&at(epoch))), [false, false, true, true]);
+        assert_eq!([5, 6, 8, 9].map(|epoch| tally.has_begun(&at(epoch))), [false, true, true, false]);
+        assert!(!tally.has_begun(&Commit { sink: "other", ..at(6) }));
     }
 }

@@ -61,8 +61,15 @@ pub(crate) struct Decision {
     pub(crate) start: Start,
     /// What each sink has taken, once the commits that are pending are done.
     pub(crate) sinks: BTreeMap<String, SinkProgress>,
+    /// The epoch that each target held when it was read, by sink.
+    pub(crate) markers: BTreeMap<String, u64>,
+}
+
+impl Decision {
     /// The highest epoch in any target.
-    pub(crate) highest_marker: Option<u64>,
+    pub(crate) fn highest_marker(&self) -> Option<u64> {
+        self.markers.values().max().copied()
+    }
 }
 
 /// Decides where the job goes on.
@@ -70,9 +77,10 @@ pub(crate) struct Decision {
 /// # Errors
 /// Whatever must stop it: a target ahead, behind or replaced, or no place to go on from.
 pub(crate) fn decide(facts: &Facts<'_>) -> Result<Decision, RuntimeError> {
-    let highest_marker = facts.sinks.values().filter_map(|(_, state)| state.as_ref()?.marker.as_ref().map(|marker| marker.epoch)).max();
+    let held = facts.sinks.iter().filter_map(|(id, (_, state))| Some((id.clone(), state.as_ref()?.marker.as_ref()?.epoch)));
+    let markers: BTreeMap<String, u64> = held.collect();
     let Some(last) = facts.chain.last() else {
-        return without_checkpoint(facts, highest_marker);
+        return without_checkpoint(facts, markers);
     };
     for checkpoint in facts.chain.iter().skip(usize::from(facts.first_is_committed)) {
         let unfinished = checkpoint.sinks.iter().find(|(id, record)| record.commit.is_some() && !facts.sinks.contains_key(*id));
@@ -98,7 +106,7 @@ pub(crate) fn decide(facts: &Facts<'_>) -> Result<Decision, RuntimeError> {
         };
         sinks.insert(id.clone(), progress);
     }
-    Ok(Decision { start: Start::Checkpoint, sinks, highest_marker })
+    Ok(Decision { start: Start::Checkpoint, sinks, markers })
 }
 
 fn check_target_state(facts: &Facts<'_>, id: &str, state: &TargetState, record: &SinkRecord, epoch: u64) -> Result<(), RuntimeError> {
@@ -174,7 +182,7 @@ fn gap(source: &str, split: &SplitId, from: i64, to: i64, why: GapReason) -> Opt
     (from < to).then(|| Gap { source: source.to_owned(), split: split.clone(), from, to, why })
 }
 
-fn without_checkpoint(facts: &Facts<'_>, highest_marker: Option<u64>) -> Result<Decision, RuntimeError> {
+fn without_checkpoint(facts: &Facts<'_>, markers: BTreeMap<String, u64>) -> Result<Decision, RuntimeError> {
     let progress = |target: &String, state: &Option<TargetState>| match state {
         Some(state) => from_marker(target, state),
         None => SinkProgress { target: target.clone(), ..SinkProgress::default() },
@@ -185,14 +193,14 @@ fn without_checkpoint(facts: &Facts<'_>, highest_marker: Option<u64>) -> Result<
         Some((state.name.clone(), state.marker.as_ref()?.epoch))
     });
     let Some((marked, epoch)) = marked else {
-        return Ok(Decision { start: Start::Fresh, sinks, highest_marker });
+        return Ok(Decision { start: Start::Fresh, sinks, markers });
     };
     if let Some((sink, _)) = facts.sinks.iter().find(|(_, (_, state))| state.is_none()) {
         return Err(RuntimeError::NoMarker { job: facts.job.to_owned(), dir: facts.dir.to_owned(), marked, epoch, sink: sink.clone() });
     }
     let marked: Vec<&Cuts> = sinks.values().filter(|sink| sink.last_epoch.is_some()).map(|sink| &sink.reached).collect();
     let start = Start::Markers { lowest: lowest(&marked), complete: marked.len() == sinks.len() };
-    Ok(Decision { start, sinks, highest_marker })
+    Ok(Decision { start, sinks, markers })
 }
 
 /// For each source that all `cuts` have, the lowest position of each split that all of them have. A split that one of them lacks was found
@@ -282,7 +290,7 @@ mod tests {
     fn nothing_anywhere_is_a_fresh_start() {
         let decision = run(&[], false, &[("s", state("U", None)), ("p", None)]).expect("starts");
         assert_eq!(decision.start, Start::Fresh);
-        assert_eq!(epoch_to_claim(None, decision.highest_marker), 1);
+        assert_eq!(epoch_to_claim(None, decision.highest_marker()), 1);
     }
 
     #[test]
@@ -318,7 +326,7 @@ mod tests {
         let sinks = [("a", state("U", Some((7, cuts(&[("0", 10), ("1", 3)]))))), ("b", state("V", Some((5, cuts(&[("0", 4), ("1", 8), ("2", 1)])))))];
         let decision = run(&[], false, &sinks).expect("goes on");
         assert_eq!(decision.start, Start::Markers { lowest: cuts(&[("0", 4), ("1", 3)]), complete: true });
-        assert_eq!(epoch_to_claim(Some(2), decision.highest_marker), 8);
+        assert_eq!(epoch_to_claim(Some(2), decision.highest_marker()), 8);
         assert_eq!(decision.sinks.get("a").and_then(|sink| sink.last_epoch), Some(7));
     }
 

@@ -59,7 +59,7 @@ impl Recovery<'_> {
         tracing::info!(job = self.job, epoch = claimed, attempt = self.attempt, "claimed");
         let pending = chain.checkpoints.get(usize::from(chain.first_is_committed)..).unwrap_or_default();
         for checkpoint in pending {
-            self.finish(checkpoint).await?;
+            self.finish(checkpoint, &decision.markers).await?;
         }
         self.sweep(pending).await; // before the marks: without them this would be found again after a death here
         for checkpoint in pending {
@@ -111,7 +111,7 @@ impl Recovery<'_> {
             };
             let named = listing.entries.last().max(listing.marks.last()).copied();
             let known = if named.is_some() { None } else { self.claimed_before().await? };
-            let epoch = epoch_to_claim(named.max(known), decision.highest_marker);
+            let epoch = epoch_to_claim(named.max(known), decision.highest_marker());
             if self.store.claim(epoch, self.attempt).await? == Claim::Won {
                 listing.entries.insert(epoch);
                 return Ok((listing, chain, decision, epoch));
@@ -144,12 +144,16 @@ impl Recovery<'_> {
         Ok(chain)
     }
 
-    async fn finish(&self, checkpoint: &Checkpoint) -> Result<(), RuntimeError> {
+    /// Makes the commits of a checkpoint that are not made yet; `markers` are the epochs that were found in the targets.
+    async fn finish(&self, checkpoint: &Checkpoint, markers: &BTreeMap<String, u64>) -> Result<(), RuntimeError> {
         for (id, record) in &checkpoint.sinks {
             let committer = self.sinks.get(id).and_then(|sink| sink.committer.as_ref());
             if let (Some(commit), Some(committer)) = (&record.commit, committer) {
                 let this = Commit { job: self.job, sink: id, epoch: checkpoint.epoch, commit };
-                let (began, begun) = (Instant::now(), self.tally.begins(&this));
+                let began = Instant::now();
+                // What is there before this process begins is an earlier one's, and stays so if this has to be asked for again.
+                let is_there = markers.get(id) >= Some(&checkpoint.epoch);
+                let begun = if is_there { self.tally.has_begun(&this) } else { self.tally.begins(&this) };
                 let done = tokio::time::timeout(self.limit, committer.commit(self.job, id, checkpoint.epoch, commit)).await;
                 let late = |_elapsed| RuntimeError::CommitTimeout {
                     target: record.target.clone(),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use iceberg::io::FileIO;
@@ -30,6 +31,8 @@ impl fmt::Display for TableId {
 /// A table as loaded: its metadata at one moment.
 #[derive(Debug, Clone)]
 pub struct LakeTable {
+    /// Name of the catalog.
+    pub catalog: Arc<str>,
     /// Name in the catalog.
     pub id: TableId,
     /// Metadata at the time of loading.
@@ -38,6 +41,14 @@ pub struct LakeTable {
     pub metadata_location: String,
     /// For reading and writing its files.
     pub file_io: FileIO,
+}
+
+impl LakeTable {
+    /// `catalog.database.table`, as messages call it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}.{}", self.catalog, self.id)
+    }
 }
 
 /// One element of `PARTITIONED BY`.

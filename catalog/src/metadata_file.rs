@@ -31,6 +31,8 @@ pub(crate) const METADATA: &str = ".metadata.json";
 /// The metadata files of a catalog whose tables are pointers to them.
 #[derive(Debug)]
 pub(crate) struct MetadataFiles {
+    /// Name of the catalog.
+    catalog: Arc<str>,
     file_io: FileIO,
     /// Whether the file of a name is always the same.
     cached: bool,
@@ -62,8 +64,8 @@ pub(crate) struct NextVersion {
 
 impl MetadataFiles {
     /// Without `cached` a file is read each time, and kept to tell whether it is still the same.
-    pub(crate) fn new(file_io: FileIO, cached: bool) -> Self {
-        Self { file_io, cached, last: Mutex::default(), texts: Mutex::default() }
+    pub(crate) fn new(catalog: &str, file_io: FileIO, cached: bool) -> Self {
+        Self { catalog: catalog.into(), file_io, cached, last: Mutex::default(), texts: Mutex::default() }
     }
 
     /// The table whose pointer is `location`.
@@ -89,7 +91,7 @@ impl MetadataFiles {
 
     /// What is wrong with a metadata file that could not be read, and what can be done about it.
     async fn unreadable(&self, id: &TableId, location: &str, error: iceberg::Error) -> CatalogError {
-        let what = format!("cannot read metadata file `{location}` of table `{id}`");
+        let what = format!("cannot read metadata file `{location}` of table `{}.{id}`", self.catalog);
         let error = CatalogError::iceberg(&what, error);
         if error.is_transient() {
             return error;
@@ -114,7 +116,7 @@ impl MetadataFiles {
 
     /// Writes `metadata` to `location`; the table as it is once the pointer says so.
     pub(crate) async fn write(&self, id: &TableId, metadata: TableMetadata, location: &MetadataLocation) -> Result<LakeTable, CatalogError> {
-        let what = || format!("cannot write metadata file `{location}` of table `{id}`");
+        let what = || format!("cannot write metadata file `{location}` of table `{}.{id}`", self.catalog);
         metadata.write_to(&self.file_io, location).await.map_err(|error| CatalogError::iceberg(what(), error))?;
         Ok(self.table(id, Arc::new(metadata), location.to_string()))
     }
@@ -122,7 +124,7 @@ impl MetadataFiles {
     /// Writes what a commit makes of `base` to its place; the table as it is once the pointer says so, and the content of the file.
     pub(crate) async fn write_next(&self, base: &LakeTable, next: &NextVersion) -> Result<(LakeTable, Bytes), CatalogError> {
         let (id, location) = (&base.id, &next.location);
-        let what = || format!("cannot write metadata file `{location}` of table `{id}`");
+        let what = || format!("cannot write metadata file `{location}` of table `{}.{id}`", self.catalog);
         let failed = |error| CatalogError::iceberg(what(), error);
         let mut content = self.text(base, next)?;
         if next.metadata.metadata_compression_codec().map_err(failed)?.suffix().is_ok_and(|suffix| suffix == ".gz") {
@@ -154,7 +156,7 @@ impl MetadataFiles {
     }
 
     fn table(&self, id: &TableId, metadata: TableMetadataRef, metadata_location: String) -> LakeTable {
-        LakeTable { id: id.clone(), metadata, metadata_location, file_io: self.file_io.clone() }
+        LakeTable { catalog: Arc::clone(&self.catalog), id: id.clone(), metadata, metadata_location, file_io: self.file_io.clone() }
     }
 
     fn remembered(&self, id: &TableId, is_it: impl Fn(&Last) -> bool) -> Option<TableMetadataRef> {
@@ -218,10 +220,10 @@ pub(crate) fn next_version(base: &LakeTable, requirements: &[TableRequirement], 
     for requirement in requirements {
         requirement
             .check(Some(&base.metadata))
-            .map_err(|error| CatalogError::Conflict(format!("table `{}` has changed: {}", base.id, error.message())))?;
+            .map_err(|error| CatalogError::Conflict(format!("table `{}` has changed: {}", base.name(), error.message())))?;
     }
     let refused = |error: iceberg::Error| {
-        CatalogError::caused(ErrorKind::Internal, format!("table `{}` refused an update: {}", base.id, error.message()), error)
+        CatalogError::caused(ErrorKind::Internal, format!("table `{}` refused an update: {}", base.name(), error.message()), error)
     };
     let named_after = updates.iter().find_map(|update| match update {
         TableUpdate::AddSnapshot { snapshot } => Some(snapshot.snapshot_id()),

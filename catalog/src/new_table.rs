@@ -26,7 +26,13 @@ pub fn planned_table(catalog: &dyn LakeCatalog, id: &TableId, spec: &TableSpec) 
     let location = spec.location.clone().unwrap_or_else(|| format!("planned:///{}/{}", id.database, id.table));
     let metadata = NewTable::check(id, spec, catalog.file_systems())?.metadata(id, location)?;
     let metadata_location = format!("{}/metadata/planned.json", metadata.location());
-    Ok(LakeTable { id: id.clone(), metadata: Arc::new(metadata), metadata_location, file_io: catalog.file_systems().file_io() })
+    Ok(LakeTable {
+        catalog: catalog.name().into(),
+        id: id.clone(),
+        metadata: Arc::new(metadata),
+        metadata_location,
+        file_io: catalog.file_systems().file_io(),
+    })
 }
 
 /// A checked specification: what every catalog needs to create the table in its own way.

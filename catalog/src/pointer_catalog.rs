@@ -64,7 +64,7 @@ pub(crate) struct PointerCatalog<P> {
 impl<P: Pointers + 'static> PointerCatalog<P> {
     /// A catalog; `cached` keeps the last metadata of each table in memory.
     pub(crate) fn new(name: &str, warehouse: Option<String>, pointers: P, file_systems: FileSystems, cached: bool) -> Self {
-        let files = MetadataFiles::new(file_systems.file_io(), cached);
+        let files = MetadataFiles::new(name, file_systems.file_io(), cached);
         let warehouse = warehouse.map(|path| path.trim_end_matches('/').to_owned());
         Self { name: name.to_owned(), warehouse, pointers, files, file_systems }
     }

@@ -98,7 +98,7 @@ pub async fn data_files(table: &LakeTable, snapshot_id: Option<i64>) -> Result<V
     let snapshot = match snapshot_id {
         None => table.metadata.current_snapshot(),
         Some(id) => {
-            let missing = || CatalogError::user(format!("table `{}` has no snapshot {id}; it may have been expired", table.id));
+            let missing = || CatalogError::user(format!("table `{}` has no snapshot {id}; it may have been expired", table.name()));
             Some(table.metadata.snapshot_by_id(id).ok_or_else(missing)?)
         }
     };
@@ -222,7 +222,7 @@ pub fn sequence_number(table: &LakeTable, manifest: &ManifestFile, entry: &Manif
 }
 
 fn unreadable(table: &LakeTable, manifest: &ManifestFile) -> String {
-    format!("cannot read manifest `{}` of table `{}`", manifest.manifest_path, table.id)
+    format!("cannot read manifest `{}` of table `{}`", manifest.manifest_path, table.name())
 }
 
 /// The live files of one manifest.

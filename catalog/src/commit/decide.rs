@@ -26,7 +26,8 @@ pub(super) fn decide(table: &LakeTable, change: &Change<'_>) -> Result<Verdict, 
         return Err(CatalogError::user(format!(
             "table `{}` was dropped and created again: it has UUID {uuid}, but the files were written for UUID {}. Nothing was committed and no \
              offset was moved. To go on with the new table, start the job under a new name or without its checkpoints.",
-            table.id, change.table_uuid
+            table.name(),
+            change.table_uuid
         )));
     }
     if table.metadata.snapshot_by_id(change.snapshot_id).is_some() {
@@ -50,7 +51,7 @@ fn refusal(table: &LakeTable, append: &Append, marker: Option<&Marker>) -> Catal
     let (found, expected) = (marker.map(|marker| marker.epoch), append.previous_epoch);
     let facts = format!(
         "table `{}` holds {} of job `{}`, sink `{}`, but the checkpoint of epoch {} was made on {}",
-        table.id,
+        table.name(),
         name(found),
         append.job,
         append.sink,

@@ -128,7 +128,7 @@ pub(crate) async fn unused(catalog: &Arc<dyn LakeCatalog>, table: &LakeTable, kn
     let folder = metadata_directory(&table.metadata);
     let listed = async { catalog.file_systems().place(&folder)?.list().try_collect::<Vec<Status>>().await };
     let listed = listed.await.map_err(|error| {
-        let what = format!("the metadata folder `{folder}` of table `{}` cannot be listed: {error}", table.id);
+        let what = format!("the metadata folder `{folder}` of table `{}` cannot be listed: {error}", table.name());
         CatalogError::caused(error.kind(), what, error)
     })?;
     let mut unused = Unused::default();

@@ -85,7 +85,7 @@ pub struct Appended {
 /// One that cannot be read (corrupt): to go on as if there were none would read, and delete, what the table holds already.
 pub fn marker_of(table: &LakeTable, job: &str, sink: &str) -> Result<Option<Marker>, CatalogError> {
     stored::read(table.metadata.properties(), job, sink).map_err(|property| {
-        CatalogError::other(ErrorKind::Corrupt, format!("property `{property}` of table `{}` holds no marker that can be read", table.id))
+        CatalogError::other(ErrorKind::Corrupt, format!("property `{property}` of table `{}` holds no marker that can be read", table.name()))
     })
 }
 

@@ -115,7 +115,7 @@ impl TableCommitter {
         if metadata.format_version() != FormatVersion::V2 {
             return Err(CatalogError::user(format!(
                 "table `{}` has format version {}: its manifests cannot be written anew, since {}. Use a table of format version 2",
-                base.id,
+                base.name(),
                 metadata.format_version() as u8,
                 if metadata.format_version() == FormatVersion::V1 { "they have no sequence numbers" } else { "the ids of rows would be lost" }
             )));

@@ -168,7 +168,7 @@ impl Stager<'_> {
     async fn take_out_decoded(&mut self, base: &LakeTable, manifest: ManifestFile, wanted: &HashSet<String>) -> Result<Rewritten, CatalogError> {
         let content = others::load_manifest(&base.file_io, &manifest)
             .await
-            .map_err(|error| CatalogError::iceberg(format!("cannot read manifest `{}` of table `{}`", manifest.manifest_path, base.id), error))?;
+            .map_err(|error| CatalogError::iceberg(format!("cannot read manifest `{}` of table `{}`", manifest.manifest_path, base.name()), error))?;
         let live: Vec<&ManifestEntryRef> = content.entries().iter().filter(|entry| entry.is_alive()).collect();
         let found: Vec<String> = live.iter().map(|entry| entry.file_path().to_owned()).filter(|path| wanted.contains(path)).collect();
         if found.is_empty() {
@@ -178,7 +178,7 @@ impl Stager<'_> {
             return Err(CatalogError::user(format!(
                 "table `{}` has format version 3: files cannot be taken out of its manifests yet, since the row ids of the others would be lost. Use a \
                  table of format version 2",
-                base.id
+                base.name()
             )));
         }
         let path = self.next_manifest_path(base);
@@ -251,5 +251,5 @@ async fn check_concurrent(
 }
 
 fn overtaken(base: &LakeTable, what: &str) -> CatalogError {
-    CatalogError::Overtaken(format!("table `{}` has changed: {what}", base.id))
+    CatalogError::Overtaken(format!("table `{}` has changed: {what}", base.name()))
 }

@@ -85,7 +85,7 @@ impl<'a> Stager<'a> {
         if parent.is_none() && branch != MAIN_BRANCH {
             return Err(CatalogError::user(format!(
                 "table `{}` has no branch `{branch}`; create it first, or leave the option 'branch' out",
-                base.id
+                base.name()
             )));
         }
         let (own, merged_in) = self.manifests(base, parent).await?;
@@ -187,7 +187,7 @@ impl<'a> Stager<'a> {
     async fn merge(&mut self, base: &LakeTable, members: Vec<(bool, ManifestFile)>) -> Result<ManifestFile, CatalogError> {
         let spec_id = members.first().map_or(0, |(_, manifest)| manifest.partition_spec_id);
         let mut writer = self.manifest_writer_of(base, spec_id)?;
-        let unreadable = |error| CatalogError::iceberg(format!("cannot read a manifest of table `{}`", base.id), error);
+        let unreadable = |error| CatalogError::iceberg(format!("cannot read a manifest of table `{}`", base.name()), error);
         let reads = members.into_iter().map(|(is_new, manifest)| load_manifest(base.file_io.clone(), is_new, manifest));
         let mut loaded = futures::stream::iter(reads).buffered(READS_AT_ONCE);
         while let Some((is_new, path, manifest)) = loaded.try_next().await.map_err(unreadable)? {
@@ -208,7 +208,10 @@ impl<'a> Stager<'a> {
     /// A writer of a manifest of one of the table's partition specs.
     pub(super) fn manifest_writer_of(&mut self, base: &LakeTable, spec_id: i32) -> Result<ManifestWriter, CatalogError> {
         let spec = base.metadata.partition_spec_by_id(spec_id).ok_or_else(|| {
-            CatalogError::other(ErrorKind::Corrupt, format!("table `{}` has manifests of partition spec {spec_id}, which it does not know", base.id))
+            CatalogError::other(
+                ErrorKind::Corrupt,
+                format!("table `{}` has manifests of partition spec {spec_id}, which it does not know", base.name()),
+            )
         })?;
         self.manifest_writer(base, &spec.clone(), base.metadata.current_schema())
     }
@@ -302,14 +305,14 @@ fn swap_of(
         .and_then(|builder| builder.set_properties(change.properties()))
         .and_then(TableMetadataBuilder::build);
     let built = marked.map_err(|error| {
-        CatalogError::caused(ErrorKind::Internal, format!("table `{}` cannot take the snapshot: {}", base.id, error.message()), error)
+        CatalogError::caused(ErrorKind::Internal, format!("table `{}` cannot take the snapshot: {}", base.name(), error.message()), error)
     })?;
     Ok((requirements, built.changes))
 }
 
 /// The manifests of a snapshot.
 pub(crate) async fn read_manifest_list(base: &LakeTable, snapshot: &Snapshot) -> Result<Vec<ManifestFile>, CatalogError> {
-    let what = || format!("cannot read manifest list `{}` of table `{}`", snapshot.manifest_list(), base.id);
+    let what = || format!("cannot read manifest list `{}` of table `{}`", snapshot.manifest_list(), base.name());
     if snapshot.encryption_key_id().is_some() {
         let keys = "it is encrypted, and encrypted tables are not read. Read it by an engine that has the table's keys";
         return Err(CatalogError::user(format!("{}: {keys}", what())));
@@ -330,7 +333,7 @@ async fn load_manifest(file_io: FileIO, is_new: bool, manifest: ManifestFile) ->
 /// [`origin`], or an error that names the manifest and the file.
 pub(super) fn origin_of(base: &LakeTable, manifest: &str, entry: &ManifestEntry) -> Result<(i64, i64), CatalogError> {
     origin(entry).map_err(|what| {
-        let what = format!("manifest `{manifest}` of table `{}` gives file `{}` {what}", base.id, entry.file_path());
+        let what = format!("manifest `{manifest}` of table `{}` gives file `{}` {what}", base.name(), entry.file_path());
         CatalogError::other(ErrorKind::Corrupt, what)
     })
 }
@@ -351,7 +354,7 @@ pub(crate) async fn read_file(file_io: &FileIO, path: &str) -> iceberg::Result<b
 }
 
 pub(super) fn cannot_write(base: &LakeTable, error: iceberg::Error) -> CatalogError {
-    CatalogError::iceberg(format!("cannot write manifests of table `{}`", base.id), error)
+    CatalogError::iceberg(format!("cannot write manifests of table `{}`", base.name()), error)
 }
 
 /// The spec that the files were written for: the table's, or if it changed meanwhile the newest one whose partition values theirs are.
@@ -364,7 +367,7 @@ pub(super) fn spec_of(base: &LakeTable, files: &[DataFile]) -> Result<PartitionS
         partition_type.is_some_and(|partition_type| files.iter().all(|file| is_of(file, &partition_type)))
     };
     specs.into_iter().find(fits).cloned().ok_or_else(|| {
-        CatalogError::user(format!("the files' partition values fit no partition spec of table `{}`: it was changed while the job ran", base.id))
+        CatalogError::user(format!("the files' partition values fit no partition spec of table `{}`: it was changed while the job ran", base.name()))
     })
 }
 

@@ -44,7 +44,7 @@ impl HadoopCatalog {
     /// The catalog whose databases are the folders in `warehouse`.
     pub(crate) fn new(name: &str, warehouse: &str, file_systems: FileSystems) -> Self {
         // A table that is dropped and made again has files of the same names, so the content counts.
-        let files = MetadataFiles::new(file_systems.file_io(), false);
+        let files = MetadataFiles::new(name, file_systems.file_io(), false);
         let warehouse = warehouse.trim_end_matches('/').to_owned();
         Self { name: name.to_owned(), warehouse, files, file_systems }
     }
@@ -248,7 +248,7 @@ impl LakeCatalog for HadoopCatalog {
         let id = &base.id;
         let next = next_version(base, &requirements, updates)?;
         if next.metadata.location() != base.metadata.location() {
-            return Err(CatalogError::user(format!("table `{id}` cannot be moved: in a catalog of type 'hadoop' its place is its name")));
+            return Err(CatalogError::user(format!("table `{}` cannot be moved: in a catalog of type 'hadoop' its place is its name", base.name())));
         }
         check_fixed(id, &next.metadata)?;
         let moved = || CatalogError::Conflict(format!("table `{id}` in catalog `{}` has changed since it was read", self.name));
@@ -266,19 +266,19 @@ impl LakeCatalog for HadoopCatalog {
         }
         let before = Version { number, uri: base.metadata_location.clone() };
         let unsure = |error: CatalogError| {
-            CatalogError::unknown(format!("version {} of table `{id}` was written, but nothing more is known", number + 1), error)
+            CatalogError::unknown(format!("version {} of table `{}` was written, but nothing more is known", number + 1, base.name()), error)
         };
         if !versions.exists(&before).await.map_err(unsure)? {
             // Older than one that others have retired already, whatever became of ours.
             versions.retire(&next.retired).await;
-            let message = format!("version {number} of table `{id}` was deleted while version {} was written", number + 1);
+            let message = format!("version {number} of table `{}` was deleted while version {} was written", base.name(), number + 1);
             return Err(CatalogError::OutcomeUnknown { message, source: None });
         }
         // The hint goes first: what it may still name must not be deleted.
         if versions.point_to(number + 1).await {
             versions.retire(&next.retired).await;
         }
-        let table = LakeTable { id: id.clone(), metadata: next.metadata, metadata_location: versions.uri(number + 1), file_io: base.file_io.clone() };
+        let table = LakeTable { metadata: next.metadata, metadata_location: versions.uri(number + 1), ..base.clone() };
         self.files.keep(&table, Some(text));
         Ok(table)
     }

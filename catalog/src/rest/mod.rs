@@ -116,7 +116,7 @@ impl RestCatalog {
         let metadata = read_metadata(loaded.metadata).map_err(|what| {
             CatalogError::other(ErrorKind::Corrupt, format!("metadata of table `{id}` in catalog `{}` cannot be used: {what}", self.name))
         })?;
-        Ok(LakeTable { id: id.clone(), metadata: Arc::new(metadata), metadata_location, file_io })
+        Ok(LakeTable { catalog: self.name.as_str().into(), id: id.clone(), metadata: Arc::new(metadata), metadata_location, file_io })
     }
 
     fn file_io(&self, id: &TableId, settings: Settings) -> FileIO {
@@ -280,7 +280,8 @@ impl LakeCatalog for RestCatalog {
         });
         if let (Some(location), Some(fields)) = (&spec.location, body.as_object_mut()) {
             let bound = self.file_systems.for_metadata(location);
-            let bound = bound.map_err(|error| CatalogError::caused(error.kind(), format!("location of table `{id}`: {error}"), error))?;
+            let bound =
+                bound.map_err(|error| CatalogError::caused(error.kind(), format!("location of table `{}.{id}`: {error}", self.name), error))?;
             fields.insert("location".to_owned(), json!(bound));
         }
         let path = ["namespaces", &in_path(&id.database), "tables"];
@@ -309,9 +310,9 @@ impl LakeCatalog for RestCatalog {
         let metadata_location = loaded.metadata_location.unwrap_or_default();
         // It says that it has committed; what it answers besides may be looked at again.
         let metadata = read_metadata(loaded.metadata).map_err(|what| CatalogError::OutcomeUnknown {
-            message: format!("answer to a commit to table `{id}` cannot be used: {what}"),
+            message: format!("answer to a commit to table `{}` cannot be used: {what}", base.name()),
             source: None,
         })?;
-        Ok(LakeTable { id: id.clone(), metadata: Arc::new(metadata), metadata_location, file_io: base.file_io.clone() })
+        Ok(LakeTable { metadata: Arc::new(metadata), metadata_location, ..base.clone() })
     }
 }

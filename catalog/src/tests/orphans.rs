@@ -158,9 +158,10 @@ async fn a_table_whose_files_cannot_be_told_from_anothers_is_refused() {
         let error = remove(&catalog, &rules).await.expect_err(part).to_string();
         assert!(error.contains(part), "{error}");
     };
-    refused(OrphanRules { location: Some(format!("file://{}", folder.path().display())), ..rules() }, "is no folder of table `shop.orders`").await;
+    refused(OrphanRules { location: Some(format!("file://{}", folder.path().display())), ..rules() }, "is no folder of table `lake.shop.orders`")
+        .await;
     other_table(&catalog, "twin", table.metadata.location()).await;
-    refused(rules(), "is one of table `shop.twin` too").await;
+    refused(rules(), "is one of table `lake.shop.twin` too").await;
     assert!(Path::new(orphan.trim_start_matches("file://")).exists());
 
     let guarded = sqlite(tempfile::tempdir().expect("folder").path());

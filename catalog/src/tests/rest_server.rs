@@ -201,7 +201,8 @@ impl State {
         let requirements: Vec<TableRequirement> = serde_json::from_value(body["requirements"].clone()).expect("requirements");
         let updates: Vec<TableUpdate> = serde_json::from_value(body["updates"].clone()).expect("updates");
         let file_io = iceberg::io::FileIO::new_with_memory();
-        let base = LakeTable { id: table_id(), metadata: Arc::new(metadata.clone()), metadata_location: location.clone(), file_io };
+        let base =
+            LakeTable { catalog: "lake".into(), id: table_id(), metadata: Arc::new(metadata.clone()), metadata_location: location.clone(), file_io };
         match next_version(&base, &requirements, updates) {
             Ok(next) => {
                 self.metadata = Some((next.metadata.as_ref().clone(), next.location.to_string()));

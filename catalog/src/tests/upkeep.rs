@@ -186,7 +186,7 @@ async fn an_attempt_that_was_replaced_commits_nothing_any_more_and_says_why() {
     assert_eq!(recover(&catalog, 9).await.expect("recovered").entries, 1);
     let error = committer.replace(&zombie).await.expect_err("shut out");
     assert_eq!(error.kind(), ErrorKind::Fenced);
-    for part in ["`shop.orders`", "job `a.b`", "sink `out`", "epoch 9", "epoch 5"] {
+    for part in ["`lake.shop.orders`", "job `a.b`", "sink `out`", "epoch 9", "epoch 5"] {
         assert!(error.to_string().contains(part), "{part} not in {error}");
     }
     // Its own recovery, too, sees that it is late, by an entry of its successor or by the table.

@@ -29,12 +29,12 @@ impl<'a> Branch<'a> {
         let all = references(&table.metadata)?;
         let head = match all.get(name) {
             Some(found) if found.is_branch() => Some(found.snapshot_id),
-            Some(_) => return Err(CatalogError::user(format!("'{name}' of table `{}` is a tag, which does not move. Name a branch", table.id))),
+            Some(_) => return Err(CatalogError::user(format!("'{name}' of table `{}` is a tag, which does not move. Name a branch", table.name()))),
             None if name == MAIN_BRANCH => None,
             None => {
                 let branches = || all.iter().filter(|(_, reference)| reference.is_branch()).map(|(name, _)| name.as_str());
                 let near = closest(name, branches()).first().map(|near| format!(" Did you mean '{near}'?")).unwrap_or_default();
-                return Err(CatalogError::user(format!("table `{}` has no branch '{name}'.{near}", table.id)));
+                return Err(CatalogError::user(format!("table `{}` has no branch '{name}'.{near}", table.name())));
             }
         };
         Ok(Self { table, name, all, head })
@@ -60,7 +60,7 @@ impl<'a> Branch<'a> {
             known.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.timestamp_ms()));
             let newest: Vec<String> = known.iter().take(3).map(|snapshot| snapshot.snapshot_id().to_string()).collect();
             let known = if newest.is_empty() { "it has none".to_owned() } else { format!("its newest ones are {}", newest.join(", ")) };
-            CatalogError::user(format!("table `{}` has no snapshot {id}; it may have been expired ({known})", self.table.id))
+            CatalogError::user(format!("table `{}` has no snapshot {id}; it may have been expired ({known})", self.table.name()))
         })
     }
 

@@ -79,7 +79,7 @@ pub async fn cherry_pick(catalog: &Arc<dyn LakeCatalog>, id: &TableId, branch: O
                 let now = Branch::of(table, branch)?;
                 let is_there = now.head == Some(source);
                 if !is_there && decide(&now, source)? != Way::FastForward {
-                    let what = format!("branch '{}' of table `{}` has moved on meanwhile; try again", now.name, table.id);
+                    let what = format!("branch '{}' of table `{}` has moved on meanwhile; try again", now.name, table.name());
                     return Err(CatalogError::Overtaken(what));
                 }
                 let updates = if is_there { Vec::new() } else { vec![now.moved_to(source)] };
@@ -98,7 +98,7 @@ pub async fn cherry_pick(catalog: &Arc<dyn LakeCatalog>, id: &TableId, branch: O
 
 fn decide(branch: &Branch<'_>, source: i64) -> Result<Way, CatalogError> {
     let snapshot = branch.snapshot(source)?;
-    let refused = |what: String| Err(CatalogError::user(format!("snapshot {source} of table `{}` {what}", branch.table.id)));
+    let refused = |what: String| Err(CatalogError::user(format!("snapshot {source} of table `{}` {what}", branch.table.name())));
     let text = |snapshot: &Snapshot, key: &str| snapshot.summary().additional_properties.get(key).cloned();
     let staged = text(snapshot, STAGED);
     for ancestor in branch.ancestors() {
@@ -132,7 +132,7 @@ fn decide(branch: &Branch<'_>, source: i64) -> Result<Way, CatalogError> {
 /// The append of what `snapshot` has appended.
 async fn append(branch: &Branch<'_>, snapshot: &SnapshotRef) -> Result<Replacement, CatalogError> {
     let (table, source) = (branch.table, snapshot.snapshot_id());
-    let refused = |what: &str| Err(CatalogError::user(format!("snapshot {source} of table `{}` cannot be picked: {what}", table.id)));
+    let refused = |what: &str| Err(CatalogError::user(format!("snapshot {source} of table `{}` cannot be picked: {what}", table.name())));
     if manifests(table, snapshot).await?.iter().any(|one| one.added_snapshot_id == source && one.content == ManifestContentType::Deletes) {
         return refused("it has deletes");
     }

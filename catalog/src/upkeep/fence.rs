@@ -68,7 +68,7 @@ pub(crate) fn property(fence: &Fence) -> (String, String) {
 pub(super) fn standing(table: &LakeTable, fence: &Fence) -> Result<Option<u64>, CatalogError> {
     let key = stored::upkeep_key(&fence.job, &fence.sink);
     let Some(text) = table.metadata.properties().get(&key) else { return Ok(None) };
-    let unreadable = || CatalogError::other(ErrorKind::Corrupt, format!("property `{key}` of table `{}` is no number: `{text}`", table.id));
+    let unreadable = || CatalogError::other(ErrorKind::Corrupt, format!("property `{key}` of table `{}` is no number: `{text}`", table.name()));
     text.parse().map(Some).map_err(|_not_a_number| unreadable())
 }
 
@@ -90,7 +90,7 @@ pub(super) fn highest(table: &LakeTable, job: &str) -> Result<Option<u64>, Catal
 /// A later attempt has said that it takes over (fenced).
 pub(crate) fn check(table: &LakeTable, fence: &Fence) -> Result<(), CatalogError> {
     match standing(table, fence)? {
-        Some(newer) if newer > fence.number => Err(shut_out(&table.id.to_string(), fence, newer)),
+        Some(newer) if newer > fence.number => Err(shut_out(&table.name(), fence, newer)),
         _ => Ok(()),
     }
 }

@@ -82,8 +82,11 @@ pub(crate) async fn registered(catalog: &Arc<dyn LakeCatalog>, table: &LakeTable
             Err(error) => return Err(failed("cannot read", error)),
         };
         let unreadable = |error| {
-            let what =
-                format!("`{}` does not say how far a reader of table `{}` has come; delete it if nobody reads the table", object.location, table.id);
+            let what = format!(
+                "`{}` does not say how far a reader of table `{}` has come; delete it if nobody reads the table",
+                object.location,
+                table.name()
+            );
             CatalogError::caused(ErrorKind::Corrupt, what, error)
         };
         let reader: Reader = serde_json::from_slice(&bytes).map_err(unreadable)?;

@@ -92,7 +92,7 @@ impl Journal {
             match (&left.owner, &self.owner) {
                 (Owner::Job { job, sink, fence }, Owner::Job { job: own_job, sink: own_sink, fence: own }) if (job, sink) == (own_job, own_sink) => {
                     if let (Some(own), true) = (self.fence(), fence > own) {
-                        return Err(shut_out(&self.id.to_string(), &own, *fence));
+                        return Err(shut_out(&format!("{}.{}", self.catalog.name(), self.id), &own, *fence));
                     }
                     jobs.extend((fence < own).then_some(left));
                 }

@@ -115,7 +115,7 @@ pub fn plan_rollback(table: &LakeTable, request: &Rollback) -> Result<RolledBack
 fn decide(table: &LakeTable, request: &Rollback) -> Result<(RolledBack, Vec<TableUpdate>), CatalogError> {
     let branch = Branch::of(table, request.branch.as_deref())?;
     let Some(from) = branch.head else {
-        return Err(CatalogError::user(format!("table `{}` has no snapshot on branch '{}'", table.id, branch.name)));
+        return Err(CatalogError::user(format!("table `{}` has no snapshot on branch '{}'", table.name(), branch.name)));
     };
     let to = target(&branch, request.to)?.snapshot_id();
     if to == from {
@@ -150,7 +150,7 @@ fn target<'a>(branch: &Branch<'a>, to: BackTo) -> Result<&'a SnapshotRef, Catalo
                 None => Err(CatalogError::user(format!(
                     "snapshot {id} of table `{}`, of {}, is not one that branch '{}' has come from, so that going there is no way back. To make it current \
                      all the same, set it as the current snapshot ('weir table rollback --set-current', or CALL …system.set_current_snapshot)",
-                    branch.table.id,
+                    branch.table.name(),
                     time(wanted.timestamp_ms()),
                     branch.name
                 ))),
@@ -163,7 +163,7 @@ fn target<'a>(branch: &Branch<'a>, to: BackTo) -> Result<&'a SnapshotRef, Catalo
                 CatalogError::user(format!(
                     "branch '{}' of table `{}` has no snapshot from before {}; its oldest one is of {oldest}",
                     branch.name,
-                    branch.table.id,
+                    branch.table.name(),
                     time(limit)
                 ))
             })
@@ -221,7 +221,7 @@ fn marker_updates(
     gone: &Commit,
     kept: Option<&Commit>,
 ) -> Result<Vec<TableUpdate>, CatalogError> {
-    let who = || format!("the marker of job `{job}`, sink `{sink}`, in table `{}`", table.id);
+    let who = || format!("the marker of job `{job}`, sink `{sink}`, in table `{}`", table.name());
     let marker = marker_of(table, job, sink)?;
     if marker.as_ref().map(|marker: &Marker| marker.epoch) != Some(gone.epoch) {
         let at = marker.map_or_else(|| "nowhere".to_owned(), |marker| format!("at epoch {}", marker.epoch));

@@ -60,7 +60,7 @@ pub(super) async fn expire(committer: &TableCommitter, rules: &ExpireRules, jour
                 return Ok(all);
             }
             let what =
-                format!("table `{}` has 'gc.enabled' = 'false': its snapshots must stay, since files of it may be another table's too", base.id);
+                format!("table `{}` has 'gc.enabled' = 'false': its snapshots must stay, since files of it may be another table's too", base.name());
             return Err(CatalogError::user(what));
         }
         let now_ms = chrono::Utc::now().timestamp_millis();
@@ -192,7 +192,8 @@ fn still_holds(round: &Round<'_>, now: &LakeTable) -> Result<(), CatalogError> {
     if now.metadata_location == round.base.metadata_location && !now.metadata_location.is_empty() {
         return Ok(());
     }
-    let overtaken = |what: &str| Err(CatalogError::Overtaken(format!("table `{}` has changed while snapshots were to be expired: {what}", now.id)));
+    let overtaken =
+        |what: &str| Err(CatalogError::Overtaken(format!("table `{}` has changed while snapshots were to be expired: {what}", now.name())));
     if now.metadata.uuid() != round.base.metadata.uuid() {
         return overtaken("it was dropped and created again");
     }

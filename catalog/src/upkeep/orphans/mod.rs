@@ -160,7 +160,7 @@ pub async fn remove_orphans(
         // What was begun or committed during the listing.
         let now = catalog.load(id).await?;
         if now.metadata.uuid() != table.metadata.uuid() {
-            return Err(CatalogError::user(format!("table `{id}` was dropped and created again meanwhile; nothing more is deleted")));
+            return Err(CatalogError::user(format!("table `{}` was dropped and created again meanwhile; nothing more is deleted", table.name())));
         }
         known.read(&now, file_systems, &rules.equal, progress).await?;
         let begun = Begun::read(catalog, &now).await?;
@@ -194,7 +194,7 @@ fn check_allowed(table: &LakeTable) -> Result<(), CatalogError> {
     }
     Err(CatalogError::user(format!(
         "table `{}` has 'gc.enabled' = 'false': its files may be those of another table, so that none is deleted",
-        table.id
+        table.name()
     )))
 }
 
@@ -223,7 +223,7 @@ impl<'a> Search<'a> {
                 if !own.iter().any(|own| at.is_within(own)) {
                     return Err(CatalogError::user(format!(
                         "`{location}` is no folder of table `{}`, whose files are in {}",
-                        table.id,
+                        table.name(),
                         folders.join(", ")
                     )));
                 }
@@ -300,7 +300,8 @@ impl<'a> Search<'a> {
             PrefixMismatch::Error => Err(CatalogError::user(format!(
                 "table `{}` refers to `{prefix}{}`, and `{uri}` has the same path: nothing is deleted, since both may be one file. Say so with equal \
                  schemes or authorities, or say that they are two with the prefix mismatch mode IGNORE (leave such files) or DELETE",
-                self.table.id, spot.path
+                self.table.name(),
+                spot.path
             ))),
         }
     }

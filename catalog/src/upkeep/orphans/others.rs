@@ -63,8 +63,10 @@ pub(super) async fn find(
             Ok(other) => Ok(Some(other)),
             Err(CatalogError::NotFound(_)) => Ok(None),
             Err(error) => {
-                let what =
-                    format!("table `{}` cannot be cleaned: table `{id}` of the same catalog cannot be loaded, and may have files there", table.id);
+                let what = format!(
+                    "table `{}` cannot be cleaned: table `{id}` of the same catalog cannot be loaded, and may have files there",
+                    table.name()
+                );
                 Err(error.with_note(format_args!("({what})")))
             }
         }
@@ -90,7 +92,8 @@ fn within(file_systems: &FileSystems, table: &LakeTable, other: &LakeTable, own:
             return Err(CatalogError::user(format!(
                 "table `{}` cannot be cleaned: its folder `{folder}` is one of table `{}` too, whose files would look like orphans. Give each table a folder \
                  of its own",
-                table.id, other.id
+                table.name(),
+                other.name()
             )));
         }
         if own.iter().any(|own| spot.is_within(own)) {

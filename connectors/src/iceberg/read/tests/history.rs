@@ -80,6 +80,7 @@ impl History {
 
     pub(super) fn table(&self) -> LakeTable {
         LakeTable {
+            catalog: "c".into(),
             id: TableId { database: "d".to_owned(), table: "t".to_owned() },
             metadata: Arc::new(self.metadata.clone()),
             metadata_location: format!("{}/metadata/m.json", self.location),

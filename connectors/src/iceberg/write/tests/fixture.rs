@@ -74,6 +74,7 @@ impl Fixture {
                 .metadata;
         let file_systems = FileSystems::new(std::collections::BTreeMap::new());
         let table = LakeTable {
+            catalog: "c".into(),
             id: TableId { database: "d".to_owned(), table: "t".to_owned() },
             metadata: Arc::new(metadata),
             metadata_location: format!("{location}/metadata/0.json"),

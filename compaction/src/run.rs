@@ -17,7 +17,7 @@ use weir_catalog::lake::{LakeCatalog, TableId};
 use weir_catalog::read::LiveFile;
 use weir_catalog::upkeep::Journal;
 use weir_connectors::ConnectorError;
-use weir_connectors::iceberg::{SortBy, catalog_error, file_system_error};
+use weir_connectors::iceberg::{FileFilter, SortBy, catalog_error, file_system_error};
 
 use crate::names::Begun;
 use crate::policy::{Group, Options, Way};
@@ -38,6 +38,8 @@ pub struct Request {
     pub commits: usize,
     /// Only partitions whose name begins so.
     pub partition: Option<String>,
+    /// Only files that may hold rows of some kind.
+    pub filter: Option<FileFilter>,
     /// Only these files, if they are still there: those of the plan before, after which somebody was in the way. What has come in their place
     /// is the business of whoever wrote it, so a run under a busy writer comes to an end.
     pub among: Option<Arc<HashSet<String>>>,
@@ -62,6 +64,7 @@ impl Default for Request {
             parallelism: 1,
             commits: 10,
             partition: None,
+            filter: None,
             among: None,
             decode_all: false,
             job: None,
@@ -175,12 +178,9 @@ impl Compactor {
         let table = self.committer.refresh().await.map_err(catalog_error)?;
         let mut live = LiveTable::load(table, request.branch.as_deref()).await?;
         request.partition.iter().try_for_each(|wanted| live.check_partition(wanted))?;
-        if let Some(these) = &request.among {
-            live.inventory.hold_all_but(these);
-        }
-        let wanted = |group: &Group<PartitionKey>| request.partition.as_ref().is_none_or(|wanted| group.partition.name.starts_with(wanted.as_str()));
+        live.narrow(request);
         let sort_order = request.sort.as_ref().map(|by| by.number_in(&live.table.metadata));
-        let groups = live.inventory.plan_all(&Options { sort_order, ..request.options.clone() }, now).into_iter().filter(wanted);
+        let groups = live.inventory.plan_all(&Options { sort_order, ..request.options.clone() }, now).into_iter();
         let way = |group: Group<PartitionKey>| if request.decode_all { Group { way: Way::Decode, ..group } } else { group };
         let groups = groups.map(way).collect();
         Ok(Plan { live, groups })

@@ -20,6 +20,7 @@ use weir_connectors::iceberg::catalog_error;
 use crate::deletes::Deletes;
 use crate::names::is_copy;
 use crate::policy::{FileFacts, Group, Inventory, Options};
+use crate::run::Request;
 
 impl Options {
     /// Those of a table with these properties: its files shall have the size that its writers give them.
@@ -74,8 +75,10 @@ impl LiveTable {
     /// A branch that the table does not have, a format version that cannot be compacted (user); metadata that cannot be read.
     pub async fn load(table: LakeTable, branch: Option<&str>) -> Result<Self, ConnectorError> {
         if table.metadata.format_version() == FormatVersion::V3 {
-            let what = "the table has format version 3: its files cannot be replaced yet, since the ids of rows would be lost. Use a table of format version 2";
-            return Err(ConnectorError::user(what));
+            return Err(ConnectorError::user(format!(
+                "table '{}' has format version 3: its files cannot be replaced yet, since the ids of rows would be lost. Use a table of format version 2",
+                table.name()
+            )));
         }
         Self::read(table, branch).await
     }
@@ -87,7 +90,7 @@ impl LiveTable {
     pub async fn read(table: LakeTable, branch: Option<&str>) -> Result<Self, ConnectorError> {
         let snapshot = table.metadata.snapshot_for_ref(branch.unwrap_or(MAIN_BRANCH)).cloned();
         if let (None, Some(branch)) = (&snapshot, branch) {
-            return Err(ConnectorError::user(format!("the table has no branch '{branch}'")));
+            return Err(ConnectorError::user(format!("table '{}' has no branch '{branch}'", table.name())));
         }
         let live = match &snapshot {
             Some(snapshot) => slim_files(&table, snapshot).await.map_err(catalog_error)?,
@@ -106,13 +109,29 @@ impl LiveTable {
             return Ok(());
         }
         if names.iter().all(|name| name.is_empty()) {
-            return Err(ConnectorError::user(format!("the table has no partitions: none begins with '{wanted}'")));
+            return Err(ConnectorError::user(format!("table '{}' has no partitions: none begins with '{wanted}'", self.table.name())));
         }
         let near = closest(wanted, names.iter().copied()).first().map(|near| format!(" Did you mean '{near}'?")).unwrap_or_default();
         let shown: Vec<String> = names.iter().take(NAMED).map(|name| format!("'{name}'")).collect();
         let more = if names.len() > NAMED { format!(", and {} more", names.len() - NAMED) } else { String::new() };
-        let what = format!("the table has no partition whose name begins with '{wanted}'.{near} Its partitions are {}{more}", shown.join(", "));
+        let what = format!(
+            "table '{}' has no partition whose name begins with '{wanted}'.{near} Its partitions are {}{more}",
+            self.table.name(),
+            shown.join(", ")
+        );
         Err(ConnectorError::user(what))
+    }
+
+    /// Leaves the files out of plans that a request is not about.
+    pub(crate) fn narrow(&mut self, request: &Request) {
+        let Request { partition, filter, among, .. } = request;
+        let may_hold = filter.as_ref().map(|filter| filter.of(&self.table.metadata));
+        let files = &self.files;
+        self.inventory.hold_unless(|of, path| {
+            partition.as_ref().is_none_or(|wanted| of.name.starts_with(wanted.as_str()))
+                && among.as_ref().is_none_or(|these| these.contains(path))
+                && may_hold.as_ref().is_none_or(|may_hold| files.get(path).is_none_or(may_hold))
+        });
     }
 
     /// The table as it is in `table`, a later state of the same branch. Only the manifests of the snapshots since are read; all of them, if

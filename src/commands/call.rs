@@ -140,7 +140,7 @@ fn parsed(pairs: &[(String, String)]) -> Result<Vec<(String, String)>, Failure> 
 }
 
 async fn rewrite(call: &ProcedureCall, table: &LakeTable, wanted: &RewriteDataFiles, budget: &MemoryBudget) -> Result<RecordBatch, Failure> {
-    let request = compact::request_of(table, wanted)?;
+    let request = compact::request_of(call, table, wanted)?;
     if call.only_shown {
         let plan = compact::plan(&call.catalog, &call.table, table, &request, budget).await?;
         let (files, bytes): (usize, u64) =

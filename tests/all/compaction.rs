@@ -87,6 +87,61 @@ async fn a_table_is_compacted_by_hand_and_every_reader_sees_the_same_rows() {
     assert_eq!(left, 0, "the journal is empty");
 }
 
+#[tokio::test]
+async fn only_files_that_may_hold_rows_of_a_predicate_are_compacted_by_hand_and_by_call() {
+    let lake = Lake::new().await;
+    let other = Table::of_sql("shop.t", "lake", &sqlite(&lake.folder), &lake.folder.uri("warehouse"));
+    let (rows, seen) = (lake.rows().await, seen(&other).await);
+    let two = ["--settle", "--min-input-files", "2"];
+    let plan = lake.table("compact", &[&two[..], &["--where", "id BETWEEN 1 AND 3", "--dry-run"]].concat()).await;
+    assert!(plan.starts_with("3 of 8 files are considered") && !plan.contains("day=2026-01-02"), "{plan}");
+    let none = lake.table("compact", &[&two[..], &["--where", "id < 5", "--partition", "day=2026-01-02", "--dry-run"]].concat()).await;
+    assert!(none.starts_with("0 of 8 files are considered\nnothing to do"), "{none}");
+    let told = lake.table("compact", &[&two[..], &["--where", "id BETWEEN 1 AND 3"]].concat()).await;
+    assert!(told.starts_with("3 files of") && told.contains("became 1 of"), "{told}");
+    assert_eq!((lake.files().await.as_str(), lake.rows().await), ("day=2026-01-01,4\nday=2026-01-02,2", rows.clone()));
+
+    let call = |predicate: &str| {
+        let predicate = predicate.replace('\'', "''");
+        format!(
+            "CALL lake.system.rewrite_data_files(table => 'shop.t', options => map('min-input-files', '2', 'settle', true), where => '{predicate}')"
+        )
+    };
+    let planned = lake.sql(&format!("EXPLAIN {}", call("day = DATE '2026-01-02'"))).await;
+    assert!(planned.starts_with("2,1,"), "{planned}");
+    let done = lake.sql(&call("day = DATE '2026-01-02'")).await;
+    assert!(done.starts_with("2,1,"), "{done}");
+    let done = lake.sql(&call("day <> '2026-01-01' AND id < 100")).await;
+    assert!(done.starts_with("0,0,"), "one file is left there: {done}");
+    assert_eq!((lake.files().await.as_str(), lake.rows().await), ("day=2026-01-01,4\nday=2026-01-02,1", rows.clone()));
+    let done = lake.sql(&call("s = 'x' OR s IS NULL")).await;
+    assert!(done.starts_with("3,1,"), "the file of 5, where all are 'y', stays: {done}");
+    assert_eq!((lake.files().await.as_str(), lake.rows().await), ("day=2026-01-01,2\nday=2026-01-02,1", rows));
+    assert_eq!(self::seen(&other).await, seen);
+    let verified = lake.folder.weir(["verify", "--init", lake.init.to_str().unwrap(), "lake.shop.t"]).output(LIMIT).await.succeeded();
+    assert!(verified.stdout.contains("verified"), "{}", verified.stdout);
+}
+
+#[tokio::test]
+async fn a_predicate_that_is_of_no_use_is_refused_before_anything_is_done() {
+    let lake = Lake::new().await;
+    let files = lake.files().await;
+    let refused = async |predicate: &str| {
+        let by_hand = lake.refused(&["compact", "lake.shop.t", "--where", predicate], 2).await;
+        let call = format!("CALL lake.system.rewrite_data_files(table => 'shop.t', where => '{}')", predicate.replace('\'', "''"));
+        let init = lake.init.to_str().unwrap();
+        let called = lake.folder.weir(["sql", "--init", init, "-e", &call]).output(LIMIT).await.failed_with(2).stderr;
+        let what = format!("Predicate '{predicate}' on table 'lake.shop.t': ");
+        let of = |told: &str| told.split_once(&what).map(|(_, rest)| rest.trim().to_owned());
+        assert_eq!(of(&by_hand), of(&called), "{by_hand}\n{called}");
+        of(&by_hand).unwrap_or_else(|| panic!("{by_hand}"))
+    };
+    assert!(refused("dya = DATE '2026-01-01'").await.contains("Did you mean 'day'?"));
+    assert!(refused("id >").await.contains("Syntax error"));
+    assert!(refused("id % 2 = 0").await.contains("no data file could be left out by it"));
+    assert_eq!(lake.files().await, files);
+}
+
 /// What pyarrow and DuckDB make of the only data file of `lake.shop.w`, every page decoded: the answer of `scripts/reader parquet`.
 async fn judged(lake: &Lake) -> serde_json::Value {
     let path = lake.sql("SELECT file_path FROM lake.shop.w$files").await;

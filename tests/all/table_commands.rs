@@ -18,7 +18,7 @@ impl Lake {
         self.sql("SELECT count(*) FROM lake.shop.t").await
     }
 
-    async fn refused(&self, arguments: &[&str], code: i32) -> String {
+    pub(crate) async fn refused(&self, arguments: &[&str], code: i32) -> String {
         let init = ["--init", self.init.to_str().unwrap()];
         self.folder.weir(["table"].iter().chain(arguments).chain(&init)).output(LIMIT).await.failed_with(code).stderr
     }

@@ -61,9 +61,17 @@ impl<K: Ord + Clone> Inventory<K> {
         self.held.extend(group.files.iter().map(|file| file.path.clone()));
     }
 
-    /// Leaves all files but `these` out of plans.
-    pub fn hold_all_but(&mut self, these: &HashSet<String>) {
-        self.held.extend(self.partition_of.keys().filter(|path| !these.contains(path.as_str())).cloned());
+    /// Leaves all files out of plans that are not `wanted`, by partition and path.
+    pub fn hold_unless(&mut self, wanted: impl Fn(&K, &str) -> bool) {
+        let others = self.partition_of.iter().filter(|(path, partition)| !wanted(partition, path));
+        self.held.extend(others.map(|(path, _)| path.clone()));
+    }
+
+    /// The number of all files, and of those that plans are made of.
+    #[must_use]
+    pub fn count(&self) -> (usize, usize) {
+        let all = self.partition_of.len();
+        (all, all - self.held.iter().filter(|path| self.partition_of.contains_key(*path)).count())
     }
 
     /// Plans with the files of a group again, if they are still there.

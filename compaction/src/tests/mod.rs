@@ -3,6 +3,7 @@
 mod concurrent;
 mod coordinated;
 mod copies;
+mod filtered;
 mod killed;
 mod pruned;
 mod random;

@@ -24,7 +24,9 @@ mod write;
 pub use committer::{IcebergCommitter, catalog_error, delete_files};
 pub use dictionary::IcebergDictionary;
 pub use metadata_tables::{MetadataTable, MetadataTableError};
-pub use read::{IcebergScan, MetadataCache, NestedPruning, READ_OPTIONS, SnapshotRows, past_column, physical_rules, pins_version, row_limit};
+pub use read::{
+    FileFilter, IcebergScan, MetadataCache, NestedPruning, READ_OPTIONS, SnapshotRows, past_column, physical_rules, pins_version, row_limit,
+};
 pub use replacing::{FILE_COLUMN, FoundFiles, Scope, is_partitioned_by};
 pub use sort_order::{SortBy, SortColumn};
 pub use stream::{IcebergStream, ROW_KIND, STREAM_OPTIONS, StreamError, is_streaming, tells_changes};

@@ -13,6 +13,6 @@ mod source;
 pub(crate) mod types;
 
 pub(crate) use cursor::{Name, WrittenOption, unsupported};
-pub(crate) use query::{TYPE_PLACEHOLDER, parse_expression, split_marks};
+pub(crate) use query::{ExpressionText, TYPE_PLACEHOLDER, parse_expression, split_marks};
 pub use script::{Script, is_incomplete};
 pub(crate) use source::position;

@@ -1,5 +1,6 @@
 //! From a parsed query to a DataFusion plan: tables are found first, then DataFusion plans, then UNNEST is put in place.
 
+mod file_filter;
 mod functions;
 pub(crate) mod implicit_cast;
 pub(crate) mod insert;
@@ -24,6 +25,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::Statement as AstStatement;
 
+pub use file_filter::Predicates;
 pub(crate) use insert::plan_insert;
 pub(crate) use letters::{LetterTable, plan_letters};
 pub(crate) use resolve::Planning;

@@ -26,7 +26,7 @@ use super::{Planned, logical_tables, lookup, places, plan_query, time_travel};
 use crate::error::{NOT_FOUND, NOT_YET, SqlError, missing_column, plan_error};
 use crate::lookup_join::LookupTable;
 use crate::parse::ast::QueryText;
-use crate::parse::{WrittenOption, parse_expression, split_marks};
+use crate::parse::{ExpressionText, WrittenOption, parse_expression, split_marks};
 use crate::plan::StreamTable;
 use crate::session::SessionParts;
 use crate::session::link::Link;
@@ -453,10 +453,13 @@ fn with_computed(base: &SessionState, def: &TableDef, input: LogicalPlan, row_ki
 
 /// The expression of a computed column over the columns of `schema`.
 pub(crate) fn computed(base: &SessionState, text: &str, schema: &DFSchema, object: &str, at: Position) -> Result<Expr, SqlError> {
-    let parsed = parse_expression(text)?;
+    logical(base, parse_expression(text)?, schema).map_err(|error| plan_error(&error, object, at))
+}
+
+/// An expression over the columns of `schema`.
+pub(super) fn logical(base: &SessionState, parsed: ExpressionText, schema: &DFSchema) -> Result<Expr, DataFusionError> {
     let state = statement_state(base, StatementTables::new(), &parsed.types, ("", ""));
-    let expression = ExprWithAlias { expr: parsed.expression, alias: None };
-    state.create_logical_expr_from_sql_expr(expression, schema).map_err(|error| plan_error(&error, object, at))
+    state.create_logical_expr_from_sql_expr(ExprWithAlias { expr: parsed.expression, alias: None }, schema)
 }
 
 /// The type and nullability of a computed column.

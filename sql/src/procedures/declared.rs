@@ -100,7 +100,7 @@ pub(crate) const PROCEDURES: &[Declared] = &[
             optional("strategy", Kind::Text),
             optional("sort_order", Kind::Text),
             optional("options", Kind::Map),
-            refused("where", "Take partitions by the beginning of their name: options => MAP['partition', 'day=2026-11-21']."),
+            optional("where", Kind::Text),
             optional("branch", Kind::Text),
         ],
     },

@@ -21,6 +21,7 @@ use crate::session::Session;
 use crate::session::objects::DEFAULT_CATALOG;
 use bind::Arguments;
 
+pub use crate::planner::Predicates;
 pub(crate) use declared::PROCEDURES;
 pub use options::RewriteDataFiles;
 
@@ -42,6 +43,8 @@ pub struct ProcedureCall {
     pub settings: JobSettings,
     /// File systems of the session.
     pub file_systems: FileSystems,
+    /// What predicates over rows of the table are read with.
+    pub predicates: Predicates,
     /// Only look: EXPLAIN CALL.
     pub only_shown: bool,
 }
@@ -141,6 +144,7 @@ impl Session {
             procedure,
             settings: self.job_settings(),
             file_systems: self.file_systems().clone(),
+            predicates: self.predicates(),
             only_shown,
         })
     }

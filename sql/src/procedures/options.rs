@@ -22,6 +22,8 @@ pub struct RewriteDataFiles {
     pub parallelism: Option<u64>,
     /// Only partitions whose name begins so.
     pub partition: Option<String>,
+    /// Only files that may hold rows for which this is true: for [`Predicates`](super::Predicates).
+    pub filter: Option<String>,
     /// Order of the rows that are written anew; `table` for the table's own.
     pub sort: Option<String>,
     /// Take all partitions for settled.
@@ -67,7 +69,7 @@ impl RewriteDataFiles {
             (Some("sort"), None) => Some("table".to_owned()),
             (_, order) => order,
         };
-        let mut options = Self { branch: arguments.text("branch")?, sort, ..Self::default() };
+        let mut options = Self { branch: arguments.text("branch")?, filter: arguments.text("where")?, sort, ..Self::default() };
         let mut partial = None;
         for (key, value) in arguments.map("options")? {
             match key.as_str() {

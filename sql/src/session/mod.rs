@@ -30,6 +30,7 @@ use weir_fs::FileSystems;
 use crate::error::{NOT_FOUND, SqlError};
 use crate::lake::BeforeCreate;
 use crate::plan::{JobPlan, JobSettings, QueryPlan};
+use crate::planner::Predicates;
 use crate::planner::resolve::missing_table;
 use crate::planner::state::base_state;
 use crate::procedures::ProcedureCall;
@@ -178,6 +179,12 @@ impl Session {
     #[must_use]
     pub fn file_systems(&self) -> &FileSystems {
         &self.parts.file_systems
+    }
+
+    /// What predicates over rows of a lake's table are read with.
+    #[must_use]
+    pub fn predicates(&self) -> Predicates {
+        Predicates::new(&self.parts.base)
     }
 
     /// The lake catalog of a name.

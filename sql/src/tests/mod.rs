@@ -2,6 +2,7 @@
 
 mod arbitrary;
 mod connectors;
+mod file_filters;
 mod golden;
 mod init;
 mod letters;

@@ -10,8 +10,10 @@ use weir_compaction::pace::Pace;
 use weir_compaction::policy::Options;
 use weir_compaction::{Compactor, Failed, Plan, Report, Request, SortBy};
 use weir_connectors::ConnectorError;
-use weir_sql::procedures::RewriteDataFiles;
+use weir_connectors::iceberg::FileFilter;
+use weir_sql::procedures::{Predicates, ProcedureCall, RewriteDataFiles};
 
+use super::super::sql_failure;
 use super::compact_progress::Lines;
 use super::{COMMITS, Compact, Found, MIN_INPUT_FILES, PARALLELISM, now};
 use crate::cli::Global;
@@ -23,6 +25,7 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   weir table compact --init job.sql lake.db.t --dry-run
   weir table compact --init job.sql lake.db.t --partition ts_day=2026-11-21
+  weir table compact --init job.sql lake.db.t --where \"ts < TIMESTAMP '2026-11-21 00:00:00'\"
   weir table compact --init job.sql lake.db.t --settle --sort 'ts DESC, user_id'";
 
 /// Tries in a row in which everything gave way.
@@ -30,9 +33,10 @@ const TRIES: u32 = 10;
 
 /// Compacts a table, or prints what would be done.
 pub(super) async fn run(global: &Global, arguments: &Compact) -> Result<(), Failure> {
-    let Found { catalog, id, live, options } = Found::open(global, &arguments.which, false).await?;
+    let Found { session, catalog, id, live, options } = Found::open(global, &arguments.which, false).await?;
     let sort = SortBy::of(arguments.sort.as_deref(), &live.table.metadata).map_err(|error| Failure::of(&error))?;
-    let request = request(arguments, options, sort);
+    let filter = filter(&session.predicates(), &catalog, &live.table, arguments.filter.as_deref())?;
+    let request = Request { filter, ..request(arguments, options, sort) };
     let budget = super::super::budget(global);
     if arguments.dry_run {
         return show(&plan(&catalog, &id, &live.table, &request, &budget).await?, &request.options);
@@ -58,8 +62,17 @@ fn request(arguments: &Compact, options: Options, sort: Option<SortBy>) -> Reque
     }
 }
 
+fn filter(
+    predicates: &Predicates,
+    catalog: &Arc<dyn LakeCatalog>,
+    table: &LakeTable,
+    predicate: Option<&str>,
+) -> Result<Option<FileFilter>, Failure> {
+    predicate.map(|text| predicates.files(catalog, table, text)).transpose().map_err(|error| sql_failure(&error))
+}
+
 /// What a procedure asks for; what it does not say is as the command has it.
-pub(crate) fn request_of(table: &LakeTable, wanted: &RewriteDataFiles) -> Result<Request, Failure> {
+pub(crate) fn request_of(call: &ProcedureCall, table: &LakeTable, wanted: &RewriteDataFiles) -> Result<Request, Failure> {
     let of_table = Options::of(table.metadata.properties());
     let count = |given: Option<u64>, default: u32| usize::try_from(given.unwrap_or(u64::from(default))).unwrap_or(usize::MAX);
     let options = Options {
@@ -76,6 +89,7 @@ pub(crate) fn request_of(table: &LakeTable, wanted: &RewriteDataFiles) -> Result
         parallelism: count(wanted.parallelism, PARALLELISM),
         commits: count(wanted.commits, COMMITS),
         partition: wanted.partition.clone(),
+        filter: filter(&call.predicates, &call.catalog, table, wanted.filter.as_deref())?,
         sort: SortBy::of(wanted.sort.as_deref(), &table.metadata).map_err(|error| Failure::of(&error))?,
         ..Request::default()
     })
@@ -185,6 +199,10 @@ fn show(plan: &Plan, options: &Options) -> Result<(), Failure> {
         ]);
     }
     let mut printer = Printer::default();
+    let (all, considered) = plan.live.inventory.count();
+    if considered < all {
+        printer.line(&format!("{considered} of {all} files are considered"))?;
+    }
     if plan.groups.is_empty() {
         printer.line("nothing to do")?;
     } else {

@@ -115,6 +115,9 @@ struct Which {
 struct Compact {
     #[command(flatten)]
     which: Which,
+    /// Only files that may hold rows for which this is true, by partitions and column statistics, such as `ts >= DATE '2026-11-21'`
+    #[arg(long = "where", value_name = "PREDICATE")]
+    filter: Option<String>,
     /// Files that are made one at least, unless they fill a file or carry deletes
     #[arg(long, default_value_t = MIN_INPUT_FILES, value_parser = clap::value_parser!(u32).range(2..))]
     min_input_files: u32,
@@ -162,6 +165,8 @@ pub(crate) async fn run(global: &Global, arguments: &Table) -> Result<(), Failur
 
 /// A table that was found.
 struct Found {
+    /// Not held inline: futures that hold what was found stay small.
+    session: Box<Session>,
     catalog: Arc<dyn LakeCatalog>,
     id: TableId,
     live: LiveTable,
@@ -181,7 +186,7 @@ impl Found {
         which.partition.iter().try_for_each(|wanted| live.check_partition(wanted)).map_err(|error| Failure::of(&error))?;
         let mut options = Options::of(live.table.metadata.properties());
         options.target_bytes = which.target_size.unwrap_or(options.target_bytes);
-        Ok(Self { catalog, id, live, options })
+        Ok(Self { session: Box::new(session), catalog, id, live, options })
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) struct LeafRef {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Comparison {
     Equal,
+    NotEqual,
     Less,
     LessOrEqual,
     Greater,
@@ -97,6 +98,17 @@ impl Condition {
         }
     }
 
+    /// Whether there can be rows that it rules out, whatever is known of them.
+    pub(super) fn rules_out_any(&self) -> bool {
+        match self {
+            Self::Unknown => false,
+            Self::Never | Self::Compare(..) | Self::In(..) | Self::StartsWith(..) | Self::NotNull(_) => true,
+            Self::And(parts) => parts.iter().any(Self::rules_out_any),
+            Self::Or(parts) => parts.iter().all(Self::rules_out_any),
+            Self::IsNull(leaf) => !leaf.repeated,
+        }
+    }
+
     /// The conditions that must all hold.
     pub(super) fn conjuncts(&self) -> Vec<&Self> {
         match self {
@@ -136,6 +148,8 @@ impl Facts {
         let min = self.min.as_ref().and_then(|min| order(min, value));
         let max = self.max.as_ref().and_then(|max| order(max, value));
         match comparison {
+            // All are the value only if both bounds are.
+            Comparison::NotEqual => min.zip(max) != Some((Ordering::Equal, Ordering::Equal)),
             Comparison::Less => min.is_none_or(Ordering::is_lt),
             Comparison::LessOrEqual => min.is_none_or(Ordering::is_le),
             Comparison::Greater => max.is_none_or(Ordering::is_gt),
@@ -184,6 +198,9 @@ mod tests {
         assert!(may(Comparison::Less, 11) && !may(Comparison::Less, 10) && may(Comparison::LessOrEqual, 10));
         assert!(may(Comparison::Greater, 19) && !may(Comparison::Greater, 20) && may(Comparison::GreaterOrEqual, 20));
         assert!(!Condition::In(LEAF, vec![1_i64.into(), 30_i64.into()]).may_match(&known));
+        assert!(may(Comparison::NotEqual, 10) && may(Comparison::NotEqual, 15) && may(Comparison::NotEqual, 30));
+        let not = |value: i64| Condition::Compare(LEAF, Comparison::NotEqual, value.into()).may_match(&between(7, 7));
+        assert!(not(6) && !not(7) && not(8));
         let elsewhere = LeafRef { id: 2, repeated: false };
         assert!(Condition::Compare(elsewhere, Comparison::Equal, 99_i64.into()).may_match(&known));
     }
@@ -205,6 +222,16 @@ mod tests {
         assert!(may("b", &text("apple", "cherry")) && may("apple", &text("apple pie", "b")) && may("ch", &text("a", "cherry")));
         assert!(!may("d", &text("apple", "cherry")) && !may("aa", &text("apple", "cherry")) && !may("cz", &text("apple", "cherry")));
         assert!(may("che", &text("apple", "ci")));
+    }
+
+    #[test]
+    fn what_says_nothing_rules_out_nothing_and_neither_does_an_or_of_it() {
+        let known = || Condition::NotNull(LEAF);
+        let any = |condition: Condition| condition.rules_out_any();
+        assert!(any(Condition::Never) && any(known()) && any(Condition::And(vec![Condition::Unknown, known()])));
+        assert!(any(Condition::Or(vec![known(), known()])) && any(Condition::Or(Vec::new())));
+        assert!(!any(Condition::Unknown) && !any(Condition::And(Vec::new())) && !any(Condition::Or(vec![known(), Condition::Unknown])));
+        assert!(!any(Condition::IsNull(LeafRef { repeated: true, ..LEAF })) && any(Condition::IsNull(LEAF)));
     }
 
     #[test]

@@ -72,12 +72,8 @@ fn of_binary(binary: &BinaryExpr, fields: &Fields) -> Condition {
     let comparison = match binary.op() {
         Operator::And => return Condition::And(vec![of(left, fields), of(right, fields)]),
         Operator::Or => return Condition::Or(vec![of(left, fields), of(right, fields)]),
-        // A null is not different from anything.
-        Operator::NotEq => {
-            let leaf = leaf_of(left, fields).or_else(|| leaf_of(right, fields));
-            return leaf.map_or(Condition::Unknown, |(leaf, _)| Condition::NotNull(leaf));
-        }
         Operator::Eq => Comparison::Equal,
+        Operator::NotEq => Comparison::NotEqual,
         Operator::Lt => Comparison::Less,
         Operator::LtEq => Comparison::LessOrEqual,
         Operator::Gt => Comparison::Greater,
@@ -86,6 +82,7 @@ fn of_binary(binary: &BinaryExpr, fields: &Fields) -> Condition {
     };
     let flipped = match comparison {
         Comparison::Equal => Comparison::Equal,
+        Comparison::NotEqual => Comparison::NotEqual,
         Comparison::Less => Comparison::Greater,
         Comparison::LessOrEqual => Comparison::GreaterOrEqual,
         Comparison::Greater => Comparison::Less,
@@ -96,18 +93,36 @@ fn of_binary(binary: &BinaryExpr, fields: &Fields) -> Condition {
         (Some(value), None) => leaf_of(right, fields).map(|leaf| (leaf, flipped, value)),
         _ => None,
     };
-    let Some(((leaf, data_type), comparison, value)) = found else { return Condition::Unknown };
-    match comparable(value, &data_type) {
-        Some(value) if value.is_null() => Condition::Never,
-        Some(value) => Condition::Compare(leaf, comparison, value),
+    match found {
+        Some(((leaf, data_type), Comparison::NotEqual, value)) => other_than(leaf, &data_type, value),
+        Some(((leaf, data_type), comparison, value)) => match comparable(value, &data_type) {
+            Some(value) if value.is_null() => Condition::Never,
+            Some(value) => Condition::Compare(leaf, comparison, value),
+            None => Condition::Unknown,
+        },
+        // A null is not different from anything.
+        None if comparison == Comparison::NotEqual => {
+            leaf_of(left, fields).or_else(|| leaf_of(right, fields)).map_or(Condition::Unknown, |(leaf, _)| Condition::NotNull(leaf))
+        }
         None => Condition::Unknown,
+    }
+}
+
+/// That a leaf is another value than this one.
+fn other_than(leaf: LeafRef, data_type: &DataType, value: &ScalarValue) -> Condition {
+    // Bounds do not tell the two zeros apart as filters do.
+    let is_exact = !matches!(data_type, DataType::Float32 | DataType::Float64);
+    match comparable(value, data_type) {
+        Some(value) if is_exact && !value.is_null() => Condition::Compare(leaf, Comparison::NotEqual, value),
+        _ => Condition::NotNull(leaf),
     }
 }
 
 fn of_list(list: &InListExpr, fields: &Fields) -> Option<Condition> {
     let (leaf, data_type) = leaf_of(list.expr(), fields)?;
     if list.negated() {
-        return Some(Condition::NotNull(leaf));
+        let others = list.list().iter().map(|value| literal(value).map_or(Condition::NotNull(leaf), |value| other_than(leaf, &data_type, value)));
+        return Some(Condition::And(others.collect()));
     }
     let values: Option<Vec<ScalarValue>> = list.list().iter().map(|value| comparable(literal(value)?, &data_type)).collect();
     Some(Condition::In(leaf, values?.into_iter().filter(|value| !value.is_null()).collect()))
@@ -199,8 +214,13 @@ mod tests {
     fn condition(sql: &str) -> Condition {
         let inner = DataType::Struct(Fields::from(vec![field("c", 5, DataType::Int64), field("s", 6, DataType::Utf8)]));
         let list = DataType::List(Arc::new(field("element", 8, inner.clone())));
-        let schema =
-            Schema::new(vec![field("id", 1, DataType::Int64), field("ev", 2, inner), field("tags", 7, list), field("ok", 9, DataType::Boolean)]);
+        let schema = Schema::new(vec![
+            field("id", 1, DataType::Int64),
+            field("ev", 2, inner),
+            field("tags", 7, list),
+            field("ok", 9, DataType::Boolean),
+            field("f", 10, DataType::Float64),
+        ]);
         let known = DFSchema::try_from(schema.clone()).expect("schema");
         let context = SessionContext::new();
         let expression = context.create_physical_expr(context.parse_sql_expr(sql, &known).expect("parses"), &known).expect("plans");
@@ -219,6 +239,8 @@ mod tests {
         let element = LeafRef { id: 5, repeated: true };
         assert_eq!(condition("tags[1]['c'] >= 5"), Condition::Compare(element, Comparison::GreaterOrEqual, 5_i64.into()));
         assert_eq!(condition("ok"), Condition::Compare(leaf(9), Comparison::Equal, true.into()));
+        assert_eq!(condition("5 <> id"), Condition::Compare(leaf(1), Comparison::NotEqual, 5_i64.into()));
+        assert_eq!(condition("id <> ev['c']"), Condition::NotNull(leaf(1)));
         assert_eq!(condition("not ok"), Condition::Compare(leaf(9), Comparison::Equal, false.into()));
     }
 
@@ -229,6 +251,13 @@ mod tests {
         assert_eq!(condition("starts_with(ev['s'], 'x')"), Condition::StartsWith(leaf(6), "x".to_owned()));
         assert_eq!(condition("ev['c'] is not null"), Condition::NotNull(leaf(5)));
         assert_eq!(condition("id in (1, 2, 3, 4, 5)"), Condition::In(leaf(1), (1..=5_i64).map(Into::into).collect()));
+    }
+
+    #[test]
+    fn values_that_are_not_wanted_are_read_but_of_numbers_with_two_zeros() {
+        let not = |value: i64| Condition::Compare(leaf(1), Comparison::NotEqual, value.into());
+        assert_eq!(condition("id not in (1, 2, 3, 4, 5)"), Condition::And((1..=5).map(not).collect()));
+        assert_eq!(condition("f <> 0.0"), Condition::NotNull(leaf(10)));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! [`IcebergScan`] gives DataFusion a provider. Planning a query goes from [`snapshot`] (which one) over [`planning`] (which files, by
 //! manifests, partition values and metrics; [`listed`] is what manifests become, [`cache`] keeps it) to [`splits`] (who reads what). [`scan_exec`] is the one leaf of the plan; [`open`] reads a split:
 //! [`files`] finds columns by field id and reads leaves, [`deletes`] takes rows away, [`condition`] says what need not be read at all.
-//! [`NestedPruning`] tells the leaf which parts of its columns the plan looks at.
+//! [`NestedPruning`] tells the leaf which parts of its columns the plan looks at. [`FileFilter`] leaves out files as planning would, for those
+//! who read no rows.
 
 mod between;
 mod cache;
@@ -12,6 +13,7 @@ mod condition;
 mod condition_of;
 mod deletes;
 mod facts;
+mod file_filter;
 mod file_rows;
 mod files;
 mod listed;
@@ -37,6 +39,7 @@ mod want;
 pub use cache::MetadataCache;
 pub(in crate::iceberg) use columns::TableColumns;
 pub(in crate::iceberg) use facts::PartitionConstants;
+pub use file_filter::FileFilter;
 pub(in crate::iceberg) use file_rows::{FileRows, FileToRead, GroupSize, Wanted, row_groups};
 pub use options::{READ_OPTIONS, pins_version, row_limit};
 pub(in crate::iceberg) use options::{SPLIT_SIZE, pass_over_idle, read_options};

@@ -1,9 +1,9 @@
 //! A table as DataFusion sees it: one snapshot, chosen when the query is planned.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DFSchema, ScalarValue};
@@ -19,9 +19,9 @@ use weir_fs::FileSystems;
 
 use super::cache::MetadataCache;
 use super::columns::{FILE_ID, TableColumns};
-use super::condition::Condition;
 use super::condition_of;
-use super::facts::{LeafMetrics, OfFile, Specs, leaf_types};
+use super::facts::{Specs, leaf_types};
+use super::file_filter::Lookout;
 use super::files::TableFiles;
 use super::listed::of_entries::of_live;
 use super::need::Need;
@@ -149,7 +149,7 @@ impl IcebergTable {
     }
 
     /// The filters over the columns of `schema` that can be evaluated on rows.
-    fn physical(filters: &[Expr], schema: &SchemaRef, state: &dyn Session) -> Result<Vec<Arc<dyn PhysicalExpr>>> {
+    pub(super) fn physical(filters: &[Expr], schema: &SchemaRef, state: &dyn Session) -> Result<Vec<Arc<dyn PhysicalExpr>>> {
         let columns = DFSchema::try_from(Arc::clone(schema))?;
         let known = |filter: &&Expr| filter.column_refs().iter().all(|column| columns.has_column_with_unqualified_name(column.name()));
         // A filter that is not understood here is applied above all the same.
@@ -228,13 +228,6 @@ impl TableProvider for IcebergTable {
     }
 }
 
-/// What tells whether a file may hold rows that a statement is about.
-struct Lookout {
-    condition: Condition,
-    specs: Arc<Specs>,
-    types: Arc<HashMap<i32, DataType>>,
-}
-
 /// Gives each file its path as a column, and notes what planning knows.
 fn look(found: &FoundFiles, planned: &mut Planned, lookout: Lookout) {
     let mut rows = BTreeMap::new();
@@ -245,13 +238,7 @@ fn look(found: &FoundFiles, planned: &mut Planned, lookout: Lookout) {
         }
         Arc::make_mut(task).constants.insert(FILE_ID, ScalarValue::from(path));
     }
-    let Lookout { condition, specs, types } = lookout;
-    let concerns = move |live: &LiveFile| {
-        of_live(live).is_none_or(|file| {
-            let leaves = LeafMetrics::of(file.all(), condition.leaves(), &types);
-            condition.may_match(&OfFile::new(&file, &specs, &leaves))
-        })
-    };
+    let concerns = move |live: &LiveFile| of_live(live).is_none_or(|file| lookout.concerns(&file));
     found.note(rows, Arc::new(concerns));
 }
 

@@ -1,10 +1,11 @@
 //! Manifests that [`super::decode`] finds unusual, from the entries that the Iceberg crate reads in them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use iceberg::spec::{DataContentType, DataFile, Datum, Literal, ManifestContentType, ManifestEntry, ManifestStatus, PrimitiveLiteral, Struct};
-use weir_catalog::read::LiveFile;
+use weir_catalog::manifests::ReadMetrics;
+use weir_catalog::read::{LiveFile, SlimFile};
 
 use super::decode::shortest;
 use super::metrics::{Bound, Count};
@@ -33,11 +34,30 @@ pub(in crate::iceberg::read) fn of_entries<'a>(entries: impl IntoIterator<Item =
 
 /// A file by itself; `None` if its bounds cannot be kept.
 pub(in crate::iceberg::read) fn of_live(live: &LiveFile) -> Option<ListedFile> {
+    alone(live, |builder| metrics(builder, &live.file))
+}
+
+/// A file by itself, with what its metrics say of some leaves; `None` if that cannot be read or kept.
+pub(in crate::iceberg::read) fn of_slim(slim: &SlimFile, leaves: &BTreeSet<i32>) -> Option<ListedFile> {
+    alone(&slim.live, |builder| {
+        let ReadMetrics { counts: [_, values, nulls, nans], bounds: [lower, upper] } = slim.metrics.read().ok()?;
+        let metrics = builder.metrics();
+        for (which, counts) in [(Count::Values, values), (Count::Nulls, nulls), (Count::Nans, nans)] {
+            counts.into_iter().filter(|(id, _)| leaves.contains(id)).for_each(|(id, count)| metrics.count(which, id, count));
+        }
+        for (which, bounds) in [(Bound::Lower, lower), (Bound::Upper, upper)] {
+            bounds.into_iter().filter(|(id, _)| leaves.contains(id)).try_for_each(|(id, bound)| metrics.bound(which, id, bound))?;
+        }
+        Some(())
+    })
+}
+
+fn alone(live: &LiveFile, metrics: impl FnOnce(&mut ListedBuilder) -> Option<()>) -> Option<ListedFile> {
     let (file, sequence, snapshot) = (&live.file, live.sequence_number, live.snapshot_id.unwrap_or_default());
     let content = if file.content_type() == DataContentType::Data { ManifestContentType::Data } else { ManifestContentType::Deletes };
     let mut builder = ListedBuilder::new(Origin { spec_id: live.spec_id, content, sequence, snapshot });
     let partition = builder.partition(partition_of(file.partition()));
-    metrics(&mut builder, file)?;
+    metrics(&mut builder)?;
     builder.push(&new_file(file, sequence, snapshot, false), partition, rare(file))?;
     Some(Arc::new(builder.finish()).file(0))
 }

@@ -2,10 +2,16 @@
 
 use std::sync::Arc;
 
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::expr_rewriter::unnormalize_cols;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
+use datafusion::prelude::SessionContext;
 use iceberg::spec::{FormatVersion, Literal, NestedField, PrimitiveType, Schema, Struct, StructType, Transform, Type};
 use serde_json::{Value, json};
+use weir_catalog::read::slim_files;
 
+use super::super::FileFilter;
 use super::super::snapshot::Version;
 use super::history::{History, batch, lines};
 
@@ -52,24 +58,59 @@ fn sum_of(plan: &Arc<dyn ExecutionPlan>, name: &str) -> usize {
     own + plan.children().into_iter().map(|child| sum_of(child, name)).sum::<usize>()
 }
 
+/// Filters with the number of the ten files that they leave out, and of the rows for which they are true.
+const FILTERS: [(&str, usize, usize); 14] = [
+    ("id = 4500", 9, 1),
+    ("id < 1500", 8, 1_500),
+    ("ev['c'] >= 95000", 9, 500),
+    ("word LIKE 'w003%'", 9, 100),
+    ("word IN ('w00001', 'w09999')", 8, 2),
+    ("id BETWEEN 2900 AND 3100", 8, 201),
+    ("id IS NULL", 10, 0),
+    ("day = DATE '2024-01-03'", 9, 1_000),
+    ("day <> DATE '2024-01-03'", 1, 9_000),
+    ("day NOT IN (DATE '2024-01-01', DATE '2024-01-02')", 2, 8_000),
+    ("id <> 4500", 0, 9_999),
+    ("id = 1 OR ev['c'] = 99990", 8, 2),
+    ("starts_with(word, 'w05')", 9, 1_000),
+    ("id % 2 = 0", 0, 5_000),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn files_are_left_out_by_metrics_of_columns_at_any_depth() {
     let table = ten_files().await;
-    for (filter, files, rows) in [
-        ("id = 4500", 9, 1),
-        ("id < 1500", 8, 1_500),
-        ("ev['c'] >= 95000", 9, 500),
-        ("word LIKE 'w003%'", 9, 100),
-        ("word IN ('w00001', 'w09999')", 8, 2),
-        ("id BETWEEN 2900 AND 3100", 8, 201),
-        ("id IS NULL", 10, 0),
-        ("day = DATE '2024-01-03'", 9, 1_000),
-        ("id = 1 OR ev['c'] = 99990", 8, 2),
-        ("starts_with(word, 'w05')", 9, 1_000),
-        ("id % 2 = 0", 0, 5_000),
-    ] {
+    for (filter, files, rows) in FILTERS {
         let (read, pruned) = counted(&table, &format!("SELECT count(*) FROM t WHERE {filter}"), "files_pruned").await;
         assert_eq!((read, pruned), (vec![rows.to_string()], files), "{filter}");
+    }
+}
+
+/// What a query with that condition pushes down to its scan.
+async fn pushed_down(context: &SessionContext, filter: &str) -> Vec<Expr> {
+    let plan = context.sql(&format!("SELECT * FROM t WHERE {filter}")).await.expect("plans").into_optimized_plan().expect("optimises");
+    let mut found = Vec::new();
+    plan.apply(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            found.extend(unnormalize_cols(scan.filters.iter().cloned()));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .expect("walks");
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_of_files_leaves_out_what_a_query_leaves_out() {
+    let table = ten_files().await;
+    let (context, loaded) = (table.session(Version::Branch(None), 2).expect("session"), table.table());
+    let live = slim_files(&loaded, loaded.metadata.current_snapshot().expect("a snapshot")).await.expect("read");
+    assert_eq!(live.len(), 10);
+    for (filter, files, _) in FILTERS {
+        let predicates = pushed_down(&context, filter).await;
+        let of_files = FileFilter::try_new("c.d.t", &loaded.metadata, &predicates, &context.state()).expect("a filter");
+        let may_hold = of_files.of(&loaded.metadata);
+        assert_eq!(live.iter().filter(|file| !may_hold(file)).count(), files, "{filter}");
+        assert_eq!(of_files.leaves_out_any(), filter != "id % 2 = 0", "{filter}");
     }
 }
 

@@ -6,16 +6,17 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow_schema::ArrowError;
 use arrow_select::interleave::interleave;
+use arrow_select::take::take;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use weir_base::memory::{MemoryBudget, Reservation, Use};
 use weir_connectors::ConnectorError;
 
 use super::answers::{Answers, Place};
 use super::keys::{BatchKeys, Codec};
-use super::resolve::{Question, Resolved};
+use super::resolve::{Question, Resolved, size};
 use super::state::LookupState;
 
 /// What a key takes while its rows are waited for, beside its bytes: its answer with the place of a row, who asks for it, its place among those that
@@ -51,6 +52,7 @@ pub(super) struct Hop {
     /// Keys of rows, by number; of each key of the index some that follow each other.
     row_keys: Vec<u32>,
     of_key: Vec<Range<usize>>,
+    /// What the rows and their keys are charged as; the lists are with the question.
     held: Reservation,
 }
 
@@ -89,10 +91,11 @@ impl Hops {
         found.about.num_rows()
     }
 
-    /// What was found for some rows of the batch.
+    /// What was found for some rows of the batch: a copy of these, which holds nothing of the others.
     fn part(&self, found: &Resolved<RecordBatch>, rows: Range<usize>) -> DataFusionResult<Resolved<RecordBatch>> {
         let of_row = found.keys.of_row.get(rows.clone()).unwrap_or_default();
-        let keys = found.keys.of(&self.index.state.keys, rows.clone())?;
+        let numbers = UInt32Array::from_iter_values(rows.start as u32..rows.end as u32);
+        let keys = found.keys.of(&self.index.state.keys, &numbers)?;
         let mut answers = Answers::new(keys.len());
         for source in found.answers.sources() {
             answers.add_source(source.clone());
@@ -100,21 +103,21 @@ impl Hops {
         for (key, before) in keys.of_row.iter().zip(of_row).filter(|(key, _)| **key != BatchKeys::NONE) {
             answers.set(*key, found.answers.rows_of(*before).iter().copied());
         }
-        let about = found.about.slice(rows.start, rows.len());
+        let columns = found.about.columns().iter().map(|column| take(column, &numbers, None)).collect::<Result<_, _>>()?;
+        let count = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        let about = RecordBatch::try_new_with_options(found.about.schema(), columns, &count)?;
         Ok(Resolved { about, keys, answers, held: self.budget.reservation(Use::Lookups) })
     }
 
     fn question(&mut self) -> DataFusionResult<Option<Question<Hop>>> {
-        let Some(mut found) = self.found.take() else { return Ok(None) };
+        let Some(found) = self.found.take() else { return Ok(None) };
         let (from, to) = (self.at, self.until(&found));
         let is_last = to >= found.about.num_rows();
         if from == 0 && is_last {
             return self.about(found).map(Some);
         }
-        let mut part = self.part(&found, from..to)?;
-        if is_last {
-            std::mem::swap(&mut part.held, &mut found.held);
-        } else {
+        let part = self.part(&found, from..to)?;
+        if !is_last {
             self.at = to;
             self.found = Some(found);
         }
@@ -146,7 +149,7 @@ impl Iterator for Hops {
 
 /// What the index has found, as one question about rows.
 fn row_keys(index: &Index, codec: &Codec, resolved: Resolved<RecordBatch>) -> DataFusionResult<Question<Hop>> {
-    let Resolved { about: batch, keys, answers, held } = resolved;
+    let Resolved { about: batch, keys, answers, mut held } = resolved;
     let mut places = Vec::new();
     let mut ends = Vec::with_capacity(keys.len());
     for key in 0..keys.len() as u32 {
@@ -172,6 +175,8 @@ fn row_keys(index: &Index, codec: &Codec, resolved: Resolved<RecordBatch>) -> Da
         of_key.push(from..row_keys.len());
         begin = end;
     }
+    // What the index has answered is not needed any more.
+    held.resize(size(&batch) + keys.bytes());
     let lists = size_of_val(row_keys.as_slice()) + size_of_val(of_key.as_slice());
     let bytes = lists as u64 + of_rows.bytes() + of_rows.len() as u64 * WAITING;
     Ok(Question { about: Hop { batch, keys, row_keys, of_key, held }, keys: of_rows, bytes })

@@ -1,7 +1,6 @@
 //! Keys as bytes: equal keys have equal bytes, so that they can be told apart, remembered, and turned into arrays again.
 
 use std::hash::{BuildHasher, Hasher};
-use std::ops::Range;
 
 use arrow_array::{Array, ArrayRef, UInt32Array};
 use arrow_row::{RowConverter, Rows, SortField};
@@ -102,9 +101,9 @@ impl BatchKeys {
         Ok(Self { columns, rows, of_row, keys, hottest })
     }
 
-    /// Those of some of the rows.
-    pub(super) fn of(&self, codec: &Codec, rows: Range<usize>) -> Result<Self, ArrowError> {
-        Self::try_new(codec, self.columns.iter().map(|column| column.slice(rows.start, rows.len())).collect())
+    /// Those of some of the rows, by their numbers; a copy.
+    pub(super) fn of(&self, codec: &Codec, rows: &UInt32Array) -> Result<Self, ArrowError> {
+        Self::try_new(codec, self.columns.iter().map(|column| take(column, rows, None)).collect::<Result<_, _>>()?)
     }
 
     /// How many keys there are.
@@ -144,6 +143,16 @@ mod tests {
     use arrow_array::{Int64Array, StringArray};
 
     use super::*;
+
+    #[test]
+    fn keys_take_the_memory_of_their_columns_and_of_their_bytes() {
+        const ROWS: usize = 1_000;
+        let text = "k".repeat(1_000);
+        let codec = Codec::try_new(&[DataType::Utf8]).expect("types");
+        let keys = BatchKeys::try_new(&codec, vec![Arc::new(StringArray::from(vec![text.as_str(); ROWS]))]).expect("keys");
+        assert_eq!(keys.len(), 1);
+        assert!(keys.bytes() > 2 * (ROWS * text.len()) as u64, "{}", keys.bytes());
+    }
 
     #[test]
     fn equal_keys_are_one_and_a_null_is_none() {

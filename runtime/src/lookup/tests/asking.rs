@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow_array::Int64Array;
+use futures::{StreamExt, TryStreamExt, stream};
 use weir_base::{Classified, ErrorKind};
 use weir_connectors::lookup::{Cache, LookupOptions, Partial};
 use weir_sql::lookup_join::{Asking, MissRetry};
 
+use super::super::keys::BatchKeys;
+use super::super::resolve::{Question, resolve};
 use super::fake::FakeTable;
-use super::{ALL, asking, budget, operator, options, probe, run, some};
+use super::{ALL, asking, budget, operator, options, probe, run, some, state};
 use crate::error::RuntimeError;
 
 #[tokio::test]
@@ -118,6 +122,28 @@ async fn requests_end_with_the_task_that_sent_them() {
         }
     };
     tokio::time::timeout(Duration::from_secs(60), ended).await.expect("nobody asks any more");
+}
+
+#[tokio::test]
+async fn a_question_is_charged_for_those_parts_of_an_answer_that_have_rows_of_it() {
+    let rows: Vec<(i64, i64)> = (0..4_000).map(|row| (row % 4, row)).collect();
+    // Four keys in one request are too many for the table: each half has its own rows.
+    let fake = Arc::new(FakeTable { most: Some(2), ..FakeTable::new(&rows) });
+    let budget = budget();
+    let options = LookupOptions { max_retries: 0, linger: Duration::from_secs(600), ..options() };
+    let state = state(&fake, options, Asking { timeout: Duration::from_secs(1_000), ..asking() }, &budget);
+    let question = |keys: &[i64]| {
+        let keys = BatchKeys::try_new(&state.keys, vec![Arc::new(Int64Array::from(keys.to_vec()))]).expect("keys");
+        Ok(Question { about: (), keys, bytes: 0 })
+    };
+    let questions = stream::iter([question(&[0, 1]), question(&[2, 3])]).boxed();
+    let answered: Vec<_> = resolve(&state, questions, &budget).try_collect().await.expect("answered");
+    assert_eq!(fake.requested(), [4, 2, 2]);
+    let part = FakeTable::batch(&rows[..2_000]).get_array_memory_size() as u64;
+    for resolved in &answered {
+        let held = resolved.held.bytes();
+        assert!((part / 2..part * 3 / 2).contains(&held), "{held} of {part}");
+    }
 }
 
 #[tokio::test]

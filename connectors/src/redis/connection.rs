@@ -208,8 +208,11 @@ impl Server {
     pub(super) async fn topology(&self) -> Result<Topology, ConnectorError> {
         let (number, Link::Cluster(connection, _)) = self.link().await? else { return Err(ConnectorError::internal("one server is no cluster")) };
         let all = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
-        let answer =
-            connection.clone().route_command(cmd("CLUSTER").arg("NODES").to_owned(), all).await.map_err(|error| self.broke(number, error))?;
+        // The client may not have heard of a new master, or may try an old connection for long: the next one begins with the addresses of the declaration.
+        let answer = connection.clone().route_command(cmd("CLUSTER").arg("NODES").to_owned(), all).await.map_err(|error| {
+            self.leave(number);
+            self.error(error)
+        })?;
         let Value::Map(answers) = answer else { return Err(ConnectorError::internal("CLUSTER NODES gave something else")) };
         let text = |value: &Value| bytes(value).map(|text| String::from_utf8_lossy(text).into_owned());
         let told = |(address, answer): &(Value, Value)| {
@@ -218,8 +221,7 @@ impl Server {
             Some(((host.to_owned(), port.parse().ok()?), answer))
         };
         Topology::parse(&answers.iter().filter_map(told).collect::<Vec<_>>()).map_err(|why| {
-            // The client may not have heard of a new master: the next one begins with the addresses of the declaration.
-            self.state().phase = Phase::None;
+            self.leave(number);
             ConnectorError::transient(format!("Table '{}': the cluster at {} cannot be read as a whole now: {why}", self.table, self.servers))
         })
     }
@@ -282,8 +284,15 @@ impl Server {
 
     /// The next request connects anew, unless a later attempt has connected already. The client of a cluster mends itself.
     fn forget(&self, number: u64) {
+        if !self.is_cluster() {
+            self.leave(number);
+        }
+    }
+
+    /// The next request connects anew, unless a later attempt has connected already.
+    fn leave(&self, number: u64) {
         let mut state = self.state();
-        if !self.is_cluster() && state.attempts == number && matches!(state.phase, Phase::Made(_)) {
+        if state.attempts == number && matches!(state.phase, Phase::Made(_)) {
             state.phase = Phase::None;
         }
     }

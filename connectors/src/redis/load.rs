@@ -2,17 +2,19 @@
 //!
 //! SCAN gives each key that is there from its beginning to its end, of one node. In a cluster keys may change nodes meanwhile: afterwards the
 //! slots that moved are read again, at the nodes that had and have them, until none has moved since. A server that was started again during its scan,
-//! or has another master, is scanned again from the beginning: a cursor is of one run only.
+//! or has another master, is scanned again from the beginning: a cursor is of one run only. One that goes away meanwhile is waited for.
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
-use std::sync::Arc;
+use std::time::Instant;
 
-use arrow_array::RecordBatch;
+use arrow_array::{Array as _, ArrayRef, RecordBatch};
 use futures::{StreamExt, stream};
 use redis::{Cmd, Value, cmd};
+use weir_base::{Classified as _, ErrorKind};
 
 use super::lookup::{RedisLookup, keyed};
 use super::options::Address;
+use super::patience::{MOST_AWAY, MOST_ROUNDS, Patience};
 use super::rows::bytes;
 use super::run::Run;
 use super::shape::Place;
@@ -23,8 +25,6 @@ use crate::lookup::{Charge, Rows};
 
 /// Keys that one step asks for.
 const SCAN_COUNT: usize = 1_000;
-/// How often slots that moved, and servers that were started again, are read again before a load is given up, to begin anew later.
-const MOST_ROUNDS: usize = 20;
 
 /// What a key that was given takes beside its bytes: itself, its place in the set with the room that this grows into, and its allocation.
 const SEEN: u64 = 88;
@@ -42,6 +42,30 @@ enum Step {
     Check(Box<Topology>, Option<BTreeSet<usize>>),
 }
 
+impl Step {
+    /// The node of a cluster that is asked; `None` for the only server, or all of them.
+    fn node(&self) -> Option<&Address> {
+        match self {
+            Self::Node(address) | Self::Scan(address, ..) => address.as_ref(),
+            Self::Slot(address, _) => Some(address),
+            Self::Check(..) => None,
+        }
+    }
+}
+
+/// What follows from a step.
+#[derive(Debug)]
+enum Then {
+    /// The other steps.
+    Others,
+    /// This one before the others.
+    First(Step),
+    /// The same server from the beginning: it was started again, or has another master.
+    Again(Option<Address>),
+    /// Slots that have moved are read where they are now.
+    Moved(Topology, BTreeSet<usize>),
+}
+
 /// A load that is under way.
 struct Load {
     table: RedisLookup,
@@ -50,23 +74,24 @@ struct Load {
     seen: HashSet<Vec<u8>>,
     /// What they take.
     charge: Charge,
-    rounds: usize,
+    patience: Patience,
 }
 
 /// All rows of `table`.
 pub(super) async fn all(table: RedisLookup, charge: Charge) -> Result<Rows, ConnectorError> {
+    let mut patience = Patience::default();
     let steps = if table.server.is_cluster() {
         let topology = table.server.topology().await?;
+        patience.answered();
         let scans = topology.masters().map(|address| Step::Node(Some(address.clone()))).collect::<Vec<_>>();
         scans.into_iter().chain([Step::Check(Box::new(topology), None)]).collect()
     } else {
         VecDeque::from([Step::Node(None)])
     };
-    let load = Load { table, steps, seen: HashSet::new(), charge, rounds: 0 };
+    let load = Load { table, steps, seen: HashSet::new(), charge, patience };
     let batches = stream::try_unfold(load, |mut load| async move {
         while let Some(step) = load.steps.pop_front() {
-            let keys = load.take(step).await?;
-            if let Some(rows) = load.rows(keys).await? {
+            if let Some(rows) = load.take(&step).await? {
                 return Ok(Some((rows, load)));
             }
         }
@@ -76,57 +101,100 @@ pub(super) async fn all(table: RedisLookup, charge: Charge) -> Result<Rows, Conn
 }
 
 impl Load {
-    /// Takes a step; the keys it finds, and puts what follows from it before the other steps.
-    async fn take(&mut self, step: Step) -> Result<Vec<Vec<u8>>, ConnectorError> {
-        let server = Arc::clone(&self.table.server);
-        match step {
-            Step::Node(address) => {
-                let run = server.run(address.as_ref()).await?;
-                self.steps.push_front(Step::Scan(address, 0, run));
-                Ok(Vec::new())
+    /// Takes a step, until it succeeds or that is hopeless; the rows of the keys that it finds and that were not given before.
+    async fn take(&mut self, step: &Step) -> Result<Option<RecordBatch>, ConnectorError> {
+        let (keys, then) = loop {
+            match self.ask(step).await {
+                Ok(told) => break told,
+                Err(error) => self.wait(step, error).await?,
             }
-            Step::Scan(address, cursor, run) => {
-                let (keys, next) = scanned(&server.ask_node(&self.scan(cursor), address.as_ref()).await?)?;
-                if next != 0 {
-                    self.steps.push_front(Step::Scan(address, next, run));
-                } else if let (Some(run), Some(now)) = (run, server.run(address.as_ref()).await?)
-                    && run != now
-                {
-                    self.again("servers were started again, or have other masters, while they were scanned")?;
-                    let server = address.as_ref().map(|(host, port)| format!("{host}:{port}"));
-                    tracing::warn!(
-                        table = self.table.server.table,
-                        server,
-                        "a server was started again, or has another master, and is scanned again"
-                    );
-                    self.steps.push_front(Step::Node(address));
+        };
+        self.patience.answered();
+        self.follow(then)?;
+        let Some(new) = self.unseen(keys)? else { return Ok(None) };
+        loop {
+            match self.table.found(std::slice::from_ref(&new)).await {
+                Ok(found) => {
+                    self.patience.answered();
+                    return Ok(Some(found.rows));
                 }
-                Ok(keys)
-            }
-            Step::Slot(address, slot) => self.slot(&address, slot).await,
-            Step::Check(before, read) => {
-                let after = server.topology().await?;
-                let missed = before.missed(&after, read.as_ref());
-                if missed.is_empty() {
-                    return Ok(Vec::new());
-                }
-                self.again("slots of the cluster have moved while they were read")?;
-                tracing::debug!(table = server.table, slots = missed.len(), "slots have moved during the scan and are read again");
-                let at = |slot: usize| after.holders(slot).map(move |address| Step::Slot(address.clone(), slot)).collect::<Vec<_>>();
-                self.steps.extend(missed.iter().flat_map(|slot| at(*slot)));
-                self.steps.push_back(Step::Check(Box::new(after), Some(missed)));
-                Ok(Vec::new())
+                Err(error) => self.wait(step, error).await?,
             }
         }
     }
 
-    /// Counts a time that something is read again; an error, if that was too often.
-    fn again(&mut self, why: &str) -> Result<(), ConnectorError> {
-        self.rounds += 1;
-        if self.rounds <= MOST_ROUNDS {
+    /// Waits before a step that has failed is taken again.
+    ///
+    /// # Errors
+    /// That of the step: it does not pass by itself, or has not for long; then with the node, if it is one.
+    async fn wait(&mut self, step: &Step, error: ConnectorError) -> Result<(), ConnectorError> {
+        if error.kind() != ErrorKind::Transient {
+            return Err(error);
+        }
+        if let Some(wait) = self.patience.wait(Instant::now()) {
+            tracing::debug!(table = self.table.server.table, %error, "reading of the whole table stops for a moment");
+            tokio::time::sleep(wait).await;
             return Ok(());
         }
-        Err(ConnectorError::transient(format!("Table '{}': {why}, more than {MOST_ROUNDS} times in one load", self.table.server.table)))
+        let Some((host, port)) = step.node() else { return Err(error) };
+        let (table, seconds) = (&self.table.server.table, MOST_AWAY.as_secs());
+        let what = format!("Table '{table}': its keys at the node {host}:{port} cannot be read, and could not for {seconds} s");
+        Err(ConnectorError::transient(what).with_source(error))
+    }
+
+    /// What a step finds: keys, and what is to be done next.
+    async fn ask(&self, step: &Step) -> Result<(Vec<Vec<u8>>, Then), ConnectorError> {
+        let server = &self.table.server;
+        match step {
+            Step::Node(address) => Ok((Vec::new(), Then::First(Step::Scan(address.clone(), 0, server.run(address.as_ref()).await?)))),
+            Step::Scan(address, cursor, run) => {
+                let (keys, next) = scanned(&server.ask_node(&self.scan(*cursor), address.as_ref()).await?)?;
+                if next != 0 {
+                    return Ok((keys, Then::First(Step::Scan(address.clone(), next, run.clone()))));
+                }
+                let is_other = match run {
+                    Some(run) => server.run(address.as_ref()).await?.is_some_and(|now| *run != now),
+                    None => false,
+                };
+                Ok((keys, if is_other { Then::Again(address.clone()) } else { Then::Others }))
+            }
+            Step::Slot(address, slot) => Ok((self.slot(address, *slot).await?, Then::Others)),
+            Step::Check(before, read) => {
+                let after = server.topology().await?;
+                let missed = before.missed(&after, read.as_ref());
+                Ok((Vec::new(), if missed.is_empty() { Then::Others } else { Then::Moved(after, missed) }))
+            }
+        }
+    }
+
+    /// Puts what follows from a step before or behind the other steps; an error, if that comes too often.
+    fn follow(&mut self, then: Then) -> Result<(), ConnectorError> {
+        let table = &self.table.server.table;
+        match then {
+            Then::Others => {}
+            Then::First(step) => self.steps.push_front(step),
+            Then::Again(address) => {
+                let node = address.as_ref().map(|(host, port)| format!("{host}:{port}"));
+                if !self.patience.scans_again(address.as_ref()) {
+                    let which = node.map_or_else(|| "the server".to_owned(), |node| format!("the node {node}"));
+                    let what = format!("{which} was started again, or got another master, more than {MOST_ROUNDS} times while it was scanned");
+                    return Err(ConnectorError::transient(format!("Table '{table}': {what}")));
+                }
+                tracing::warn!(table, server = node, "a server was started again, or has another master, and is scanned again");
+                self.steps.push_front(Step::Node(address));
+            }
+            Then::Moved(after, missed) => {
+                if !self.patience.reads_slots_again() {
+                    let what = format!("slots of the cluster have moved while they were read, more than {MOST_ROUNDS} times in one load");
+                    return Err(ConnectorError::transient(format!("Table '{table}': {what}")));
+                }
+                tracing::debug!(table, slots = missed.len(), "slots have moved during the scan and are read again");
+                let at = |slot: usize| after.holders(slot).map(move |address| Step::Slot(address.clone(), slot)).collect::<Vec<_>>();
+                self.steps.extend(missed.iter().flat_map(|slot| at(*slot)));
+                self.steps.push_back(Step::Check(Box::new(after), Some(missed)));
+            }
+        }
+        Ok(())
     }
 
     fn scan(&self, cursor: u64) -> Cmd {
@@ -157,8 +225,8 @@ impl Load {
         Ok(keys.into_iter().zip(kinds).filter(|(_, kind)| wanted(kind)).map(|(key, _)| key).collect())
     }
 
-    /// The rows of keys that were not given before.
-    async fn rows(&mut self, keys: Vec<Vec<u8>>) -> Result<Option<RecordBatch>, ConnectorError> {
+    /// Those of `keys` that were not given before, as values of the key column; `None` if there are none.
+    fn unseen(&mut self, keys: Vec<Vec<u8>>) -> Result<Option<ArrayRef>, ConnectorError> {
         let new: Vec<Vec<u8>> = keys.into_iter().filter(|key| self.seen.insert(key.clone())).collect();
         if new.is_empty() {
             return Ok(None);
@@ -174,10 +242,7 @@ impl Load {
         if let Some(example) = foreign.first() {
             table.maker.counts.foreign(foreign.len() as u64, example);
         }
-        if own.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(table.found(&[own]).await?.rows))
+        Ok(Some(own).filter(|own| !own.is_empty()))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `options` checks a declaration, `shape` says how rows lie under keys. `connect` makes a connection, `connection` shares it, sends commands and
 //! follows a cluster's `slots`. `values` turns texts into columns, `rows` answers into rows; `lookup` answers keys, `load` reads whole tables (by a
-//! cluster's `topology`, and as long as a server is in the same `run`), `scan` gives them to queries, and `counts` counts what is passed over.
+//! cluster's `topology`, as long as a server is in the same `run`, and with `patience`), `scan` gives them to queries, and `counts` counts what is passed over.
 //! `changes` makes commands of rows and `sink` sends them. `trouble` says what an error of the server means.
 
 mod changes;
@@ -12,6 +12,7 @@ mod counts;
 mod load;
 mod lookup;
 mod options;
+mod patience;
 mod rows;
 mod run;
 mod scan;

@@ -58,7 +58,10 @@ impl Topology {
             }
         }
         match found.holders.iter().position(Vec::is_empty) {
-            Some(slot) => Err(format!("no known node has slot {slot}")),
+            Some(slot) => Err(match absent(answers, slot) {
+                Some(node) => format!("the node {node}, which has slot {slot}, does not answer"),
+                None => format!("no known node has slot {slot}"),
+            }),
             None => Ok(found),
         }
     }
@@ -87,6 +90,17 @@ impl Topology {
             Some(read) => read.iter().copied().filter(moved).collect(),
         }
     }
+}
+
+/// The address of the node that has a slot, as others tell it.
+fn absent(answers: &[(Address, String)], slot: usize) -> Option<&str> {
+    let has = |word: &&str| {
+        let (first, last) = word.split_once('-').unwrap_or((word, word));
+        matches!((first.parse::<usize>(), last.parse::<usize>()), (Ok(first), Ok(last)) if (first..=last).contains(&slot))
+    };
+    let lines = answers.iter().flat_map(|(_, text)| text.lines());
+    let mut nodes = lines.map(|line| line.split(' ')).filter(|words| words.clone().skip(8).any(|word| has(&word)));
+    nodes.find_map(|mut words| words.nth(1)?.split('@').next())
 }
 
 #[cfg(test)]
@@ -119,6 +133,14 @@ mod tests {
         assert_eq!(topology("0-5", "7-16383").expect_err("a gap"), "no known node has slot 6");
         assert_eq!(topology("0-5", "6-16383 [7->-c]").expect_err("a stranger"), "slot 7 moves to a node that is not known");
         assert!(Topology::parse(&[(("h".to_owned(), 1), String::new())]).is_err());
+    }
+
+    #[test]
+    fn a_node_that_does_not_answer_is_named_after_what_the_others_know() {
+        let line = |id: &str, port: u16, flags: &str, slots: &str| format!("{id} 127.0.0.1:{port}@1{port},host {flags} - 0 0 1 connected {slots}\n");
+        let text = line("a", 1, "myself,master", "0-5") + &line("b", 2, "master,fail", "6-16383 [7->-a]") + &line("c", 3, "slave", "");
+        let told = Topology::parse(&[(("h".to_owned(), 1), text)]).expect_err("b is away");
+        assert_eq!(told, "the node 127.0.0.1:2, which has slot 6, does not answer");
     }
 
     #[test]

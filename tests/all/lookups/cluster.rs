@@ -7,6 +7,7 @@ use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use futures::TryStreamExt;
 use redis::cluster::ClusterClient;
+use weir_base::{Classified as _, ErrorKind};
 use weir_connectors::lookup::Charge;
 
 use crate::lake::Lake;
@@ -107,15 +108,14 @@ async fn a_whole_table_has_the_keys_of_slots_that_move_while_it_is_read() {
     let nodes = Nodes(cluster.nodes.split(',').map(str::to_owned).collect());
     let with = [("redis-mode", "cluster"), ("cluster-nodes", &*cluster.nodes), ("command", "get"), ("key.prefix", &prefix)];
     let lookup = opened(&with);
-    let names = |batch: RecordBatch| batch.column(0).as_string::<i32>().iter().flatten().map(str::to_owned).collect::<Vec<_>>();
     let mut rows = lookup.load(1, None, Charge::free()).await.unwrap().rows().unwrap().rows;
-    let mut found: BTreeSet<String> = names(rows.try_next().await.unwrap().unwrap()).into_iter().collect();
+    let mut found: BTreeSet<String> = names(&rows.try_next().await.unwrap().unwrap()).into_iter().collect();
     // The first node was read. The slot of a key that another one has moves there before that one is read.
     let reading = nodes.owner(&format!("{prefix}{}", found.first().unwrap()));
     let unread = (0..KEYS).map(|key| format!("{prefix}{key}")).find(|key| nodes.owner(key) != reading).unwrap();
     servers.admin("redis-cluster", &["move-slot", &nodes.slot(&unread), NODES[reading]]);
     while let Some(batch) = rows.try_next().await.unwrap() {
-        let new = names(batch);
+        let new = names(&batch);
         let before = found.len();
         found.extend(new.iter().cloned());
         assert_eq!(found.len(), before + new.len(), "no key is given twice");
@@ -137,6 +137,62 @@ async fn a_whole_table_has_the_keys_of_slots_that_move_while_it_is_read() {
     ] {
         assert_eq!(lake.ask(&query(&format!("d /*+ OPTIONS('lookup.cache' = '{cache}) */"))).await, expected('v'));
     }
+}
+
+/// The names of a batch's keys.
+fn names(batch: &RecordBatch) -> Vec<String> {
+    batch.column(0).as_string::<i32>().iter().flatten().map(str::to_owned).collect()
+}
+
+/// A node is killed while it is scanned, and started again with the keys that it has kept, or not before nobody waits for it any more.
+#[tokio::test]
+async fn a_node_that_is_killed_while_it_is_scanned_is_waited_for_and_named_if_it_stays_away() {
+    const MANY: usize = 9_000;
+    let servers = Arc::new(Servers::own());
+    let (cluster, prefix) = (servers.redis_cluster(), prefix());
+    let mut connection = ClusterClient::new(cluster.nodes.split(',').map(|node| format!("redis://{node}"))).unwrap().get_connection().unwrap();
+    let mut pipeline = redis::cluster::cluster_pipe();
+    for key in 0..MANY {
+        pipeline.cmd("SET").arg(format!("{prefix}{key}")).arg(key).ignore();
+    }
+    pipeline.exec(&mut connection).unwrap();
+    let nodes = Nodes(cluster.nodes.split(',').map(str::to_owned).collect());
+    nodes.0.iter().for_each(|node| at::<()>(node, &["SAVE"]));
+    let with = [("redis-mode", "cluster"), ("cluster-nodes", &*cluster.nodes), ("command", "get"), ("key.prefix", &prefix), ("timeout", "1 s")];
+    let lookup = opened(&with);
+    let mut rows = lookup.load(1, None, Charge::free()).await.unwrap().rows().unwrap().rows;
+    let mut found = names(&rows.try_next().await.unwrap().unwrap());
+    let scanned = nodes.owner(&format!("{prefix}{}", found[0]));
+    servers.kill(&format!("redis-cluster.{}", NODES[scanned]));
+    let starting = std::thread::spawn({
+        let servers = Arc::clone(&servers);
+        move || servers.start("redis-cluster")
+    });
+    while let Some(batch) = rows.try_next().await.unwrap() {
+        found.extend(names(&batch));
+    }
+    starting.join().unwrap();
+    assert_eq!(found.len(), MANY, "no key is given twice");
+    assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), (0..MANY).map(|key| key.to_string()).collect());
+
+    let mut rows = lookup.load(1, None, Charge::free()).await.unwrap().rows().unwrap().rows;
+    let first = names(&rows.try_next().await.unwrap().unwrap()).remove(0);
+    let scanned = nodes.owner(&format!("{prefix}{first}"));
+    servers.kill(&format!("redis-cluster.{}", NODES[scanned]));
+    let told = rows.try_for_each(|_batch| std::future::ready(Ok(()))).await.unwrap_err();
+    assert!(told.to_string().contains(&format!("Table 'c.d.t': its keys at the node {} cannot be read", nodes.0[scanned])), "{told}");
+    assert_eq!(told.kind(), ErrorKind::Transient);
+    let told = lookup.load(1, None, Charge::free()).await.err().unwrap().to_string();
+    assert!(told.contains("Table 'c.d.t'"), "{told}");
+    let mut lake = Lake::new(MEMORY).await;
+    lake.run(&format!(
+        "CREATE TEMPORARY TABLE d (id STRING, v STRING) WITH ('connector' = 'redis', 'redis-mode' = 'cluster', 'cluster-nodes' = '{}',
+         'command' = 'get', 'key.prefix' = '{prefix}')",
+        cluster.nodes
+    ))
+    .await;
+    let told = lake.batches("SELECT count(*) FROM d").await.unwrap_err();
+    assert!(told.contains(&format!("the node {}, which has slot ", nodes.0[scanned])), "{told}");
 }
 
 #[tokio::test]

@@ -74,10 +74,16 @@ fn value(written: &Type, cells: &Cells<'_>, slot: usize, out: &mut Vec<u8>) -> R
         (Type::Double, Values::Float64(values)) => out.extend_from_slice(&values.value(slot).to_le_bytes()),
         (Type::Float, Values::Float32(values)) => out.extend_from_slice(&values.value(slot).to_le_bytes()),
         (Type::Boolean, Values::Boolean(values)) => out.push(values.value(slot).into()),
-        (Type::Decimal { scale, fixed: None }, Values::Decimal(values, has)) if scale == has => {
-            sized(decimal(&values.value(slot).to_be_bytes()), out)
+        (Type::Decimal { precision, scale, fixed: size }, Values::Decimal(values, has)) if scale == has => {
+            let value = values.value(slot);
+            if u32::from(values.precision()) > *precision {
+                has_digits(value, *precision)?;
+            }
+            match size {
+                None => sized(decimal(&value.to_be_bytes()), out),
+                Some(size) => fixed(value, *size, out)?,
+            }
         }
-        (Type::Decimal { scale, fixed: Some(size) }, Values::Decimal(values, has)) if scale == has => fixed(values.value(slot), *size, out)?,
         (Type::Fixed(size), Values::Binary(_) | Values::FixedBinary(_)) => {
             let bytes = cells.bytes(slot).filter(|bytes| bytes.len() == *size);
             out.extend_from_slice(bytes.ok_or_else(|| Fault::field(format!("the bytes are not {size}")))?);
@@ -166,6 +172,12 @@ fn check(written: &Type, column: &DataType) -> Result<(), String> {
     }
 }
 
+/// Checks that a decimal has no more digits than this.
+fn has_digits(value: i128, precision: u32) -> Result<(), Fault> {
+    let has_room = 10_u128.checked_pow(precision).is_none_or(|bound| value.unsigned_abs() < bound);
+    has_room.then_some(()).ok_or_else(|| Fault::field(format!("the decimal has more than {precision} digits, the precision of the schema")))
+}
+
 /// A time of so many ticks a second in those that are wanted.
 fn in_ticks(value: i64, has: i64, wanted: i64) -> Result<i64, Fault> {
     if wanted <= has {
@@ -220,4 +232,76 @@ fn decimal(bytes: &[u8; 16]) -> &[u8] {
     let sign = if bytes.first().is_some_and(|byte| *byte >= 0x80) { 0xff } else { 0 };
     let repeated = bytes.windows(2).take_while(|pair| matches!(pair, [byte, next] if *byte == sign && (*next ^ sign) < 0x80)).count();
     bytes.get(repeated..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, Decimal128Array, RecordBatch, Time64MicrosecondArray, TimestampMicrosecondArray, TimestampNanosecondArray};
+    use arrow_schema::{Field, Schema};
+
+    use super::*;
+    use crate::format::Encoder as _;
+    use crate::format::encoder::RowEncoder;
+
+    /// What is written of the first value, or why not.
+    fn written(ty: &str, column: ArrayRef) -> Result<Vec<u8>, String> {
+        let schema = Arc::new(Schema::new(vec![Field::new("v", column.data_type().clone(), true)]));
+        let given = format!(r#"{{"type":"record","name":"r","fields":[{{"name":"v","type":{ty}}}]}}"#);
+        let writer = WriteAvro::try_new(&given, schema.fields()).expect("a schema that fits");
+        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![column]).expect("a batch");
+        match RowEncoder::new(writer, &schema).encode(&batch) {
+            Ok(messages) => Ok(messages.value(0).to_vec()),
+            Err(bad) => Err(format!("{}: {}", bad.bad.column.unwrap_or_default(), bad.bad.reason)),
+        }
+    }
+
+    #[test]
+    fn times_that_the_schema_would_cut_off_are_refused() {
+        let logical = |name: &str| format!(r#"{{"type":"long","logicalType":"{name}"}}"#);
+        let (micros, nanos) =
+            (|value: i64| Arc::new(TimestampMicrosecondArray::from(vec![value])), |value: i64| Arc::new(TimestampNanosecondArray::from(vec![value])));
+        let time = |value: i64| Arc::new(Time64MicrosecondArray::from(vec![value]));
+        let millis_of_day = r#"{"type":"int","logicalType":"time-millis"}"#;
+        // In zigzag.
+        let good: [(String, ArrayRef, i64); 6] = [
+            (logical("timestamp-millis"), micros(3_000), 3),
+            (logical("timestamp-millis"), micros(-3_000), -3),
+            (logical("timestamp-micros"), nanos(3_000), 3),
+            (logical("timestamp-nanos"), micros(-3), -3_000),
+            (logical("local-timestamp-micros"), micros(3), 3),
+            (millis_of_day.to_owned(), time(4_000), 4),
+        ];
+        for (ty, column, expected) in good {
+            let mut bytes = Vec::new();
+            whole(expected, &mut bytes);
+            assert_eq!(written(&ty, column), Ok(bytes), "{ty}");
+        }
+        let bad: [(String, ArrayRef); 5] = [
+            (logical("timestamp-millis"), micros(3_001)),
+            (logical("timestamp-millis"), micros(-1)),
+            (logical("timestamp-millis"), nanos(1_000)),
+            (logical("local-timestamp-micros"), nanos(-1)),
+            (millis_of_day.to_owned(), time(4_999)),
+        ];
+        for (ty, column) in bad {
+            assert_eq!(written(&ty, column).expect_err(&ty), "v: the schema has fewer digits of a second than the value");
+        }
+    }
+
+    #[test]
+    fn decimals_of_more_digits_than_the_schema_has_are_refused_whatever_the_column_could_hold() {
+        let decimal = |value: i128| Arc::new(Decimal128Array::from(vec![value]).with_precision_and_scale(20, 2).expect("a decimal"));
+        let bytes = r#"{"type":"bytes","logicalType":"decimal","precision":4,"scale":2}"#;
+        let fixed = r#"{"type":"fixed","name":"f","size":3,"logicalType":"decimal","precision":4,"scale":2}"#;
+        assert_eq!(written(bytes, decimal(9_999)), Ok(vec![4, 0x27, 0x0f]));
+        assert_eq!(written(fixed, decimal(-9_999)), Ok(vec![0xff, 0xd8, 0xf1]));
+        for (ty, value) in [(bytes, 10_000), (bytes, -10_000), (fixed, 10_000), (fixed, i128::MIN)] {
+            let told = written(ty, decimal(value)).expect_err("too many digits");
+            assert_eq!(told, "v: the decimal has more than 4 digits, the precision of the schema");
+        }
+        let wide = r#"{"type":"bytes","logicalType":"decimal","precision":64,"scale":2}"#;
+        assert_eq!(written(wide, decimal(i128::from(i64::MAX))).map(|bytes| bytes.len()), Ok(9));
+    }
 }

@@ -147,11 +147,23 @@ fn meant(written: Type, object: &Map<String, Value>) -> Type {
         Type::Fixed(size) => Some(size),
         other => return other,
     };
-    let scale = object.get("scale").map_or(Some(0), Value::as_i64).and_then(|scale| i8::try_from(scale).ok());
-    match scale {
-        Some(scale) if text("logicalType") == "decimal" => Type::Decimal { scale, fixed },
+    match text("logicalType") {
+        "decimal" => decimal(object, fixed).unwrap_or(written),
         _ => written,
     }
+}
+
+/// The decimals that `object` declares, in so many bytes; `None` where the declaration is wrong: readers are to take the bytes then.
+fn decimal(object: &Map<String, Value>, fixed: Option<usize>) -> Option<Type> {
+    let precision = u32::try_from(object.get("precision")?.as_i64()?).ok().filter(|precision| *precision > 0)?;
+    let scale = i8::try_from(object.get("scale").map_or(Some(0), Value::as_i64)?).ok()?;
+    let fits = fixed.is_none_or(|size| precision as usize <= most_digits(size));
+    (fits && u32::try_from(scale).is_ok_and(|scale| scale <= precision)).then_some(Type::Decimal { precision, scale, fixed })
+}
+
+/// How many digits every number of so many bytes in two's complement has room for: the logarithm of its greatest, rounded down.
+fn most_digits(size: usize) -> usize {
+    size.saturating_mul(8).saturating_sub(1).saturating_mul(30_103) / 100_000
 }
 
 fn full_name(name: &str, namespace: &str) -> String {
@@ -203,12 +215,26 @@ mod tests {
             Type::Whole(Meaning::Timestamp(MICROS)),
             Type::Union(vec![Type::Null, Type::Whole(Meaning::Date)]),
             Type::Whole(Meaning::Timestamp(MILLIS)),
-            Type::Decimal { scale: 2, fixed: None },
-            Type::Decimal { scale: 0, fixed: Some(3) },
+            Type::Decimal { precision: 4, scale: 2, fixed: None },
+            Type::Decimal { precision: 4, scale: 0, fixed: Some(3) },
             Type::Text,
         ];
         assert_eq!(members.iter().map(|member| member.written.clone()).collect::<Vec<_>>(), expected);
         assert_eq!((members[1].default.clone(), members[5].aliases.clone()), (Some(Value::Null), vec!["h".to_owned()]));
+    }
+
+    #[test]
+    fn a_decimal_that_is_declared_wrongly_is_the_bytes_that_it_is_in() {
+        let read = |declared: &str| parse(&format!(r#"{{"logicalType":"decimal",{declared}}}"#), &[]).expect("a schema");
+        assert_eq!(read(r#""type":"bytes","precision":64,"scale":9"#), Type::Decimal { precision: 64, scale: 9, fixed: None });
+        for (size, most) in [(1, 2), (2, 4), (3, 6), (4, 9), (8, 18), (16, 38), (32, 76)] {
+            let fixed = |precision: u32| read(&format!(r#""type":"fixed","name":"f","size":{size},"precision":{precision}"#));
+            assert_eq!(fixed(most), Type::Decimal { precision: most, scale: 0, fixed: Some(size) });
+            assert_eq!(fixed(most + 1), Type::Fixed(size));
+        }
+        for wrong in [r#""scale":2"#, r#""precision":0"#, r#""precision":"9""#, r#""precision":2,"scale":3"#, r#""precision":2,"scale":-1"#] {
+            assert_eq!(read(&format!(r#""type":"bytes",{wrong}"#)), Type::Bytes, "{wrong}");
+        }
     }
 
     #[test]

@@ -188,10 +188,10 @@ impl Read {
             (Type::Fixed(size), DataType::Binary) => Self::Fixed(*size),
             (Type::Fixed(size), DataType::FixedSizeBinary(wanted)) if usize::try_from(*wanted) == Ok(*size) => Self::Fixed(*size),
             (Type::Enum(names), DataType::Utf8) => Self::Enum(Arc::clone(names)),
-            (Type::Decimal { scale, fixed }, DataType::Decimal128(_, wanted)) => match u32::try_from(wanted - scale) {
-                Ok(digits) => Self::Decimal(digits, *fixed),
-                Err(_) => return misfit(),
-            },
+            (Type::Decimal { precision, scale, fixed }, DataType::Decimal128(has, has_scale)) => {
+                let read = Self::decimal(((*precision, *scale), *fixed), (u32::from(*has), *has_scale), asked.and_then(Type::digits));
+                read.map_err(|why| Misfit { column: String::new(), why })?
+            }
             (Type::Array(element), DataType::List(elements)) => {
                 Self::List(Box::new(Self::new(element, elements, asked.and_then(Type::elements))?))
             }
@@ -208,6 +208,24 @@ impl Read {
         })
     }
 
+    /// Decimals of one precision and scale as those of another, the column's. Avro's specification has them match where a schema is read with another,
+    /// and so does Flink where a schema is given; a column may have room for more.
+    fn decimal((written, fixed): (Digits, Option<usize>), column: Digits, asked: Option<Digits>) -> Result<Self, String> {
+        let (precision, scale) = written;
+        if let Some(asked) = asked.filter(|asked| !has_room(*asked, written)) {
+            let why = format!("decimal({precision}, {scale}) cannot be read as decimal({}, {}), as which the schema given has it", asked.0, asked.1);
+            return Err(why);
+        }
+        match u32::try_from(column.1 - scale) {
+            Ok(more) if has_room(column, written) => Ok(Self::Decimal(more, fixed)),
+            _ => {
+                let needed = precision.min(MOST_DIGITS);
+                let remedy = if i64::from(scale) > i64::from(needed) { String::new() } else { format!(": declare DECIMAL({needed}, {scale})") };
+                Err(format!("decimal({precision}, {scale}) does not fit into DECIMAL({}, {}){remedy}", column.0, column.1))
+            }
+        }
+    }
+
     fn ticks(written: i64, wanted: i64) -> Self {
         match (wanted / written, written / wanted) {
             (1, _) => Self::Whole,
@@ -215,6 +233,19 @@ impl Read {
             (factor, _) => Self::Ticks(factor, 1),
         }
     }
+}
+
+/// The most digits that a column can have. Schemas that say more do not know how many there are, such as Kafka Connect's, which say 64: then each
+/// value is looked at.
+const MOST_DIGITS: u32 = 38;
+
+/// A precision and a scale.
+type Digits = (u32, i8);
+
+/// Whether decimals of `written` are such of `wanted` too: with no fewer digits before the point, nor behind it.
+fn has_room(wanted: Digits, written: Digits) -> bool {
+    let before_point = |(precision, scale): Digits| i64::from(precision) - i64::from(scale);
+    wanted.1 >= written.1 && (written.0 > MOST_DIGITS || before_point(wanted) >= before_point(written))
 }
 
 impl Skip {
@@ -257,5 +288,46 @@ pub(super) fn name(written: &Type) -> &'static str {
         Type::Map(_) => "a map",
         Type::Union(_) => "a union",
         Type::Record(_) => "a record",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse::parse;
+    use super::*;
+
+    /// What is said of a DECIMAL(10, 2) that is read from `written`, with the schema `asked`.
+    fn told(written: &str, asked: Option<&str>) -> Option<String> {
+        let schema = |digits: &str| {
+            let field = format!(r#"["null",{{"type":"bytes","logicalType":"decimal",{digits}}}]"#);
+            parse(&format!(r#"{{"type":"record","name":"r","fields":[{{"name":"d","type":{field}}}]}}"#), &[]).expect("a schema")
+        };
+        let (written, asked) = (schema(written), asked.map(schema));
+        let column = Fields::from(vec![Field::new("d", DataType::Decimal128(10, 2), true)]);
+        let record = Record::new(written.members().expect("a record"), &column, asked.as_ref().and_then(Type::members));
+        record.err().map(|misfit| misfit.to_string())
+    }
+
+    #[test]
+    fn a_decimal_is_read_where_the_column_has_room_for_all_of_its_digits() {
+        let digits = |precision: u32, scale: u32| format!(r#""precision":{precision},"scale":{scale}"#);
+        for (precision, scale, remedy) in [
+            (10, 2, None),
+            (9, 1, None),
+            (8, 0, None),
+            (11, 2, Some("DECIMAL(11, 2)")),
+            (9, 0, Some("DECIMAL(9, 0)")),
+            (3, 3, Some("DECIMAL(3, 3)")),
+            // Not known, as Kafka Connect has it; but the digits behind the point are.
+            (64, 2, None),
+            (64, 3, Some("DECIMAL(38, 3)")),
+        ] {
+            let expected =
+                remedy.map(|remedy| format!("column 'd': decimal({precision}, {scale}) does not fit into DECIMAL(10, 2): declare {remedy}"));
+            assert_eq!(told(&digits(precision, scale), None), expected);
+        }
+        assert_eq!(told(&digits(8, 2), Some(&digits(9, 2))), None);
+        let narrower = "column 'd': decimal(9, 2) cannot be read as decimal(8, 2), as which the schema given has it";
+        assert_eq!(told(&digits(9, 2), Some(&digits(8, 2))).as_deref(), Some(narrower));
     }
 }

@@ -17,8 +17,9 @@ pub(in crate::format) enum Type {
     Bytes,
     /// So many bytes.
     Fixed(usize),
-    /// Decimals, the highest byte first: in `bytes`, or so many.
+    /// Decimals of up to `precision` digits, the highest byte first: in `bytes`, or so many.
     Decimal {
+        precision: u32,
         scale: i8,
         fixed: Option<usize>,
     },
@@ -62,6 +63,15 @@ impl Type {
     pub(in crate::format) fn members(&self) -> Option<&[Member]> {
         match self.record()? {
             Self::Record(members) => Some(members),
+            _ => None,
+        }
+    }
+
+    /// Precision and scale, if this is a decimal or a union with one.
+    pub(super) fn digits(&self) -> Option<(u32, i8)> {
+        match self {
+            Self::Decimal { precision, scale, .. } => Some((*precision, *scale)),
+            Self::Union(branches) => branches.iter().find_map(Self::digits),
             _ => None,
         }
     }
@@ -125,7 +135,7 @@ impl<I: Iterator<Item = u8>> Deriving<I> {
             DataType::Float64 => Type::Double,
             DataType::Utf8 => Type::Text,
             DataType::Binary | DataType::FixedSizeBinary(_) => Type::Bytes,
-            DataType::Decimal128(_, scale) => Type::Decimal { scale: *scale, fixed: None },
+            DataType::Decimal128(precision, scale) => Type::Decimal { precision: u32::from(*precision), scale: *scale, fixed: None },
             DataType::Date32 => Type::Whole(Meaning::Date),
             DataType::Time64(_) => match self.precisions.next().unwrap_or(0) {
                 0..=3 => Type::Whole(Meaning::Time(MILLIS)),

@@ -39,6 +39,35 @@ async fn computed_columns_and_maps_of_redis_are_there_with_every_cache() {
 }
 
 #[tokio::test]
+async fn maps_are_there_where_rows_are_found_through_an_index_with_every_cache_of_both() {
+    let redis = Servers::shared().redis();
+    let (mut keys, prefix) = (connection(&redis), prefix());
+    command(&mut keys, &["SET", &format!("{prefix}u:1"), r#"{"email":"a@x","tags":{"a":{"x":[7,null]},"b":null}}"#]);
+    command(&mut keys, &["SET", &format!("{prefix}u:2"), r#"{"email":"b@x"}"#]);
+    for (email, entry) in [("a@x", r#"{"id":1,"tags":{"a":{"x":[8]}}}"#), ("b@x", r#"{"id":2}"#)] {
+        command(&mut keys, &["SET", &format!("{prefix}e:{email}"), entry]);
+    }
+    let mut lake = Lake::new(MEMORY).await;
+    let with = |kind: &str| format!("{}, 'command' = 'get', 'key.prefix' = '{prefix}{kind}:', 'format' = 'json'", options(&redis));
+    let caches = ["NONE", "PARTIAL', 'lookup.partial-cache.max-rows' = '10", "FULL', 'lookup.full-cache.periodic-reload.interval' = '1 h"];
+    for (number, of_index) in caches.into_iter().enumerate() {
+        // The index has a map too, of the same name.
+        let index = format!("by_email_{number}");
+        let columns = "email STRING, id BIGINT, tags MAP<STRING, MAP<STRING, ARRAY<INT>>>";
+        lake.run(&format!("CREATE TEMPORARY TABLE {index} ({columns}) WITH ({}, 'lookup.cache' = '{of_index}')", with("e"))).await;
+        for (row, of_rows) in caches.into_iter().enumerate() {
+            let table = format!("users_{number}_{row}");
+            let columns = "id BIGINT, email STRING, tags MAP<STRING, MAP<STRING, ARRAY<INT>>>";
+            let with = format!("{}, 'lookup.cache' = '{of_rows}', 'lookup.index.tables' = '{index}'", with("u"));
+            lake.run(&format!("CREATE TEMPORARY TABLE {table} ({columns}) WITH ({with})")).await;
+            let join = format!("LEFT JOIN {table} FOR SYSTEM_TIME AS OF PROCTIME() AS d ON v.k = d.email");
+            let found = lake.ask(&lookup("n, d.id, d.tags['a']['x'][1], d.tags", "(1, 'a@x'), (2, 'b@x'), (3, 'c@x')", &join)).await;
+            assert_eq!(found, "1,1,7,{a: {x: [7, ]}, b: }\n2,2,NULL,NULL\n3,NULL,NULL,NULL", "{of_index} {of_rows}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn dictionaries_are_found_by_computed_columns_too() {
     let mut lake = Lake::new(MEMORY).await;
     let folder = lake.folder.path().to_owned();

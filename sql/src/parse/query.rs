@@ -279,7 +279,7 @@ fn parse_place(place: &str) -> Option<Position> {
 }
 
 /// Gives a table with a marked name its own name as alias, so that `t.c` still finds it; marks those of which a version is read; writes
-/// `a[1].b` as `a[1]['b']`.
+/// `t.a[1].b` as `t.a[1]['b']`.
 #[derive(Default)]
 struct HintedNames {
     seen: usize,
@@ -290,8 +290,11 @@ impl VisitorMut for HintedNames {
     type Break = ();
 
     fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<()> {
-        if let Expr::CompoundFieldAccess { access_chain, .. } = expression {
-            for access in access_chain {
+        if let Expr::CompoundFieldAccess { root, access_chain } = expression {
+            // What follows a name at once is a part of it: `t.a[1]`.
+            let is_part = |access: &AccessExpr| matches!((root.as_ref(), access), (Expr::Identifier(_), AccessExpr::Dot(Expr::Identifier(_))));
+            let parts = access_chain.iter().take_while(|access| is_part(access)).count();
+            for access in access_chain.iter_mut().skip(parts) {
                 if let AccessExpr::Dot(Expr::Identifier(field)) = access {
                     let index = Expr::value(Value::SingleQuotedString(field.value.clone()));
                     *access = AccessExpr::Subscript(Subscript::Index { index });

@@ -61,8 +61,8 @@ async fn maps_are_there_where_rows_are_found_through_an_index_with_every_cache_o
             let with = format!("{}, 'lookup.cache' = '{of_rows}', 'lookup.index.tables' = '{index}'", with("u"));
             lake.run(&format!("CREATE TEMPORARY TABLE {table} ({columns}) WITH ({with})")).await;
             let join = format!("LEFT JOIN {table} FOR SYSTEM_TIME AS OF PROCTIME() AS d ON v.k = d.email");
-            let found = lake.ask(&lookup("n, d.id, d.tags['a']['x'][1], d.tags", "(1, 'a@x'), (2, 'b@x'), (3, 'c@x')", &join)).await;
-            assert_eq!(found, "1,1,7,{a: {x: [7, ]}, b: }\n2,2,NULL,NULL\n3,NULL,NULL,NULL", "{of_index} {of_rows}");
+            let found = lake.ask(&lookup("n, d.id, d.tags['a']['x'][1]", "(1, 'a@x'), (2, 'b@x'), (3, 'c@x')", &join)).await;
+            assert_eq!(found, "1,1,7\n2,2,NULL\n3,NULL,NULL", "{of_index} {of_rows}");
         }
     }
 }

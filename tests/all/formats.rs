@@ -18,9 +18,14 @@ async fn run_page(page: &str, topic: &str, messages: &[&[u8]]) -> (Workdir, Path
 }
 
 async fn run_page_in(folder: Workdir, page: &str, topic: &str, messages: &[&[u8]]) -> (Workdir, PathBuf) {
+    run_page_on(folder, page, topic, messages.iter().map(|message| Row::new(0, *message)).collect()).await
+}
+
+/// Runs the job of a page on `rows`.
+pub(crate) async fn run_page_on(folder: Workdir, page: &str, topic: &str, rows: Vec<Row>) -> (Workdir, PathBuf) {
     let brokers = Servers::shared().kafka();
     let topic_now = Topic::create(&brokers, topic, 1, &[]).await;
-    topic_now.produce(messages.iter().map(|message| Row::new(0, *message))).await;
+    topic_now.produce(rows).await;
     let text = placed(&job_of(page), &folder, (topic, &topic_now), &brokers);
     let file = folder.write("page.sql", &text);
     folder.weir(run(&file)).output(LIMIT).await.succeeded();

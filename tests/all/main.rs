@@ -16,6 +16,8 @@ mod compaction;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod connectors;
+#[cfg(test)]
 mod dead_letters;
 #[cfg(test)]
 mod exactly_once;

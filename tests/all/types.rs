@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -419,7 +418,7 @@ async fn the_example_with_orders_runs_with_addresses_of_ones_own() {
     })
     .await;
     running.terminate();
-    running.wait(Duration::from_secs(30)).await.succeeded();
+    running.wait(LIMIT).await.succeeded();
     crate::orders::holds_exactly(&crate::orders::table_on_disk(&folder), &sent).await;
 }
 

@@ -23,6 +23,7 @@ pub(crate) struct Metrics {
     rows_in: Option<IntGaugeVec>,
     lag: Option<IntGaugeVec>,
     position: Option<IntGaugeVec>,
+    unsaved: Option<IntGaugeVec>,
     pending: Option<IntGaugeVec>,
     debt_files: Option<IntGaugeVec>,
     debt_bytes: Option<IntGaugeVec>,
@@ -64,6 +65,11 @@ impl Metrics {
             rows_in: gauges("weir_runtime_source_rows", "Rows read since the process started", &["job", "source"]),
             lag: gauges("weir_runtime_lag_offsets", "Offsets between position and end of a split", &["job", "source", "partition"]),
             position: gauges("weir_runtime_position_offset", "Offset of the next record of a split", &["job", "source", "partition"]),
+            unsaved: gauges(
+                "weir_runtime_unsaved_offsets",
+                "Offsets that were read and are in no durable checkpoint yet",
+                &["job", "source", "partition"],
+            ),
             pending: gauges("weir_runtime_pending_commits", "Durable commits that are not done yet", &["job", "sink"]),
             debt_files: gauges("weir_compaction_debt_files", "Live files above the ideal", &["job", "sink"]),
             debt_bytes: gauges("weir_compaction_debt_bytes", "Bytes in files that are to be rewritten", &["job", "sink"]),
@@ -124,6 +130,9 @@ impl Metrics {
                     set(&self.lag, &[job, source, split], lag);
                 }
                 set(&self.position, &[job, source, split], at.position);
+                if let Some(cut) = at.cut {
+                    set(&self.unsaved, &[job, source, split], at.position.saturating_sub(cut));
+                }
             }
         }
         for (sink, of) in &status.sinks {

@@ -104,6 +104,7 @@ async fn the_endpoint_tells_rows_positions_commits_and_memory() {
     for line in [
         "weir_runtime_committed_rows_total{job=\"endpoint\",sink=\"t0\"} 107",
         "weir_runtime_lag_offsets{job=\"endpoint\",partition=\"1\",source=\"src\"} 0",
+        "weir_runtime_unsaved_offsets{job=\"endpoint\",partition=\"1\",source=\"src\"} 0",
     ] {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }

@@ -44,7 +44,10 @@ pub(super) async fn run(global: &Global, arguments: &Compact) -> Result<(), Fail
     status_line::show();
     let done = carry_out(&catalog, &id, &live.table, &request, &budget).await;
     status_line::clear();
-    output::line(&told(&done?))
+    let done = done?;
+    // A group that gives way is tried again as long as its files are there.
+    let others = if done.gave_way > 0 { "; what gave way was tried again, or others have rewritten it meanwhile" } else { "" };
+    output::line(&format!("{}{others}", told(&done)))
 }
 
 fn request(arguments: &Compact, options: Options, sort: Option<SortBy>) -> Request {

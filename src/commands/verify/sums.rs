@@ -59,7 +59,9 @@ impl Wanted {
         }
         let all = rewrites(&self.table.metadata).map_err(|error| Failure::of(&error))?;
         let (mut compared, mut unknown, mut changed) = (0, 0, Vec::new());
-        for snapshot in all.iter().take(self.rewrites) {
+        let mut rest = all.iter();
+        while compared + unknown < self.rewrites {
+            let Some(snapshot) = rest.next() else { break };
             let id = snapshot.snapshot_id();
             let parent = snapshot.parent_snapshot_id().filter(|parent| self.table.metadata.snapshot_by_id(*parent).is_some());
             let Some(parent) = parent else {
@@ -67,6 +69,10 @@ impl Wanted {
                 continue;
             };
             let files = rewritten(&self.table, snapshot).await.map_err(|error| Failure::of(&error))?;
+            // Manifests alone were rewritten.
+            if files.removed.is_empty() && files.added.is_empty() {
+                continue;
+            }
             let before = self.sums(parent, Some(&files.removed), &format!("before rewrite {id}")).await?;
             let after = self.sums(id, Some(&files.added), &format!("after rewrite {id}")).await?;
             compared += 1;
@@ -79,7 +85,7 @@ impl Wanted {
         let mut text = table(&rows);
         if compared > 0 {
             text.push('\n');
-            text.push_str(&verdict(compared, all.len(), &changed));
+            text.push_str(&verdict(compared, rest.len() == 0, &changed));
         }
         if unknown > 0 {
             text.push_str(&format!("\n{unknown} rewrites cannot be compared: the snapshot before was expired"));
@@ -109,8 +115,8 @@ fn snapshot(table: &LakeTable, name: &str, at: &str) -> Result<(String, i64), Fa
     }
 }
 
-fn verdict(compared: usize, all: usize, changed: &[String]) -> String {
-    let which = if compared == all { format!("all {all}") } else { format!("the newest {compared} of {all}") };
+fn verdict(compared: usize, all: bool, changed: &[String]) -> String {
+    let which = if all { format!("all {compared}") } else { format!("the newest {compared}") };
     if changed.is_empty() {
         format!("{which} rewrites: rows and sums are the same before and after")
     } else {

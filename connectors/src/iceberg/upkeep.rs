@@ -50,7 +50,7 @@ const PARALLELISM: OptionDecl = OptionDecl::new(
 const MAX_FAILURES: OptionDecl = OptionDecl::new(
     "compact.max-consecutive-failures",
     ValueType::Integer { min: 1, max: u32::MAX as i64 },
-    "Rewrites that fail or give way in a row before the job fails.",
+    "How often in a row one rewrite fails or gives way before the job fails.",
 )
 .default("10");
 const MAX_DEBT: OptionDecl =
@@ -79,7 +79,8 @@ const EXPIRE: OptionDecl = OptionDecl::new(
     "Whether the job expires snapshots that it made itself. Default: `weir.expire-snapshots.enabled`.",
 );
 const EXPIRE_COMMITS: OptionDecl =
-    OptionDecl::new("flink-maintenance.expire-snapshots.schedule.commit-count", POSITIVE, "Commits after which snapshots are expired.").default("60");
+    OptionDecl::new("flink-maintenance.expire-snapshots.schedule.commit-count", POSITIVE, "Commits after which snapshots are expired (10 in Flink).")
+        .default("60");
 const EXPIRE_INTERVAL: OptionDecl = OptionDecl::new(
     "flink-maintenance.expire-snapshots.schedule.interval-second",
     POSITIVE,
@@ -111,18 +112,19 @@ const ALIASES: &[(OptionDecl, &str)] = &[
     (OptionDecl::new("flink-maintenance.rewrite.max-bytes", ValueType::MemorySize, "Flink's name of `compact.max-bytes`."), MAX_BYTES.key),
     (OptionDecl::new("flink-maintenance.parallelism", POSITIVE, "Flink's name of `compact.parallelism`."), PARALLELISM.key),
 ];
-/// What Flink has and Weir does without: one committer makes all commits to a table in turn, and files are deleted as they are found.
-const WITHOUT_EFFECT: &[&str] = &[
-    "lock.",
-    "delete-orphan-files.",
-    "convert-equality-deletes.",
-    "rewrite.partial-progress.",
-    "expire-snapshots.delete-batch-size",
-    "expire-snapshots.clean-expired-metadata",
-    "rate-limit-seconds",
-    "lock-check-delay-seconds",
-    "slot-sharing-group",
+/// What Flink has and Weir does without, by the beginning of the key, and why.
+const WITHOUT_EFFECT: &[(&str, &str)] = &[
+    ("lock.", NO_LOCK),
+    ("lock-check-delay-seconds", NO_LOCK),
+    ("delete-orphan-files.", "a job deletes what it left behind by name, and `weir table remove-orphans` looks for what others have left"),
+    ("convert-equality-deletes.", "rewrites apply equality deletes, and nothing converts them"),
+    ("rewrite.partial-progress.", "one committer makes all commits to a table in turn, and commits what is ready"),
+    ("expire-snapshots.delete-batch-size", "files are deleted by name, several at the same time, and not in batches"),
+    ("expire-snapshots.clean-expired-metadata", "schemas and partition specs stay in the table"),
+    ("rate-limit-seconds", "one rewrite at a time begins when 'compact.delta.commits' or what else it waits for has come"),
+    ("slot-sharing-group", "upkeep runs within the job"),
 ];
+const NO_LOCK: &str = "one committer makes all commits to a table in turn, without a lock";
 
 /// Every option of upkeep.
 pub const UPKEEP_OPTIONS: &[OptionDecl] = &[
@@ -267,10 +269,7 @@ impl UpkeepOptions {
             expire,
         };
         if !options.compact {
-            let without: Vec<String> = hint.iter().map(|(key, _)| key.to_owned()).filter(|key| key.starts_with("compact.")).collect();
-            for key in without {
-                hint.warn("OPT-008", &key, format!("'{key}' has no effect because 'auto-compact' is not 'true'."));
-            }
+            tell_what_waits_for_the_switch(hint);
         }
         options
     }
@@ -326,6 +325,18 @@ pub(super) fn check_upkeep(properties: &mut OptionBag) {
     UpkeepOptions::pull(&mut nothing, properties);
     // Nothing was given, so that nothing can be wrong with it.
     drop(nothing);
+    // A new table that does not say otherwise is compacted.
+    if properties.peek(AUTO_COMPACT).is_some_and(|value| value.trim().eq_ignore_ascii_case("false")) {
+        tell_what_waits_for_the_switch(properties);
+    }
+}
+
+/// Warns of what is said of rewrites where there are none.
+fn tell_what_waits_for_the_switch(bag: &mut OptionBag) {
+    let without: Vec<String> = bag.iter().map(|(key, _)| key.to_owned()).filter(|key| key.starts_with("compact.")).collect();
+    for key in without {
+        bag.warn("OPT-008", &key, format!("'{key}' has no effect because '{AUTO_COMPACT}' is 'false'."));
+    }
 }
 
 /// What is wrong with the order of the rows, if rows are to be rewritten: a new table of these columns, or one that is there.
@@ -388,7 +399,12 @@ fn unite_aliases(bag: &mut OptionBag) {
 #[must_use]
 pub fn is_without_effect(key: &str) -> bool {
     let is_known = UPKEEP_OPTIONS.iter().any(|decl| decl.key == key);
-    !is_known && key.strip_prefix(FLINK).is_some_and(|rest| WITHOUT_EFFECT.iter().any(|name| rest.starts_with(name)))
+    !is_known && why_without_effect(key).is_some()
+}
+
+fn why_without_effect(key: &str) -> Option<&'static str> {
+    let rest = key.strip_prefix(FLINK)?;
+    WITHOUT_EFFECT.iter().find(|(name, _)| rest.starts_with(name)).map(|(_, why)| *why)
 }
 
 fn tell_what_has_no_effect(bag: &mut OptionBag) {
@@ -412,7 +428,7 @@ fn tell_what_has_no_effect(bag: &mut OptionBag) {
     let keys: Vec<String> = bag.iter().map(|(key, _)| key.to_owned()).filter(|key| is_without_effect(key)).collect();
     for key in keys {
         take(bag, &key);
-        let why = "one committer makes all commits to a table in turn, and commits what is ready";
+        let why = why_without_effect(&key).unwrap_or_default();
         bag.warn("OPT-008", &key, format!("'{key}' has no effect: {why}."));
     }
 }
@@ -535,13 +551,41 @@ mod tests {
             ("flink-maintenance.lock.type", "jdbc"),
             ("flink-maintenance.delete-orphan-files.enabled", "true"),
             ("flink-maintenance.rewrite.partial-progress.enabled", "true"),
+            ("flink-maintenance.delete-orphan-files.min-age-seconds", "60"),
+            ("flink-maintenance.expire-snapshots.delete-batch-size", "10"),
+        ];
+        let why = [
+            "because 'auto-compact' is 'false'",
+            "without a lock",
+            "weir table remove-orphans",
+            "commits what is ready",
+            "weir table remove-orphans",
+            "not in batches",
         ];
         let (_, warnings) = pulled(&hint, &[]).expect("fine");
         let told: Vec<&str> = warnings.iter().map(|warning| warning.what.as_str()).collect();
-        assert_eq!(told.len(), 4, "{told:?}");
-        for key in hint.map(|(key, _)| key) {
-            assert!(told.iter().any(|text| text.contains(key)), "{key}: {told:?}");
+        assert_eq!(told.len(), hint.len(), "{told:?}");
+        for ((key, _), why) in hint.iter().zip(why) {
+            assert!(told.iter().any(|text| text.starts_with(&format!("'{key}' has no effect")) && text.contains(why)), "{key}: {told:?}");
         }
+    }
+
+    #[test]
+    fn a_new_table_that_is_not_compacted_is_told_which_of_its_properties_wait_for_that() {
+        let told = |switch: &str, value: &str| {
+            let mut properties = OptionBag::new("Table 'c.d.t'");
+            [(switch, value), ("compact.delta.commits", "3")].iter().for_each(|(key, value)| properties.insert(*key, *value, None));
+            check_upkeep(&mut properties);
+            let known: Vec<&OptionDecl> = UPKEEP_OPTIONS.iter().collect();
+            let warnings = properties.finish("iceberg", &known, &[]).expect("fine");
+            warnings.into_iter().map(|warning| warning.what).collect::<Vec<_>>()
+        };
+        let expected = "'compact.delta.commits' has no effect because 'auto-compact' is 'false'.";
+        for switch in ["auto-compact", "compaction-enabled"] {
+            assert_eq!(told(switch, "false"), [expected]);
+            assert_eq!(told(switch, "true"), Vec::<String>::new());
+        }
+        assert_eq!(told("compact.max-bytes", "1 gb"), Vec::<String>::new(), "a new table that says nothing is compacted");
     }
 
     #[test]

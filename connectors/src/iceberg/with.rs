@@ -15,7 +15,7 @@ use super::dictionary::{self, is_of_lookup};
 use super::properties::check_table_properties;
 use super::read::READ_OPTIONS;
 use super::stream::STREAM_OPTIONS;
-use super::upkeep::{AUTO_COMPACT, EXPIRE_SNAPSHOTS, UPKEEP_OPTIONS, check_upkeep, is_of_upkeep, not_in_format_3, upkeep_aliases};
+use super::upkeep::{AUTO_COMPACT, EXPIRE_SNAPSHOTS, UPKEEP_OPTIONS, check_upkeep, is_of_upkeep, is_without_effect, not_in_format_3, upkeep_aliases};
 use super::write::{WRITE_OPTIONS, check_write_options};
 use crate::lookup::LOOKUP_OPTIONS;
 use crate::registry::{CONNECTOR, ICEBERG, Opened};
@@ -130,10 +130,16 @@ impl TableWith {
         self.with_hint(hint, |key| is_of_lookup(key) || READ_OPTIONS.iter().any(|decl| decl.matches(key)))
     }
 
-    /// What is said of writing, with the options of a hint over it.
+    /// What is said of writing and of upkeep, with the options of a hint over it. So a declaration over a table that is there already says what the
+    /// jobs that use it do for it.
     #[must_use]
     pub fn writing(&self, hint: &OptionBag) -> OptionBag {
-        self.with_hint(hint, |key| WRITE_OPTIONS.iter().any(|decl| decl.matches(key)))
+        let mut writing = self.with_hint(hint, |key| WRITE_OPTIONS.iter().any(|decl| decl.matches(key)));
+        let says_other = |key: &str| hint.contains(key) || upkeep_aliases(key).any(|other| hint.contains(other));
+        for (key, value) in self.properties.iter().filter(|(key, _)| is_of_upkeep(key) && !is_without_effect(key) && !says_other(key)) {
+            writing.insert(key, value, None);
+        }
+        writing
     }
 
     fn with_hint(&self, hint: &OptionBag, wanted: impl Fn(&str) -> bool) -> OptionBag {
@@ -385,6 +391,7 @@ mod tests {
             ("write.target-file-size-bytes", "64 mb"),
             ("location", "file:///w/here"),
             ("x.owner", "me"),
+            ("compact.delta.commits", "3"),
         ];
         let Opened { value: link, warnings } = open(&[&SQL_CATALOG[..], &more].concat()).expect("fine");
         assert_eq!(warnings, []);
@@ -393,13 +400,15 @@ mod tests {
         stored.sort();
         let stored: Vec<(&str, &str)> = stored.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         let (upkeep, stored): (Vec<_>, Vec<_>) =
-            stored.into_iter().partition(|(key, _)| matches!(*key, "auto-compact" | "weir.expire-snapshots.enabled"));
-        assert_eq!(upkeep.len(), 2);
+            stored.into_iter().partition(|(key, _)| is_of_upkeep(key) || *key == "weir.expire-snapshots.enabled");
+        assert_eq!(upkeep.len(), 3);
         assert_eq!(stored, [("write.distribution-mode", "hash"), ("write.target-file-size-bytes", "67108864"), ("x.owner", "me")]);
         let hint = bag(&[("branch", "main")]);
         let writing: Vec<(String, String)> = link.with.writing(&hint).iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        let wanted = [("branch", "main"), ("distribution-mode", "hash"), ("uid-suffix", "a")];
+        let wanted = [("branch", "main"), ("compact.delta.commits", "3"), ("distribution-mode", "hash"), ("uid-suffix", "a")];
         assert_eq!(writing, wanted.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        let other_spelling = bag(&[("flink-maintenance.rewrite.schedule.commit-count", "7")]);
+        assert!(!link.with.writing(&other_spelling).contains("compact.delta.commits"), "a hint wins");
         assert_eq!(link.with.reading(&bag(&[])).iter().collect::<Vec<_>>(), [("branch", "audit")]);
     }
 

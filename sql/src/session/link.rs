@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow_schema::Field;
 use weir_base::options::{OptionBag, Position, Problem, Problems};
 use weir_catalog::{CatalogError, LakeCatalog, LakeTable, TableId, TableSpec, planned_table};
-use weir_connectors::iceberg::{TableLink, TableWith};
+use weir_connectors::iceberg::{TableLink, TableWith, is_of_upkeep, is_without_effect};
 use weir_connectors::registry::Opened;
 use weir_connectors::table::{ColumnKind, TablePath};
 
@@ -63,7 +63,10 @@ impl Link {
 
     /// What the table has otherwise than the declaration says.
     pub(crate) fn differences(&self, path: &TablePath, table: &LakeTable) -> Result<Vec<Problem>, SqlError> {
-        differences(&format!("Table '{path}'"), &self.spec, Says::Something, &table.metadata)
+        let mut spec = self.spec.clone();
+        // What is said of upkeep is said of the jobs that use the declaration, and counts for them.
+        spec.properties.retain(|key, _| !is_of_upkeep(key) || is_without_effect(key));
+        differences(&format!("Table '{path}'"), &spec, Says::Something, &table.metadata)
     }
 
     /// Creates the table, and its database, unless they are there; gives what to tell.

@@ -29,6 +29,8 @@ impl Progress for Rewritten {
     fn committed(&self, _: i64, _: usize, _: usize) {}
 
     fn gave_way(&self, _: &Group<PartitionKey>, _: &str) {}
+
+    fn failed(&self, _: &Group<PartitionKey>, _: &weir_connectors::ConnectorError) {}
 }
 
 pub(crate) fn run(folder: &Path, way: Way, parallelism: usize) -> Outcome<()> {

@@ -10,7 +10,7 @@ const LONGEST: Duration = Duration::from_secs(300);
 const SMALLEST: u64 = 64 << 20;
 
 /// Failures in a row.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pace {
     failures: u32,
 }

@@ -1,5 +1,7 @@
 //! What a run tells while it goes on.
 
+use weir_connectors::ConnectorError;
+
 use crate::policy::{Group, Way};
 use crate::table::PartitionKey;
 
@@ -13,6 +15,9 @@ pub trait Progress: Send + Sync {
 
     /// A group gave way to others, who have changed its files.
     fn gave_way(&self, group: &Group<PartitionKey>, why: &str);
+
+    /// A group could not be rewritten.
+    fn failed(&self, group: &Group<PartitionKey>, error: &ConnectorError);
 }
 
 /// Tells nobody.
@@ -25,4 +30,6 @@ impl Progress for Quiet {
     fn committed(&self, _: i64, _: usize, _: usize) {}
 
     fn gave_way(&self, _: &Group<PartitionKey>, _: &str) {}
+
+    fn failed(&self, _: &Group<PartitionKey>, _: &ConnectorError) {}
 }

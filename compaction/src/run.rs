@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use iceberg::spec::Operation;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
@@ -195,7 +196,7 @@ impl Compactor {
         self.run(request, plan, progress).await
     }
 
-    /// Carries a plan out. What was committed stays if a later group fails. A group whose files others have changed gives way: its
+    /// Carries a plan out. After a group that fails no other is begun; what has begun is finished, and what was committed stays. A group whose files others have changed gives way: its
     /// new files are deleted, and it is counted.
     ///
     /// # Errors
@@ -232,8 +233,12 @@ impl Compactor {
             rows: OnceCell::new(),
         };
         let mut commits = Commits { compactor: self, request, begun, gone: HashSet::new(), report: Report::default(), progress };
-        let mut making = stream::iter(groups.into_iter().enumerate().map(|(number, group)| shared.make(group, number)).collect::<Vec<_>>())
-            .buffer_unordered(request.parallelism.max(1));
+        let make = |(number, group): (usize, &Group<PartitionKey>)| {
+            let made = shared.make(group.clone(), number);
+            async move { (number, made.await) }
+        };
+        let mut rest = groups.iter().enumerate().map(make).collect::<Vec<_>>().into_iter();
+        let mut making: FuturesUnordered<_> = rest.by_ref().take(request.parallelism.max(1)).collect();
         let (mut waiting, mut failed) = (Vec::new(), None);
         loop {
             let made = tokio::select! {
@@ -244,7 +249,10 @@ impl Compactor {
                 }
                 made = making.next() => made,
             };
-            let Some(made) = made else { break };
+            let Some((number, made)) = made else { break };
+            if made.is_ok() && failed.is_none() {
+                making.extend(rest.next());
+            }
             match made {
                 Ok(made) => {
                     if failpoint::fails("rewrite-file-written").await {
@@ -256,8 +264,9 @@ impl Compactor {
                     left -= 1;
                 }
                 Err(error) => {
-                    failed = Some(error);
-                    break;
+                    // Groups that have begun do not pay for it: they are finished, and no other is begun.
+                    groups.get(number).into_iter().for_each(|group| progress.failed(group, &error));
+                    failed.get_or_insert(error);
                 }
             }
             // The last ones are committed when all that it takes to rewrite has been given back.
@@ -269,7 +278,7 @@ impl Compactor {
                 break;
             }
         }
-        drop(making);
+        drop((making, rest));
         drop(shared);
         let last = commits.commit(&plan.live, waiting).await;
         match failed.or(last.err()) {

@@ -74,13 +74,22 @@ impl LiveTable {
     /// # Errors
     /// A branch that the table does not have, a format version that cannot be compacted (user); metadata that cannot be read.
     pub async fn load(table: LakeTable, branch: Option<&str>) -> Result<Self, ConnectorError> {
+        Self::check(&table, branch)?;
+        Self::read(table, branch).await
+    }
+
+    /// That the files of `branch` can be replaced at all.
+    ///
+    /// # Errors
+    /// A branch that the table does not have, a format version that cannot be compacted (user).
+    pub(crate) fn check(table: &LakeTable, branch: Option<&str>) -> Result<(), ConnectorError> {
         if table.metadata.format_version() == FormatVersion::V3 {
             return Err(ConnectorError::user(format!(
                 "table '{}' has format version 3: its files cannot be replaced yet, since the ids of rows would be lost. Use a table of format version 2",
                 table.name()
             )));
         }
-        Self::read(table, branch).await
+        head(table, branch).map(drop)
     }
 
     /// The same for looking alone: of a table of any format version.
@@ -88,10 +97,7 @@ impl LiveTable {
     /// # Errors
     /// A branch that the table does not have (user); metadata that cannot be read.
     pub async fn read(table: LakeTable, branch: Option<&str>) -> Result<Self, ConnectorError> {
-        let snapshot = table.metadata.snapshot_for_ref(branch.unwrap_or(MAIN_BRANCH)).cloned();
-        if let (None, Some(branch)) = (&snapshot, branch) {
-            return Err(ConnectorError::user(format!("table '{}' has no branch '{branch}'", table.name())));
-        }
+        let snapshot = head(&table, branch)?;
         let live = match &snapshot {
             Some(snapshot) => slim_files(&table, snapshot).await.map_err(catalog_error)?,
             None => Vec::new(),
@@ -223,6 +229,15 @@ impl LiveTable {
         let mut all = Self { table, snapshot, inventory: Inventory::default(), files: HashMap::new(), deletes };
         data.into_iter().for_each(|live| all.add(&metadata, live));
         all
+    }
+}
+
+/// The snapshot of a branch; `None`: main has none yet.
+fn head(table: &LakeTable, branch: Option<&str>) -> Result<Option<SnapshotRef>, ConnectorError> {
+    let snapshot = table.metadata.snapshot_for_ref(branch.unwrap_or(MAIN_BRANCH)).cloned();
+    match (snapshot, branch) {
+        (None, Some(branch)) => Err(ConnectorError::user(format!("table '{}' has no branch '{branch}'", table.name()))),
+        (snapshot, _) => Ok(snapshot),
     }
 }
 

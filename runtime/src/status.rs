@@ -193,9 +193,9 @@ pub struct UpkeepStatus {
     pub gave_way: u64,
     /// Rewrites that failed.
     pub failures: u64,
-    /// Rewrites that failed or gave way since the last one that did not.
+    /// How often in a row the rewrite has failed or given way to which that has happened most often.
     pub failures_in_a_row: u32,
-    /// The last failure, until a rewrite succeeds.
+    /// The last failure, until nothing fails any more.
     pub last_error: Option<String>,
     /// End of the last rewrite.
     pub last_rewrite: Option<DateTime<Utc>>,

@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 use weir_base::cpu::CpuMeter;
 use weir_base::memory::{Reservation, Use};
 use weir_base::task::spawn;
-use weir_base::{Classified, ErrorKind};
 use weir_catalog::CatalogError;
 use weir_catalog::commit::{Expired, News, TableCommitter};
 use weir_catalog::lake::LakeTable;
@@ -19,16 +18,20 @@ use weir_connectors::iceberg::{LakeTarget, SortBy, catalog_error};
 
 use super::coordinator::{Coordinator, Parts};
 use super::expiry::{Expiry, expired, told};
-use super::rewriting::{Rewrite, ended};
+use super::failures::Failures;
+use super::rewriting::{Noted, Rewrite, ended};
 use super::settings::Settings;
 use super::status::{Activity, Status};
 use super::trigger::Trigger;
 use super::uncovered::uncovered;
 use crate::pace::Pace;
 use crate::policy::{Group, Options, Way};
-use crate::progress::Quiet;
-use crate::run::{Compactor, Failed, Plan, Report, Request};
+use crate::run::{Compactor, Failed, Plan, Request};
 use crate::table::{LiveTable, PartitionKey};
+
+mod ends;
+
+use ends::hindrance;
 
 /// How long the end of a job waits for an expiry.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -52,6 +55,8 @@ pub(super) struct Desk {
     live: Option<LiveTable>,
     /// The table cannot be compacted.
     off: bool,
+    /// It was told that epochs are made longer.
+    slowed: bool,
     /// What earlier attempts have left is deleted.
     recovered: bool,
     /// Commits up to this sequence number are counted.
@@ -59,9 +64,12 @@ pub(super) struct Desk {
     /// Commits went by unheard while files were copied: what the copy has covered is known when it has ended.
     missed: bool,
     trigger: Trigger,
+    /// Failures to read the table, or to delete what earlier attempts have left.
     pace: Pace,
     /// Not before this is anything begun.
     ready: Instant,
+    /// Rewrites that fail.
+    failures: Failures,
     copying: Option<Rewrite>,
     decoding: Option<Rewrite>,
     expiry: Option<Expiry>,
@@ -102,12 +110,14 @@ impl Desk {
             stop,
             live: None,
             off: false,
+            slowed: false,
             recovered: false,
             counted,
             missed: false,
             trigger,
             pace,
             ready,
+            failures: Failures::default(),
             copying: None,
             decoding: None,
             expiry,
@@ -124,10 +134,10 @@ impl Desk {
         let mut tick = Instant::now() + self.settings.rules.interval;
         loop {
             self.tell();
-            let wait = if self.is_due() || !self.recovered { self.ready } else { tick };
+            let wait = self.wakes().unwrap_or(tick).min(tick);
             self.begin_expiry();
             let expiring = self.expiry.as_ref().is_some_and(|expiry| expiry.task.is_some());
-            let is_done = self.copying.is_none() && self.decoding.is_none() && !self.is_due() && !expiring;
+            let is_done = self.copying.is_none() && self.decoding.is_none() && !self.is_due() && self.failures.of_way(Way::Copy) == 0 && !expiring;
             tokio::select! {
                 biased;
                 heard = news.recv() => match heard {
@@ -155,6 +165,7 @@ impl Desk {
                         self.catch_up().await?;
                     }
                     tick = Instant::now() + self.settings.rules.interval;
+                    self.release();
                     // While files are copied they are not planned with again.
                     self.look(self.copying.is_none(), finish.is_cancelled());
                 }
@@ -167,19 +178,28 @@ impl Desk {
     }
 
     fn is_due(&self) -> bool {
-        self.compacts() && self.copying.is_none() && self.trigger.is_due(&self.settings.rules, now())
+        self.compacts() && self.copying.is_none() && self.failures.may_begin(Way::Copy) && self.trigger.is_due(&self.settings.rules, now())
     }
 
-    /// Deletes what earlier attempts have left. What fails is tried again when there is time, unless that is of no use.
+    /// When there is something to do, if that is known.
+    fn wakes(&self) -> Option<Instant> {
+        let unread = self.compacts() && self.live.is_none();
+        let due = (self.is_due() || unread || !self.recovered).then_some(self.ready);
+        let again = self.failures.next().map(|at| at.max(self.ready));
+        due.into_iter().chain(again).min()
+    }
+
+    /// Deletes what earlier attempts have left. What fails is tried again.
     async fn recover(&mut self) -> Result<(), ConnectorError> {
         let recovered = match self.journal.recover(now()).await {
             Ok(recovered) => recovered,
             Err(error) => {
-                self.recovered = error.kind() == ErrorKind::User;
-                return self.failed(catalog_error(error));
+                self.recovered = false;
+                return self.unsettled("what earlier attempts have left", catalog_error(error));
             }
         };
         self.recovered = true;
+        self.pace.succeeded();
         if recovered != Recovered::default() {
             let (Recovered { data_files, metadata_files, .. }, table) = (recovered, self.parts.target.name());
             tracing::info!(job = self.parts.job, %table, data_files, metadata_files, "files of upkeep that was cut off deleted");
@@ -237,6 +257,10 @@ impl Desk {
     async fn catch_up(&mut self) -> Result<(), ConnectorError> {
         let branch = self.parts.target.branch.clone();
         let table: Result<LakeTable, ConnectorError> = self.committer.refresh().await.map_err(catalog_error);
+        if let Some(why) = table.as_ref().ok().and_then(|table| hindrance(table, &self.parts.target)) {
+            self.switch_off(why);
+            return Ok(());
+        }
         let caught = match (table, self.live.take()) {
             (Ok(table), Some(live)) => live.follow(table, branch.as_deref()).await,
             (Ok(table), None) => {
@@ -261,14 +285,18 @@ impl Desk {
                 for rewrite in self.copying.iter().chain(&self.decoding) {
                     rewrite.groups.iter().for_each(|group| live.inventory.hold(group));
                 }
+                live.inventory.hold_files(self.failures.waiting());
                 // The table may have learnt the order by now.
                 self.settings.policy.sort_order = self.sort.as_ref().map(|by| by.number_in(&live.table.metadata));
                 self.charged.resize(live.memory());
                 self.live = Some(live);
                 self.recount();
+                if self.recovered {
+                    self.pace.succeeded();
+                }
                 Ok(())
             }
-            Err(error) => self.failed(error),
+            Err(error) => self.unsettled("the list of files", error),
         }
     }
 
@@ -278,14 +306,18 @@ impl Desk {
         if Instant::now() < self.ready || self.stop.is_cancelled() {
             return;
         }
+        let due = due && self.failures.may_begin(Way::Copy);
         if due {
             self.trigger.begun(now());
         }
         let settings = &self.settings.policy;
-        let options = Options { max_bytes: self.pace.max_bytes(settings.max_bytes, settings.target_bytes), ..settings.clone() };
-        let (copies, decodes): (Vec<_>, Vec<_>) = live.inventory.plan(&options, now()).into_iter().partition(|group| group.way == Way::Copy);
+        let options = Options { max_bytes: self.failures.pace().max_bytes(settings.max_bytes, settings.target_bytes), ..settings.clone() };
+        let groups = live.inventory.plan(&options, now());
+        self.forget_unwanted(&groups);
+        let (mut copies, decodes): (Vec<_>, Vec<_>) = groups.into_iter().partition(|group| group.way == Way::Copy);
         if self.decoding.is_none()
             && !ending
+            && self.failures.may_begin(Way::Decode)
             && let Some(first) = decodes.into_iter().next()
         {
             self.decoding = self.begin(vec![first], &options);
@@ -295,7 +327,12 @@ impl Desk {
         }
         if copies.is_empty() {
             self.trigger.finished();
+            if self.failures.next().is_none() {
+                self.failures.succeeded(Way::Copy);
+            }
         } else {
+            // After one that fails no other is begun: what has failed before comes last.
+            copies.sort_by_key(|group| self.failures.of(group));
             self.copying = self.begin(copies, &options);
         }
     }
@@ -316,79 +353,10 @@ impl Desk {
             ..Request::default()
         };
         let plan = Plan { live: view, groups: groups.clone() };
-        let work = async move { compactor.run(&request, plan, &Quiet).await };
-        Some(Rewrite { groups, task: spawn("compaction", self.meter.measure(work)), began: Instant::now() })
-    }
-
-    /// Takes in how a rewrite ended.
-    fn end(&mut self, way: Way, (rewrite, done): (Rewrite, Result<Report, Failed>)) -> Result<(), ConnectorError> {
-        if let Some(live) = &mut self.live {
-            rewrite.groups.iter().for_each(|group| live.inventory.release(group));
-        }
-        let took = rewrite.began.elapsed();
-        let report = match done {
-            Ok(report) => report,
-            Err(Failed { report, error }) => {
-                if way == Way::Copy {
-                    self.trigger.failed();
-                }
-                self.board.send_modify(|status| {
-                    status.failures += 1;
-                    status.done = status.done.plus(*report);
-                });
-                return self.failed(error);
-            }
-        };
-        self.board.send_modify(|status| {
-            status.done = status.done.plus(report);
-            (status.last_rewrite, status.last_duration) = (Some(SystemTime::now()), Some(took));
-        });
-        let Report { files_before, files_after, bytes_before, bytes_after, gave_way, .. } = report;
-        let table = self.parts.target.name();
-        tracing::info!(job = self.parts.job, %table, way = way.as_str(), files_before, files_after, bytes_before, bytes_after, gave_way, ?took, "compacted");
-        if gave_way > 0 && report.commits == 0 {
-            if way == Way::Copy {
-                self.trigger.failed();
-            }
-            return self.failed(ConnectorError::new(ErrorKind::Conflict, format!("rewrites of table {table} gave way to others {gave_way} times")));
-        }
-        if way == Way::Copy {
-            self.trigger.finished();
-            self.recount();
-        }
-        self.pace.succeeded();
-        self.board.send_modify(|status| status.last_error = None);
-        Ok(())
-    }
-
-    /// The next try is later and smaller.
-    ///
-    /// # Errors
-    /// The failure itself, if there were too many in a row.
-    fn failed(&mut self, error: ConnectorError) -> Result<(), ConnectorError> {
-        if error.kind() == ErrorKind::User {
-            tracing::warn!(job = self.parts.job, table = %self.parts.target.name(), %error, "the table is not compacted");
-            self.board.send_modify(|status| status.last_error = Some(error.to_string()));
-            self.off = true;
-            return Ok(());
-        }
-        self.pace.failed();
-        self.ready = Instant::now() + self.pace.wait();
-        let (failures, most) = (self.pace.failures(), self.settings.max_failures);
-        let told = weir_base::error::chain(&error);
-        tracing::warn!(job = self.parts.job, table = %self.parts.target.name(), failures, wait = ?self.pace.wait(), error = told, "a rewrite failed");
-        self.board.send_modify(|status| status.last_error = Some(told));
-        if error.kind() == ErrorKind::Fenced {
-            return Err(error);
-        }
-        if failures < most {
-            return Ok(());
-        }
-        let what = format!(
-            "table {} could not be compacted {failures} times in a row ('compact.max-consecutive-failures' = '{most}')",
-            self.parts.target.name()
-        );
-        Err(ConnectorError::new(error.kind(), format!("{what}: {error}")).with_source(error))
+        let noted = Arc::new(Noted::default());
+        let told = Arc::clone(&noted);
+        let work = async move { compactor.run(&request, plan, &*told).await };
+        Some(Rewrite { groups, task: spawn("compaction", self.meter.measure(work)), began: Instant::now(), noted })
     }
 
     /// Begins to expire snapshots of the job, if it is time.
@@ -407,16 +375,39 @@ impl Desk {
         Ok(())
     }
 
-    fn tell(&self) {
+    fn tell(&mut self) {
         let debt = self.live.as_ref().map(|live| live.inventory.debt(&self.settings.policy));
         self.board.send_modify(|status| {
             status.activity = if self.off { Activity::Off } else { Activity::of(self.copying.is_some(), self.decoding.is_some()) };
             status.debt = debt.unwrap_or(status.debt);
             status.pending = self.trigger.pending();
-            status.failures_in_a_row = self.pace.failures();
+            status.failures_in_a_row = self.failures.most().max(self.pace.failures());
+            if status.failures_in_a_row == 0 && !self.off {
+                status.last_error = None;
+            }
             status.cpu = self.meter.spent();
             status.slowdown = if self.off { 1.0 } else { self.settings.slowdown(status.debt.files()) };
         });
+        self.tell_slowdown();
+    }
+
+    /// Logs that epochs are made longer, and that they are not any more.
+    fn tell_slowdown(&mut self) {
+        let (debt_files, slowdown) = {
+            let status = self.board.borrow();
+            (status.debt.files(), status.slowdown)
+        };
+        let slowed = !self.off && self.settings.is_slowed(self.slowed, debt_files);
+        if slowed == self.slowed {
+            return;
+        }
+        self.slowed = slowed;
+        let (job, table, max_debt) = (&self.parts.job, self.parts.target.name(), self.settings.max_debt);
+        if slowed {
+            tracing::warn!(job, %table, debt_files, max_debt, slowdown, "epochs are made longer: the table has more files above the ideal than 'compact.max-debt'");
+        } else {
+            tracing::info!(job, %table, debt_files, max_debt, "epochs are as long as usual again");
+        }
     }
 
     /// Ends what is being rewritten; an expiry is cut off if it takes long, and is finished by the next start.

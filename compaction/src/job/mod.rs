@@ -3,11 +3,12 @@
 //!
 //! The coordinator knows the table's files from the commits themselves. Copies, which are cheap and keep the number of files down, are made for
 //! the whole table at once; beside them one group at a time is decoded, so that no more than one core is kept busy for long. Whether it is time to
-//! look is decided by [`trigger`].
+//! look is decided by [`trigger`]; a group that fails is left alone for a while, and the others go on.
 
 mod coordinator;
 mod desk;
 mod expiry;
+mod failures;
 mod rewriting;
 mod settings;
 mod status;

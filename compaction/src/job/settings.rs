@@ -50,6 +50,13 @@ impl Settings {
         let most = self.max_debt.max(1);
         if debt_files <= most { 1.0 } else { (1.0 + 4.0 * (debt_files - most) as f64 / most as f64).min(10.0) }
     }
+
+    /// Whether the log says that epochs are made longer: from the bound on, until the debt is a tenth below it, so that a debt about the bound is not told
+    /// of again and again. `slowed`: it says so already.
+    pub(super) fn is_slowed(&self, slowed: bool, debt_files: u64) -> bool {
+        let most = self.max_debt.max(1);
+        debt_files > if slowed { most - most / 10 } else { most }
+    }
 }
 
 #[cfg(test)]
@@ -68,5 +75,10 @@ mod tests {
         let slowdown = [0, 100, 101, 125, 200, 1_000_000].map(|files| settings.slowdown(files));
         let percent = slowdown.map(|times| (times * 100.0).round() as u64);
         assert_eq!(percent, [100, 100, 104, 200, 500, 1_000]);
+        let told = [100, 101, 100, 91, 90, 95].into_iter().scan(false, |slowed, files| {
+            *slowed = settings.is_slowed(*slowed, files);
+            Some(*slowed)
+        });
+        assert_eq!(told.collect::<Vec<_>>(), [false, true, true, true, false, false]);
     }
 }

@@ -20,7 +20,7 @@ pub enum Activity {
     Decoding,
     /// Both.
     Both,
-    /// The table cannot be compacted; `last_error` says why.
+    /// The table cannot be compacted, and nothing but a change of it helps; `last_error` says why.
     Off,
 }
 
@@ -61,9 +61,9 @@ pub struct Status {
     pub done: Report,
     /// Rewrites that failed.
     pub failures: u64,
-    /// Rewrites that failed or gave way since the last one that did not.
+    /// How often in a row the rewrite has failed or given way to which that has happened most often.
     pub failures_in_a_row: u32,
-    /// The last failure, until a rewrite succeeds.
+    /// The last failure, until nothing fails any more.
     pub last_error: Option<String>,
     /// End of the last rewrite.
     pub last_rewrite: Option<SystemTime>,

@@ -80,6 +80,19 @@ impl<K: Ord + Clone> Inventory<K> {
         self.touched.insert(group.partition.clone());
     }
 
+    /// Leaves these files out of plans until they are released.
+    pub fn hold_files<'a>(&mut self, paths: impl Iterator<Item = &'a str>) {
+        self.held.extend(paths.map(str::to_owned));
+    }
+
+    /// Plans with these files again, as far as they are still there.
+    pub fn release_files(&mut self, paths: &[String]) {
+        for path in paths {
+            self.held.remove(path);
+            self.touched.extend(self.partition_of.get(path).cloned());
+        }
+    }
+
     /// Looks at every partition with the next plan.
     pub fn touch_all(&mut self) {
         self.touched.extend(self.partitions.keys().cloned());

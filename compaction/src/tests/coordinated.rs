@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use weir_base::memory::MemoryBudget;
 use weir_base::options::OptionBag;
 use weir_base::task::{Task, spawn};
+use weir_base::{Classified, ErrorKind};
 use weir_catalog::commit::TableCommitter;
 use weir_catalog::lake::{LakeCatalog, LakeTable};
 use weir_catalog::upkeep::{Journal, Keeper};
@@ -278,4 +279,77 @@ async fn a_recovery_that_fails_in_passing_is_tried_again() {
     tokio::time::timeout(LIMIT, gone).await.expect("what was left is deleted");
     stop.cancel();
     task.await.expect("no panic").expect("ends");
+}
+
+/// Two partitions of a file each, of which a tenth and more is deleted, so that each is decoded: the one of few rows, which comes first, and the other.
+async fn worn(lake: &mut Lake) -> [String; 2] {
+    lake.append(&rows(0..20)).await;
+    lake.append(&rows(1_000..1_100)).await;
+    let (files, _) = lake.live().await;
+    for live in &files {
+        lake.delete_places(live, &(0..10).collect::<Vec<_>>()).await;
+    }
+    let of = |rows: u64| files.iter().find(|live| live.file.record_count() == rows).expect("one").file.file_path().to_owned();
+    [of(20), of(100)]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_fails_again_and_again_keeps_no_other_from_being_decoded_and_ends_the_job_all_the_same() {
+    let mut lake = Lake::new(&[("id", iceberg::spec::Transform::Truncate(1_000))], &[]).await;
+    let [lost, other] = worn(&mut lake).await;
+    std::fs::remove_file(local(&lost)).expect("removed");
+    let options = [("compact.delta.commits", "1"), ("compact.max-consecutive-failures", "3")];
+    let told = Running::start(&lake, &options).await.end(|_| {}).await.expect_err("it gives up").to_string();
+    assert!(told.contains("3 times in a row") && told.contains("decode of partition id_trunc=0") && told.contains(&local(&lost)), "{told}");
+    let mut left: Vec<(String, u64)> = lake.live().await.0.iter().map(|live| (live.file.file_path().to_owned(), live.file.record_count())).collect();
+    left.sort_unstable_by_key(|(_, rows)| *rows);
+    assert!(left.len() == 2 && left[0].0 == lost && left[1].0 != other && left[1].1 == 90, "{left:?}");
+    assert_eq!(lake.orphans().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_cannot_be_copied_keeps_no_other_from_being_copied() {
+    let mut lake = Lake::new(&[("id", iceberg::spec::Transform::Truncate(1_000))], &[]).await;
+    // The partition of the smallest files comes first, and is the one that fails.
+    for part in 0..15 {
+        let rows_of = [1, 100, 200][part as usize % 3];
+        lake.append(&rows(1_000 * (part % 3) + part..1_000 * (part % 3) + part + rows_of)).await;
+    }
+    let (files, _) = lake.live().await;
+    let lost = files.iter().find(|live| live.file.record_count() == 1).expect("one").file.file_path().to_owned();
+    std::fs::remove_file(local(&lost)).expect("removed");
+    let mut running = Running::start(&lake, &[("compact.delta.commits", "15"), ("compact.parallelism", "1")]).await;
+    let status = running.until(|status| status.done.files_before == 10).await;
+    assert!(status.failures_in_a_row >= 1 && status.last_error.as_ref().is_some_and(|error| error.starts_with("copy of partition id_trunc=0:")));
+    running.end(|running| running.stop.cancel()).await.expect("ends");
+    assert_eq!(lake.live().await.0.len(), 5 + 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_that_a_user_may_mend_is_a_failure_like_others_and_does_not_switch_compaction_off() {
+    let mut lake = Lake::new(&[("id", iceberg::spec::Transform::Truncate(1_000))], &[]).await;
+    worn(&mut lake).await;
+    let options = [("compact.delta.commits", "1"), ("compact.max-consecutive-failures", "2"), ("compact.sort-order", "id")];
+    let table = lake.table().await;
+    // Far too little to sort a hundred rows in.
+    let (coordinator, told) = Coordinator::new(Parts { budget: MemoryBudget::new(1_000), ..parts(&lake.catalog, &table, &options) });
+    let work = coordinator.run(CancellationToken::new(), CancellationToken::new());
+    let error = tokio::time::timeout(LIMIT, work).await.expect("in time").expect_err("it gives up");
+    assert!(error.kind() == ErrorKind::User && error.to_string().contains("rows cannot be sorted"), "{error}");
+    assert!(error.to_string().contains("2 times in a row") && told.borrow().activity != Activity::Off, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn epochs_shall_be_longer_as_long_as_there_are_more_files_than_the_debt_allows() {
+    let mut lake = Lake::new(&[], &[]).await;
+    for part in 0..4 {
+        lake.append(&rows(part * 10..part * 10 + 10)).await;
+    }
+    let mut running = Running::start(&lake, &[("compact.delta.commits", "5"), ("compact.max-debt", "1")]).await;
+    let status = running.until(|status| status.slowdown > 1.0).await;
+    assert_eq!((status.debt.files(), (status.slowdown * 100.0).round() as u64), (3, 900));
+    lake.append(&rows(40..50)).await;
+    let status = running.until(|status| status.done.copied == 1 && status.slowdown <= 1.0).await;
+    assert_eq!(status.debt.files(), 0);
+    running.end(|running| running.stop.cancel()).await.expect("ends");
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::HumanDuration;
 use weir_compaction::policy::{Group, Way};
 use weir_compaction::{PartitionKey, Plan, Progress};
+use weir_connectors::ConnectorError;
 
 use crate::fs_command::print::size;
 use crate::status_line;
@@ -81,6 +82,10 @@ impl Progress for Lines {
 
     fn gave_way(&self, group: &Group<PartitionKey>, why: &str) {
         tracing::warn!(partition = %group.partition, why, "a group gave way to others and is tried again");
+    }
+
+    fn failed(&self, group: &Group<PartitionKey>, error: &ConnectorError) {
+        tracing::warn!(partition = %group.partition, %error, "a group could not be rewritten: what has begun is finished, and no other is begun");
     }
 }
 

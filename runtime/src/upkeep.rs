@@ -89,3 +89,73 @@ fn targets(plan: &JobPlan) -> Vec<(&LakeTarget, BTreeSet<String>)> {
     }
     targets
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use arrow_schema::{DataType, Field, Schema};
+    use weir_base::options::OptionBag;
+    use weir_base::task::spawn;
+    use weir_catalog::lake::{LakeCatalog, LakeTable, TableId, TableSpec};
+    use weir_connectors::iceberg::IcebergSink;
+    use weir_connectors::sink::StreamSink;
+    use weir_fs::FileSystems;
+
+    use super::*;
+    use crate::job::{Job, JobOptions};
+    use crate::status::SinkStatus;
+    use crate::testing::{FakeLog, Rig};
+
+    fn bag(object: &str, options: &[(&str, &str)]) -> OptionBag {
+        let mut bag = OptionBag::new(object);
+        options.iter().for_each(|(key, value)| bag.insert(*key, *value, None));
+        bag
+    }
+
+    /// A table of the columns of a [`FakeLog`].
+    async fn table(folder: &std::path::Path) -> (Arc<dyn LakeCatalog>, LakeTable) {
+        let warehouse = format!("file://{}", folder.display());
+        let mut options = bag("Catalog 'lake'", &[("type", "iceberg"), ("catalog-type", "memory"), ("warehouse", &warehouse)]);
+        let catalog = weir_catalog::open("lake", &mut options, &FileSystems::default()).expect("catalog").catalog;
+        catalog.create_database("shop", &BTreeMap::new()).await.expect("database");
+        let columns = Schema::new(vec![Field::new("s", DataType::Utf8, false), Field::new("o", DataType::Int64, false)]);
+        let schema = weir_catalog::lake_schema(&columns, &[]).expect("schema");
+        let spec = TableSpec { schema, partitioned_by: Vec::new(), properties: [].into(), location: None };
+        let id = TableId { database: "shop".to_owned(), table: "t0".to_owned() };
+        catalog.create(&id, &spec).await.expect("table");
+        let table = catalog.load(&id).await.expect("loads");
+        (catalog, table)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn epochs_grow_while_a_table_has_more_files_than_its_debt_allows() {
+        let mut rig = Rig::new(FakeLog::new(&[10], 0), &["SELECT s, o FROM src"]);
+        (rig.bounded, rig.interval, rig.name) = (false, Duration::from_millis(20), "slowed".to_owned());
+        let folder = tempfile::tempdir().expect("folder");
+        let (catalog, table) = table(folder.path()).await;
+        let options = [("auto-compact", "true"), ("compact.delta.commits", "100000"), ("compact.max-debt", "1")];
+        let sink = IcebergSink::open(&catalog, &table, &bag("Table 'lake.shop.t0'", &options)).expect("sink").value;
+        let sink: Arc<dyn StreamSink> = Arc::new(sink);
+        let mut plan = rig.plan().await;
+        plan.inserts.iter_mut().for_each(|insert| insert.sink = Arc::clone(&sink));
+        let job = Job::on_store(plan, rig.store(), rig.budget.clone(), JobOptions::default()).expect("a job");
+        let (board, stop) = (job.status(), CancellationToken::new());
+        let running = spawn("job", job.run(stop.clone()));
+        // Rows keep coming, so that each epoch has some.
+        let until = async |what: &dyn Fn(&SinkStatus) -> bool| {
+            while !board.snapshot().sinks.get("t0").is_some_and(what) {
+                rig.log.append("0", 1, 0);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        until(&|sink| sink.upkeep.as_ref().is_some_and(|upkeep| upkeep.slowdown >= 10.0)).await;
+        let (began, before) = (Instant::now(), board.snapshot().sinks["t0"].commits);
+        // The first of them may have been read before.
+        until(&|sink| sink.commits >= before + 5).await;
+        assert!(began.elapsed() >= 2 * 10 * rig.interval, "five epochs in {:?}", began.elapsed());
+        stop.cancel();
+        running.await.expect("no panic").expect("ends");
+    }
+}

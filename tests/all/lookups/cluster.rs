@@ -158,7 +158,7 @@ async fn a_node_that_is_killed_while_it_is_scanned_is_waited_for_and_named_if_it
     pipeline.exec(&mut connection).unwrap();
     let nodes = Nodes(cluster.nodes.split(',').map(str::to_owned).collect());
     nodes.0.iter().for_each(|node| at::<()>(node, &["SAVE"]));
-    let with = [("redis-mode", "cluster"), ("cluster-nodes", &*cluster.nodes), ("command", "get"), ("key.prefix", &prefix), ("timeout", "1 s")];
+    let with = [("redis-mode", "cluster"), ("cluster-nodes", &*cluster.nodes), ("command", "get"), ("key.prefix", &prefix), ("timeout", "60 s")];
     let lookup = opened(&with);
     let mut rows = lookup.load(1, None, Charge::free()).await.unwrap().rows().unwrap().rows;
     let mut found = names(&rows.try_next().await.unwrap().unwrap());

@@ -17,7 +17,7 @@ const KEYS: usize = 5_000;
 
 fn table(redis: &Redis, prefix: &str) -> Arc<dyn Lookup> {
     let port = redis.port.to_string();
-    opened(&[("host", "127.0.0.1"), ("port", &port), ("password", &redis.password), ("command", "get"), ("key.prefix", prefix), ("timeout", "1 s")])
+    opened(&[("host", "127.0.0.1"), ("port", &port), ("password", &redis.password), ("command", "get"), ("key.prefix", prefix), ("timeout", "60 s")])
 }
 
 fn put(redis: &Redis, prefix: &str) {

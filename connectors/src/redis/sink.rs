@@ -26,6 +26,8 @@ use crate::sink::{Committable, Distribution, SinkCommitter, SinkWriter, StreamSi
 
 /// Wait before a pipeline is sent again; it doubles with each time.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// Longest wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// A table that is written.
 #[derive(Debug)]
@@ -141,7 +143,7 @@ impl Shared {
                 Err(error) if error.kind() == ErrorKind::Transient && tries < self.options.max_retries => {
                     tracing::debug!(table = self.server.table, tries, %error, "pipeline failed and is sent again");
                     sleep(wait).await;
-                    wait *= 2;
+                    wait = longer(wait);
                 }
                 done => return done,
             }
@@ -161,6 +163,11 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+/// The wait after this one.
+fn longer(wait: Duration) -> Duration {
+    (wait * 2).min(LONGEST_WAIT)
 }
 
 /// Rows and bytes a second, for all writers of a table.
@@ -196,4 +203,16 @@ impl Pace {
 /// How long so much takes at `rate` a second.
 fn took(rate: Option<u64>, amount: u64) -> Duration {
     rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(amount as f64 / rate.max(1) as f64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_between_tries_double_up_to_five_seconds() {
+        let waits = std::iter::successors(Some(FIRST_WAIT), |wait| Some(longer(*wait)));
+        let waits: Vec<u128> = waits.map(|wait| wait.as_millis()).take(8).collect();
+        assert_eq!(waits, [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
+    }
 }

@@ -107,9 +107,15 @@ pub(super) const PRELOAD: OptionDecl = OptionDecl::new(
     "lookup.preload",
     ValueType::Boolean,
     "Whether the cache is filled before the first row is joined. Default: true with a FULL cache, else false.",
-);
-pub(super) const PRELOAD_TIMEOUT: OptionDecl =
-    OptionDecl::new("lookup.preload.timeout", ValueType::Duration, "How long that may take before the job fails.").default("10 min");
+)
+.deprecated(&["lookup.cache.load-all"]);
+pub(super) const PRELOAD_TIMEOUT: OptionDecl = OptionDecl::new(
+    "lookup.preload.timeout",
+    ValueType::Duration,
+    "How long one load may take; then it has failed. If it was the first, the job begins again, as often as `restart-strategy` says; after that the rows \
+     that are there go on serving until the next load.",
+)
+.default("10 min");
 pub(super) const PRELOAD_ROWS: OptionDecl =
     OptionDecl::new("lookup.preload.max-rows", POSITIVE, "The most rows that are loaded: more are an error with a FULL cache. Default: no limit.");
 pub(super) const PRELOAD_BYTES: OptionDecl = OptionDecl::new(
@@ -118,7 +124,8 @@ pub(super) const PRELOAD_BYTES: OptionDecl = OptionDecl::new(
     "The most memory that loaded rows take: more are an error with a FULL cache. Default: a quarter of `--memory`.",
 );
 pub(super) const PRELOAD_PARALLELISM: OptionDecl =
-    OptionDecl::new("lookup.preload.parallelism", ValueType::Integer { min: 1, max: 1_024 }, "How many readers load.").default("4");
+    OptionDecl::new("lookup.preload.parallelism", ValueType::Integer { min: 1, max: 1_024 }, "How many readers load; a table of Redis has one.")
+        .default("4");
 
 /// The options that every lookup connector takes.
 pub const LOOKUP_OPTIONS: &[OptionDecl] = &[

@@ -114,10 +114,10 @@ impl LookupOptions {
         let batch = pull_batch(bag, ability, is_async);
         let linger = bag.duration(&LINGER);
         let indexes = bag.list(&INDEXES);
-        if linger.is_some_and(|linger| linger.is_zero()) {
-            bag.error("OPT-007", LINGER.key, format!("'{}' must be > 0, but is 0.", LINGER.key));
-        }
-        if bag.contains(LINGER.key) && batch == Some(1) {
+        not_zero(bag, LINGER.key, linger.map(|linger| linger.as_nanos()));
+        if matches!(cache, Some(Cache::Full(_))) {
+            no_effect(bag, &[MAX_RETRIES, BATCH, LINGER], "FULL");
+        } else if bag.contains(LINGER.key) && batch == Some(1) {
             bag.warn("OPT-008", LINGER.key, format!("'{}' has no effect because '{}' is 1.", LINGER.key, BATCH.key));
         }
         if matches!(cache, Some(Cache::Full(_))) && asked_async && is_async == Some(true) {
@@ -143,7 +143,6 @@ impl LookupOptions {
 fn pull_batch(bag: &mut OptionBag, ability: Ability, is_async: Option<bool>) -> Option<usize> {
     let batch = usize::try_from(bag.integer(&BATCH)?).ok()?;
     if !ability.gives_keys() {
-        no_effect(bag, &[BATCH, LINGER], "FULL");
         return Some(1);
     }
     if batch > ability.most_keys {
@@ -176,6 +175,7 @@ fn pull_cache(bag: &mut OptionBag, ability: Ability) -> Option<Cache> {
                 bag.error("OPT-005", CACHE.key, "'lookup.cache'='FULL' needs a table that can be read as a whole, which this one cannot.");
             }
             no_effect(bag, PARTIAL_KEYS, "FULL");
+            no_effect(bag, OLD_KEYS, "FULL");
             let is_periodic = bag.peek(STRATEGY.key).is_none_or(|strategy| strategy.eq_ignore_ascii_case("PERIODIC"));
             if is_periodic && !bag.contains(INTERVAL.key) && ability.watch.is_none() {
                 let what = format!("'{}' is required with 'lookup.cache'='FULL' and the reload strategy PERIODIC but missing.", INTERVAL.key);
@@ -185,6 +185,9 @@ fn pull_cache(bag: &mut OptionBag, ability: Ability) -> Option<Cache> {
         }
         "NONE" if said || !old.is_given => {
             no_effect(bag, PARTIAL_KEYS, "NONE");
+            if said {
+                no_effect(bag, OLD_KEYS, "NONE");
+            }
             no_effect(bag, FULL_KEYS, "NONE");
             Some(Cache::None)
         }
@@ -204,11 +207,18 @@ fn pull_cache(bag: &mut OptionBag, ability: Ability) -> Option<Cache> {
 }
 
 const PARTIAL_KEYS: &[OptionDecl] = &[MAX_ROWS, MAX_BYTES, AFTER_WRITE, AFTER_ACCESS, MISSING];
+const OLD_KEYS: &[OptionDecl] = &[OLD_MAX_ROWS, OLD_TTL];
 const FULL_KEYS: &[OptionDecl] = &[STRATEGY, INTERVAL, SCHEDULE, ISO_TIME, DAYS, STALENESS];
 
 fn no_effect(bag: &mut OptionBag, keys: &[OptionDecl], mode: &str) {
     for decl in keys.iter().filter(|decl| bag.contains(decl.key)).collect::<Vec<_>>() {
         bag.warn("OPT-008", decl.key, format!("'{}' has no effect because 'lookup.cache' is '{mode}'.", decl.key));
+    }
+}
+
+fn not_zero(bag: &mut OptionBag, key: &str, value: Option<impl Into<u128>>) {
+    if value.is_some_and(|value| value.into() == 0) {
+        bag.error("OPT-007", key, format!("'{key}' must be > 0, but is 0."));
     }
 }
 
@@ -236,6 +246,7 @@ fn pull_old(bag: &mut OptionBag) -> Old {
     if let (Some(text), None) = (text, ttl) {
         bag.error("OPT-003", OLD_TTL.key, format!("Invalid value for option '{}': '{text}' is neither seconds nor a duration.", OLD_TTL.key));
     }
+    not_zero(bag, OLD_TTL.key, ttl.map(|ttl| ttl.as_nanos()).filter(|_| max_rows.is_some()));
     if max_rows.is_some() != text.is_some() {
         let given = if max_rows.is_some() { OLD_MAX_ROWS.key } else { OLD_TTL.key };
         let what = format!("Either all or none of the following options should be provided: '{}', '{}'.", OLD_MAX_ROWS.key, OLD_TTL.key);
@@ -249,6 +260,9 @@ fn pull_partial(bag: &mut OptionBag, old: &Old) -> Option<Partial> {
     let max_bytes = bag.bytes(&MAX_BYTES);
     let (after_write, after_access) = (bag.duration(&AFTER_WRITE), bag.duration(&AFTER_ACCESS));
     let missing = bag.boolean(&MISSING);
+    not_zero(bag, MAX_BYTES.key, max_bytes);
+    not_zero(bag, AFTER_WRITE.key, after_write.map(|life| life.as_nanos()));
+    not_zero(bag, AFTER_ACCESS.key, after_access.map(|life| life.as_nanos()));
     Some(Partial { max_rows: max_rows.or(old.max_rows), max_bytes, after_write: after_write.or(old.ttl), after_access, missing: missing? })
 }
 
@@ -257,6 +271,9 @@ fn pull_full(bag: &mut OptionBag, ability: Ability) -> Option<Full> {
     let (interval, schedule) = (bag.duration(&INTERVAL), bag.choice(&SCHEDULE));
     let (time, days) = (bag.string(&ISO_TIME), bag.integer(&DAYS));
     let max_staleness = bag.duration(&STALENESS);
+    // Without a pause a table would be loaded for ever.
+    not_zero(bag, INTERVAL.key, interval.map(|interval| interval.as_nanos()));
+    not_zero(bag, STALENESS.key, max_staleness.map(|age| age.as_nanos()));
     let reload = match (strategy?, interval.or(ability.watch), schedule?) {
         ("TIMED", ..) => {
             let days = u32::try_from(days?).ok()?;
@@ -284,34 +301,37 @@ fn pull_full(bag: &mut OptionBag, ability: Ability) -> Option<Full> {
 }
 
 fn pull_preload(bag: &mut OptionBag, cache: Option<&Cache>, ability: Ability) -> Option<Option<Preload>> {
-    let wanted = if bag.contains(PRELOAD.key) { Some(bag.boolean(&PRELOAD)?) } else { None };
+    let said = [PRELOAD.key].iter().chain(PRELOAD.deprecated).copied().find(|key| bag.contains(key));
+    let key = said.unwrap_or(PRELOAD.key);
+    let wanted = if said.is_some() { Some(bag.boolean(&PRELOAD)?) } else { None };
     let timeout = bag.duration(&PRELOAD_TIMEOUT);
     let max_rows = bag.integer(&PRELOAD_ROWS).and_then(|rows| u64::try_from(rows).ok());
     let max_bytes = bag.bytes(&PRELOAD_BYTES);
     let parallelism = bag.integer(&PRELOAD_PARALLELISM);
-    if timeout.is_some_and(|timeout| timeout.is_zero()) {
-        bag.error("OPT-007", PRELOAD_TIMEOUT.key, format!("'{}' must be > 0, but is 0.", PRELOAD_TIMEOUT.key));
-    }
+    not_zero(bag, PRELOAD_TIMEOUT.key, timeout.map(|timeout| timeout.as_nanos()));
+    not_zero(bag, PRELOAD_BYTES.key, max_bytes);
     let loads = match (cache?, wanted) {
         (Cache::Full(_), Some(false)) => {
-            bag.error(
-                "OPT-006",
-                PRELOAD.key,
-                "'lookup.preload'='false' and 'lookup.cache'='FULL' shouldn't be set together: a FULL cache is loaded first.",
-            );
+            bag.error("OPT-006", key, "'lookup.preload'='false' and 'lookup.cache'='FULL' shouldn't be set together: a FULL cache is loaded first.");
             true
         }
         (Cache::Full(_), _) => true,
         (Cache::None, Some(true)) => {
-            bag.error("OPT-005", PRELOAD.key, "'lookup.preload'='true' needs a cache: set 'lookup.cache' to 'FULL' or 'PARTIAL'.");
+            bag.error("OPT-005", key, "'lookup.preload'='true' needs a cache: set 'lookup.cache' to 'FULL' or 'PARTIAL'.");
             false
         }
         (Cache::Partial(_), Some(true)) if !ability.can_load => {
-            bag.error("OPT-005", PRELOAD.key, "'lookup.preload'='true' needs a table that can be read as a whole, which this one cannot.");
+            bag.error("OPT-005", key, "'lookup.preload'='true' needs a table that can be read as a whole, which this one cannot.");
             false
         }
         (_, wanted) => wanted == Some(true),
     };
+    if !loads && wanted != Some(true) {
+        let useless = [PRELOAD_TIMEOUT, PRELOAD_ROWS, PRELOAD_BYTES, PRELOAD_PARALLELISM];
+        for decl in useless.iter().filter(|decl| bag.contains(decl.key)).collect::<Vec<_>>() {
+            bag.warn("OPT-008", decl.key, format!("'{}' has no effect because '{}' is 'false'.", decl.key, PRELOAD.key));
+        }
+    }
     let preload = Preload { timeout: timeout?, max_rows, max_bytes, parallelism: usize::try_from(parallelism?).ok()? };
     Some(loads.then_some(preload))
 }
@@ -422,5 +442,56 @@ mod tests {
         let (_, warnings) = pulled(&[("lookup.async.batch.linger", "5 ms"), ("lookup.partial-cache.max-rows", "5")], ABLE).expect("fine");
         assert!(warnings.contains("'lookup.async.batch.linger' has no effect"), "{warnings}");
         assert!(warnings.contains("'lookup.partial-cache.max-rows' has no effect because 'lookup.cache' is 'NONE'"), "{warnings}");
+    }
+
+    #[test]
+    fn nothing_that_bounds_is_zero() {
+        let partial = [("lookup.cache", "PARTIAL"), ("lookup.partial-cache.max-rows", "5")];
+        let full = [("lookup.cache", "FULL"), ("lookup.full-cache.periodic-reload.interval", "1 min")];
+        let of_partial = ["lookup.partial-cache.max-bytes", "lookup.partial-cache.expire-after-write", "lookup.partial-cache.expire-after-access"];
+        let of_full =
+            ["lookup.full-cache.periodic-reload.interval", "lookup.full-cache.max-staleness", "lookup.preload.timeout", "lookup.preload.max-bytes"];
+        for (key, others) in of_partial.into_iter().map(|key| (key, partial)).chain(of_full.into_iter().map(|key| (key, full))) {
+            let told = refused(&[others.as_slice(), &[(key, "0")]].concat());
+            assert!(told.contains("[OPT-007]") && told.contains(&format!("'{key}' must be > 0, but is 0.")), "{told}");
+        }
+        assert!(refused(&[("lookup.cache.max-rows", "10"), ("lookup.cache.ttl", "0")]).contains("'lookup.cache.ttl' must be > 0, but is 0."));
+    }
+
+    #[test]
+    fn options_of_another_cache_and_of_a_load_that_is_not_warn() {
+        let full = [("lookup.cache", "FULL"), ("lookup.full-cache.periodic-reload.interval", "1 min")];
+        let old = [("lookup.cache.max-rows", "10"), ("lookup.cache.ttl", "7")];
+        let requests = [("lookup.max-retries", "5"), ("lookup.async.batch.size", "50"), ("lookup.async.batch.linger", "5 ms")];
+        let load = [
+            ("lookup.preload.timeout", "1 s"),
+            ("lookup.preload.max-rows", "1"),
+            ("lookup.preload.max-bytes", "1 mb"),
+            ("lookup.preload.parallelism", "2"),
+        ];
+        for (others, useless, why) in [
+            (full.as_slice(), old.as_slice(), "'lookup.cache' is 'FULL'"),
+            ([("lookup.cache", "NONE")].as_slice(), old.as_slice(), "'lookup.cache' is 'NONE'"),
+            (full.as_slice(), requests.as_slice(), "'lookup.cache' is 'FULL'"),
+            (old.as_slice(), load.as_slice(), "'lookup.preload' is 'false'"),
+        ] {
+            let (_, warnings) = pulled(&[others, useless].concat(), ABLE).expect("fine");
+            for (key, _) in useless {
+                let told = format!("'{key}' has no effect because {why}.");
+                assert_eq!(warnings.matches(&told).count(), 1, "{told}\n{warnings}");
+            }
+        }
+        let (_, warnings) = pulled(&[full.as_slice(), &load].concat(), ABLE).expect("fine");
+        assert_eq!(warnings, "", "a FULL cache is loaded");
+    }
+
+    #[test]
+    fn the_older_name_of_a_preload_is_taken() {
+        let old = [("lookup.cache.max-rows", "10"), ("lookup.cache.ttl", "7"), ("lookup.cache.load-all", "true")];
+        let (options, warnings) = pulled(&old, ABLE).expect("fine");
+        assert!(options.preload.is_some());
+        assert!(warnings.contains("'lookup.cache.load-all' is deprecated, use 'lookup.preload'."), "{warnings}");
+        assert!(refused(&old[2..]).contains("needs a cache"));
+        assert!(pulled(&[("lookup.cache.load-all", "false")], ABLE).expect("fine").0.preload.is_none());
     }
 }

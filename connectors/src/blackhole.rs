@@ -86,6 +86,10 @@ impl StreamSink for Blackhole {
         Ok(vec![0; batch.num_rows()].into())
     }
 
+    fn key(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
     fn writer(&self, _context: WriterContext) -> Result<Box<dyn SinkWriter>, ConnectorError> {
         Ok(Box::new(Forgetful))
     }

@@ -86,6 +86,10 @@ pub trait StreamSink: fmt::Debug + Send + Sync {
     /// A batch that does not fit [`Self::schema`].
     fn route(&self, batch: &RecordBatch) -> Result<arrow_array::UInt64Array, ConnectorError>;
 
+    /// The columns of [`Self::schema`] by which a row takes the place of an earlier one; none: rows are only added. Rows that are equal in them have
+    /// equal [`Self::route`] values.
+    fn key(&self) -> Vec<usize>;
+
     /// A writer for one partition of one epoch.
     ///
     /// # Errors

@@ -54,6 +54,13 @@ pub struct LookupTable {
 
 impl fmt::Display for LookupTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.describe(f, self.asking.ordered)
+    }
+}
+
+impl LookupTable {
+    /// Writes how it is asked by a join whose rows keep their order, or need not.
+    fn describe(&self, f: &mut fmt::Formatter<'_>, ordered: bool) -> fmt::Result {
         match &self.options.cache {
             Cache::None => f.write_str("cache=NONE")?,
             Cache::Partial(_) => f.write_str("cache=PARTIAL")?,
@@ -61,7 +68,7 @@ impl fmt::Display for LookupTable {
         }
         let (options, asking) = (&self.options, &self.asking);
         if options.is_async {
-            let order = if asking.ordered { "ordered" } else { "unordered" };
+            let order = if ordered { "ordered" } else { "unordered" };
             write!(f, ", async {order}, capacity={}, batch={}", asking.capacity, options.batch)?;
         } else {
             f.write_str(", sync")?;
@@ -115,6 +122,8 @@ pub struct LookupJoin {
     pub join_type: JoinType,
     /// Of a left join: what a row of the table must fulfil besides to match, over the output.
     pub residual: Option<Expr>,
+    /// Rows leave in the order in which they came, whatever is said of the tables: they change each other.
+    pub in_order: bool,
     right: DFSchemaRef,
     schema: DFSchemaRef,
 }
@@ -136,7 +145,17 @@ impl LookupJoin {
         right: DFSchemaRef,
     ) -> DataFusionResult<Self> {
         let schema = Arc::new(build_join_schema(input.schema(), &right, &join_type)?);
-        Ok(Self { table, input, key, join_type, residual, right, schema })
+        Ok(Self { table, input, key, join_type, residual, in_order: false, right, schema })
+    }
+
+    /// The same for rows that change each other.
+    pub(crate) fn in_order(self) -> Self {
+        Self { in_order: true, ..self }
+    }
+
+    /// Writes how a table is asked by this join.
+    fn describe(&self, f: &mut fmt::Formatter<'_>, table: &LookupTable) -> fmt::Result {
+        table.describe(f, self.in_order || table.asking.ordered)
     }
 }
 
@@ -147,6 +166,7 @@ impl PartialEq for LookupJoin {
             && self.key == other.key
             && self.join_type == other.join_type
             && self.residual == other.residual
+            && self.in_order == other.in_order
             && self.right == other.right
             && self.input == other.input
     }
@@ -203,18 +223,22 @@ impl UserDefinedLogicalNodeCore for LookupJoin {
         let pairs: Vec<String> = keys.iter().zip(asked).map(|(key, column)| format!("{} = {key}", name(column).unwrap_or_default())).collect();
         write!(f, "{}]", pairs.join(", "))?;
         if let Some(index) = index {
-            write!(f, ", through {} ({})", index.table.path, index.table)?;
+            write!(f, ", through {} (", index.table.path)?;
+            self.describe(f, &index.table)?;
+            f.write_str(")")?;
         }
         if let Some(residual) = &self.residual {
             write!(f, ", if={residual}")?;
         }
-        write!(f, ", {}", self.table)
+        f.write_str(", ")?;
+        self.describe(f, &self.table)
     }
 
     fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> DataFusionResult<Self> {
         let (Some(input), true) = (inputs.pop(), inputs.is_empty()) else { return plan_err!("a lookup join has one input") };
         let key = LookupKey { keys: exprs, ..self.key.clone() };
-        Self::try_new(Arc::clone(&self.table), input, key, self.join_type, self.residual.clone(), Arc::clone(&self.right))
+        let join = Self::try_new(Arc::clone(&self.table), input, key, self.join_type, self.residual.clone(), Arc::clone(&self.right))?;
+        Ok(Self { in_order: self.in_order, ..join })
     }
 
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {

@@ -146,6 +146,10 @@ impl StreamSink for Print {
         Ok(vec![0; batch.num_rows()].into())
     }
 
+    fn key(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
     fn writer(&self, context: WriterContext) -> Result<Box<dyn SinkWriter>, ConnectorError> {
         let prefix = rows::prefix(self.identifier.as_deref(), context.partition, context.partitions);
         Ok(Box::new(Printer { prefix, out: self.out.clone() }))

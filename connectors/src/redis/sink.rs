@@ -71,6 +71,13 @@ impl StreamSink for RedisSink {
         Ok(key_texts("", first)?.iter().map(|key| Some(fnv(key.unwrap_or_default()))).collect())
     }
 
+    fn key(&self) -> Vec<usize> {
+        let Writing { shape, kind, .. } = &self.shared.writing;
+        // The column of kinds stands between the others.
+        let place = |column: usize| column + usize::from(kind.is_some_and(|kind| kind <= column));
+        std::iter::once(0).chain(shape.part_column()).map(place).collect()
+    }
+
     fn writer(&self, context: WriterContext) -> Result<Box<dyn SinkWriter>, ConnectorError> {
         let held = context.budget.reservation(Use::Writers);
         Ok(Box::new(RedisWriter { shared: Arc::clone(&self.shared), changes: HashMap::new(), bytes: 0, held }))

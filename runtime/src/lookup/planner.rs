@@ -4,14 +4,14 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow_array::{Array, RecordBatch, UInt64Array};
+use arrow_array::{Array, ArrayRef, RecordBatch, UInt64Array};
 use arrow_schema::{DataType, Schema};
 use async_trait::async_trait;
 use datafusion::common::hash_utils::{RandomState, create_hashes};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{ColumnarValue, JoinType, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore};
+use datafusion::logical_expr::{ColumnarValue, Expr, JoinType, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_plan::repartition::RepartitionExec;
@@ -72,7 +72,14 @@ impl ExtensionPlanner for Planner {
             keeps_all: join.join_type == JoinType::Left,
             residual,
         };
-        let input = if join.table.options.hash { spread(Arc::clone(input), &keys, tasks)? } else { Arc::clone(input) };
+        let input = if join.table.options.hash {
+            // Of rows that change each other, those of one key have one key here too, or none: these stay together as well.
+            let columns = join.key.keys.iter().flat_map(Expr::column_refs).filter(|_| join.in_order).cloned().map(Expr::Column);
+            let without_key = columns.map(|column| planner.create_physical_expr(&column, join.input.schema(), state));
+            spread(Arc::clone(input), &keys, without_key.collect::<DataFusionResult<Vec<_>>>()?, tasks)?
+        } else {
+            Arc::clone(input)
+        };
         let index = match &join.key.index {
             Some(index) => {
                 let state = self.lookups.of(&index.table, &index.columns, tasks)?;
@@ -81,29 +88,45 @@ impl ExtensionPlanner for Planner {
             None => None,
         };
         let state = self.lookups.of(&join.table, &join.key.columns, tasks)?;
-        let operator = Operator { state, index, keys, joiner, budget: self.lookups.budget().clone() };
+        let operator = Operator { state, index, keys, joiner, in_order: join.in_order, budget: self.lookups.budget().clone() };
         Ok(Some(Arc::new(LookupJoinExec::new(input, Arc::new(operator)))))
     }
 }
 
-/// The input with rows of one key in one partition.
-fn spread(input: Arc<dyn ExecutionPlan>, keys: &[Arc<dyn PhysicalExpr>], tasks: usize) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+/// The input with rows of one key in one partition, and rows without one that are equal in `without_key`.
+fn spread(
+    input: Arc<dyn ExecutionPlan>,
+    keys: &[Arc<dyn PhysicalExpr>],
+    without_key: Vec<Arc<dyn PhysicalExpr>>,
+    tasks: usize,
+) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
     let keys: Vec<_> = keys.iter().filter(|key| !key.is::<Literal>()).cloned().collect();
     if keys.is_empty() || (tasks == 1 && input.output_partitioning().partition_count() == 1) {
         return Ok(input);
     }
-    Ok(Arc::new(RepartitionExec::try_new(input, Partitioning::Hash(vec![Arc::new(KeyRoute { keys })], tasks))?))
+    Ok(Arc::new(RepartitionExec::try_new(input, Partitioning::Hash(vec![Arc::new(KeyRoute { keys, without_key })], tasks))?))
 }
 
-/// A number for each row: the same for equal keys; rows without a key go anywhere.
+/// A number for each row: the same for equal keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct KeyRoute {
     keys: Vec<Arc<dyn PhysicalExpr>>,
+    /// What the number of a row without a key is made of; if there is nothing, such rows go anywhere.
+    without_key: Vec<Arc<dyn PhysicalExpr>>,
+}
+
+impl KeyRoute {
+    fn hashes(columns: &[ArrayRef], rows: usize) -> DataFusionResult<Vec<u64>> {
+        let mut hashes = vec![0; rows];
+        create_hashes(columns, &RandomState::with_seed(0), &mut hashes)?;
+        Ok(hashes)
+    }
 }
 
 impl Hash for KeyRoute {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.keys.hash(state);
+        self.without_key.hash(state);
     }
 }
 
@@ -124,27 +147,72 @@ impl PhysicalExpr for KeyRoute {
     }
 
     fn evaluate(&self, batch: &RecordBatch) -> DataFusionResult<ColumnarValue> {
-        let columns = self.keys.iter().map(|key| key.evaluate(batch).and_then(|value| value.into_array(batch.num_rows())));
-        let columns = columns.collect::<DataFusionResult<Vec<_>>>()?;
-        let mut hashes = vec![0; batch.num_rows()];
-        create_hashes(&columns, &RandomState::with_seed(0), &mut hashes)?;
+        let rows = batch.num_rows();
+        let value = |of: &Arc<dyn PhysicalExpr>| of.evaluate(batch).and_then(|value| value.into_array(rows));
+        let columns = self.keys.iter().map(value).collect::<DataFusionResult<Vec<_>>>()?;
+        let mut hashes = Self::hashes(&columns, rows)?;
+        if columns.iter().all(|column| column.logical_null_count() == 0) {
+            return Ok(ColumnarValue::Array(Arc::new(UInt64Array::from(hashes))));
+        }
+        let without_key = match self.without_key.as_slice() {
+            [] => (0..rows as u64).collect(),
+            some => Self::hashes(&some.iter().map(value).collect::<DataFusionResult<Vec<_>>>()?, rows)?,
+        };
         for nulls in columns.iter().filter_map(|column| column.logical_nulls()) {
-            for (row, hash) in hashes.iter_mut().enumerate().filter(|(row, _)| nulls.is_null(*row)) {
-                *hash = row as u64;
+            for ((row, hash), other) in hashes.iter_mut().enumerate().zip(&without_key) {
+                if nulls.is_null(row) {
+                    *hash = *other;
+                }
             }
         }
         Ok(ColumnarValue::Array(Arc::new(UInt64Array::from(hashes))))
     }
 
     fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
-        self.keys.iter().collect()
+        self.keys.iter().chain(&self.without_key).collect()
     }
 
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> DataFusionResult<Arc<dyn PhysicalExpr>> {
-        Ok(Arc::new(Self { keys: children }))
+    fn with_new_children(self: Arc<Self>, mut keys: Vec<Arc<dyn PhysicalExpr>>) -> DataFusionResult<Arc<dyn PhysicalExpr>> {
+        let without_key = keys.split_off(self.keys.len().min(keys.len()));
+        Ok(Arc::new(Self { keys, without_key }))
     }
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::{Int64Array, RecordBatch};
+    use datafusion::physical_expr::expressions::{Column, TryCastExpr};
+
+    use super::*;
+
+    /// Texts of which only some are numbers, which are keys.
+    fn routed(texts: &[&str], by: &[&str]) -> Vec<u64> {
+        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new("t", 0));
+        let key: Arc<dyn PhysicalExpr> = Arc::new(TryCastExpr::new(Arc::clone(&column), DataType::Int64));
+        let route =
+            Arc::new(KeyRoute { keys: vec![Arc::new(Column::new("moved", 1))], without_key: by.iter().map(|_| Arc::clone(&column)).collect() });
+        let children: Vec<_> = [&key].into_iter().chain(by.iter().map(|_| &column)).cloned().collect();
+        let route = route.with_new_children(children).expect("children");
+        let column: ArrayRef = Arc::new(arrow_array::StringArray::from(texts.to_vec()));
+        let other: ArrayRef = Arc::new(Int64Array::from(vec![0; texts.len()]));
+        let batch = RecordBatch::try_from_iter([("t", column), ("moved", other)]).expect("a batch");
+        let ColumnarValue::Array(routes) = route.evaluate(&batch).expect("routes") else { panic!("one for each row") };
+        arrow_array::cast::AsArray::as_primitive::<arrow_array::types::UInt64Type>(&routes).values().to_vec()
+    }
+
+    #[test]
+    fn rows_of_one_key_go_one_way_and_rows_without_one_any_way_unless_they_change_each_other() {
+        let texts = ["1", "x", "1", "x", "y", "x"];
+        let anywhere = routed(&texts, &[]);
+        assert_eq!(anywhere[0], anywhere[2]);
+        assert_eq!([anywhere[1], anywhere[3], anywhere[5]], [1, 3, 5]);
+        let kept = routed(&texts, &["t"]);
+        assert_eq!((kept[0], kept[1], kept[1]), (kept[2], kept[3], kept[5]));
+        assert_ne!(kept[1], kept[4], "others are spread");
+        assert_eq!(kept[0], anywhere[0]);
     }
 }

@@ -24,17 +24,21 @@ pub(super) struct Operator {
     /// The keys, over the input: those of the index, if there is one.
     pub(super) keys: Vec<Arc<dyn PhysicalExpr>>,
     pub(super) joiner: Joiner,
+    /// Rows keep their order, whatever is said of the tables.
+    pub(super) in_order: bool,
     pub(super) budget: MemoryBudget,
 }
 
 impl Operator {
     /// The rows of `input` with the answers to their keys.
     fn resolved(self: &Arc<Self>, input: SendableRecordBatchStream) -> Resolutions<RecordBatch> {
-        let Some(index) = &self.index else { return resolve(&self.state, self.questions(input, &self.state.keys), &self.budget) };
-        let of_index = resolve(&index.state, self.questions(input, &index.state.keys), &self.budget);
+        let ordered = |state: &LookupState| self.in_order || state.table.asking.ordered;
+        let in_order = ordered(&self.state);
+        let Some(index) = &self.index else { return resolve(&self.state, self.questions(input, &self.state.keys), in_order, &self.budget) };
+        let of_index = resolve(&index.state, self.questions(input, &index.state.keys), ordered(&index.state), &self.budget);
         let (index, codec, budget) = (Arc::clone(index), Arc::clone(&self.state.keys), self.budget.clone());
-        let of_rows = of_index.map_ok(move |found| stream::iter(Hops::new(&index, &codec, &budget, found))).try_flatten();
-        resolve(&self.state, of_rows.boxed(), &self.budget).map_ok(found).boxed()
+        let rows = of_index.map_ok(move |found| stream::iter(Hops::new(&index, &codec, &budget, found))).try_flatten();
+        resolve(&self.state, rows.boxed(), in_order, &self.budget).map_ok(found).boxed()
     }
 
     fn questions(self: &Arc<Self>, input: SendableRecordBatchStream, codec: &Arc<Codec>) -> Questions<RecordBatch> {

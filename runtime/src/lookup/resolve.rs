@@ -71,10 +71,11 @@ pub(super) type Questions<T> = BoxStream<'static, DataFusionResult<Question<T>>>
 /// The same with their answers.
 pub(super) type Resolutions<T> = BoxStream<'static, DataFusionResult<Resolved<T>>>;
 
-/// Answers the questions of one task from `state`, in their order unless that says otherwise.
-pub(super) fn resolve<T: Send + 'static>(state: &Arc<LookupState>, questions: Questions<T>, budget: &MemoryBudget) -> Resolutions<T> {
+/// Answers the questions of one task from `state`, in their order if they are to be `ordered`.
+pub(super) fn resolve<T: Send + 'static>(state: &Arc<LookupState>, questions: Questions<T>, ordered: bool, budget: &MemoryBudget) -> Resolutions<T> {
     let resolver = Resolver {
         state: Arc::clone(state),
+        ordered,
         budget: budget.clone(),
         questions: Some(questions),
         waiting: VecDeque::new(),
@@ -129,6 +130,8 @@ struct Answer {
 
 struct Resolver<T> {
     state: Arc<LookupState>,
+    /// Answers leave in the order of their questions.
+    ordered: bool,
     budget: MemoryBudget,
     /// `None` after their end.
     questions: Option<Questions<T>>,
@@ -335,8 +338,7 @@ impl<T> Resolver<T> {
 
     /// The next question that has all of its answers: the first one only, if rows keep their order.
     fn take_complete(&mut self) -> Option<Resolved<T>> {
-        let ordered = self.state.table.asking.ordered;
-        let looked_at = if ordered { 1 } else { self.waiting.len() };
+        let looked_at = if self.ordered { 1 } else { self.waiting.len() };
         let at = self.waiting.iter().take(looked_at).position(|waiting| waiting.resolved.answers.are_complete())?;
         self.waiting.remove(at).map(|waiting| waiting.resolved)
     }

@@ -145,6 +145,10 @@ impl StreamSink for FakeSink {
         Ok(rows(batch).into_iter().map(|(_, offset)| offset.unsigned_abs() % 5).collect::<Vec<u64>>().into())
     }
 
+    fn key(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
     fn writer(&self, context: WriterContext) -> Result<Box<dyn SinkWriter>, ConnectorError> {
         let path = format!("file:///{}/{}-{}-{}", context.sink, context.epoch, context.attempt, context.partition);
         let sink = FakeSink::new(Arc::clone(&self.table), &self.files, &self.world, self.spread);

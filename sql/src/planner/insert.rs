@@ -16,6 +16,7 @@ use weir_connectors::table::TablePath;
 
 use super::functions::{nested_cast, not_null};
 use super::implicit_cast::{fits_as_flink_types, is_implicit};
+use super::lookup::keep_order;
 use super::resolve::{Found, Planning, computed, find, hint_bag};
 use super::time_travel::evaluated;
 use super::{Planned, optimise, plan_query, streaming};
@@ -56,6 +57,7 @@ pub(crate) async fn plan_insert(
         let hint = format!("Select '{kind}' into a column of the target, or filter by it: WHERE {kind} = '+I'.");
         return Err(Problem::new(PLAN, format!("INSERT INTO '{target}'"), what).hint(hint).at(Some(insert.query.position)).into());
     }
+    let query = keep_order(query, opened.sink.as_ref(), &target, insert.query.position)?;
     planning.circles.push((opened.uuid.clone(), streaming::tables_followed(&query)));
     if let Some(number) = streaming::first_in_a_circle(&planning.circles) {
         let first = before.get(number).map_or(&target, |insert| &insert.target);

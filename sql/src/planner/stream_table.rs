@@ -30,6 +30,14 @@ pub(crate) struct LakeStream {
     pub(crate) row_kind: Option<&'static str>,
 }
 
+impl StreamProvider {
+    /// The column that says what each row is, if it is a stream of changes.
+    pub(crate) fn row_kind(&self) -> Option<&'static str> {
+        let of_lake = self.lake.as_ref().and_then(|lake| lake.row_kind);
+        of_lake.or_else(|| self.table.source.row_kind())
+    }
+}
+
 #[async_trait]
 impl TableProvider for StreamProvider {
     fn schema(&self) -> SchemaRef {

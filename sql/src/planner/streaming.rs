@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
@@ -44,13 +45,17 @@ pub(crate) fn tables_followed(plan: &LogicalPlan) -> BTreeSet<String> {
 pub(crate) fn blind_to_changes(plan: &LogicalPlan) -> Option<(TablePath, &'static str)> {
     let mut found = None;
     each_stream(plan, |stream, scan| {
-        let of_lake = stream.lake.as_ref().and_then(|lake| lake.row_kind);
-        let Some(kind) = of_lake.or_else(|| stream.table.source.row_kind()) else { return };
+        let Some(kind) = stream.row_kind() else { return };
         if !scan.projected_schema.has_column_with_unqualified_name(kind) {
             found = Some((stream.table.path.clone(), kind));
         }
     });
     found
+}
+
+/// The column that says what rows of a table are, if it is a stream of changes.
+pub(crate) fn row_kind(table: &(dyn TableProvider + 'static)) -> Option<&'static str> {
+    (table as &dyn std::any::Any).downcast_ref::<StreamProvider>()?.row_kind()
 }
 
 /// Whether rows of one of these INSERTs come back to it, over others perhaps. Each is the target and the tables that it follows, by UUID.

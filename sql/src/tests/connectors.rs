@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use arrow_array::{RecordBatch, UInt64Array};
-use arrow_schema::{DataType, SchemaRef, TimeUnit};
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use weir_base::memory::MemoryBudget;
-use weir_base::options::{OptionDecl, Problem, Problems, ValueType};
+use weir_base::options::{OptionBag, OptionDecl, Problem, Problems, ValueType};
 use weir_connectors::ConnectorError;
 use weir_connectors::batch::BatchTable;
+use weir_connectors::iceberg::ROW_KIND;
 use weir_connectors::lookup::{Ability, Charge, Found, Keys, LOOKUP_OPTIONS, Lookup, LookupOptions, LookupParts, Newest};
 use weir_connectors::registry::{Connector, MetadataKey, Opened, Registry, Role};
 use weir_connectors::sink::{Distribution, SinkCommitter, SinkWriter, StreamSink, WriterContext};
 use weir_connectors::source::{Cut, SplitEnumerator, SplitId, SplitPosition, SplitReader, StreamSource};
-use weir_connectors::table::TableDef;
+use weir_connectors::table::{ColumnDef, ColumnKind, TableDef, TablePath};
 use weir_fs::FileSystems;
 
 const MODES: ValueType = ValueType::Enum(&["earliest-offset", "latest-offset", "group-offsets", "timestamp", "specific-offsets"]);
@@ -41,7 +42,7 @@ const FILES: &[OptionDecl] = &[
     OptionDecl::new("auto-compaction", ValueType::Boolean, "Merges files."),
 ];
 
-/// `kafka` (source), `filesystem` and `print` (sinks), `kv` (a lookup table whose key is its first column).
+/// `kafka` (source; of changes, with the format `debezium-json`), `filesystem` and `print` (sinks, by their primary key), `kv` (a lookup table whose key is its first column).
 pub(super) fn registry() -> Arc<Registry> {
     Arc::new(Registry::new(vec![
         Arc::new(Fake { name: "kafka", options: KAFKA, role: Role::Source }),
@@ -143,7 +144,10 @@ impl Connector for Fake {
     fn source(&self, table: &TableDef, _file_systems: &FileSystems) -> Result<Opened<Arc<dyn StreamSource>>, Problems> {
         let warnings = self.check(table)?;
         let bounded = table.options.peek("scan.bounded.mode") == Some("latest-offset");
-        Ok(Opened { value: Arc::new(FakeSource { schema: table.source_schema(), bounded }), warnings })
+        let changes = table.options.peek("format") == Some("debezium-json");
+        let kind = changes.then(|| Arc::new(Field::new(ROW_KIND, DataType::Utf8, false)));
+        let fields: Vec<_> = table.source_schema().fields().iter().cloned().chain(kind).collect();
+        Ok(Opened { value: Arc::new(FakeSource { schema: Arc::new(Schema::new(fields)), bounded, changes }), warnings })
     }
 
     fn scan(&self, table: &TableDef, _file_systems: &FileSystems) -> Result<Opened<Arc<dyn BatchTable>>, Problems> {
@@ -152,7 +156,9 @@ impl Connector for Fake {
 
     fn sink(&self, table: &TableDef, _file_systems: &FileSystems) -> Result<Opened<Arc<dyn StreamSink>>, Problems> {
         let warnings = self.check(table)?;
-        Ok(Opened { value: Arc::new(FakeSink { schema: table.sink_schema() }), warnings })
+        let schema = table.sink_schema();
+        let key = table.primary_key.iter().map(|name| schema.index_of(name).expect("a column")).collect();
+        Ok(Opened { value: Arc::new(FakeSink { schema, key }), warnings })
     }
 
     fn lookup(&self, table: &TableDef, _file_systems: &FileSystems) -> Result<Opened<LookupParts>, Problems> {
@@ -170,12 +176,18 @@ impl Connector for Fake {
 struct FakeSource {
     schema: SchemaRef,
     bounded: bool,
+    /// It has a column of kinds.
+    changes: bool,
 }
 
 #[async_trait]
 impl StreamSource for FakeSource {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
+    }
+
+    fn row_kind(&self) -> Option<&'static str> {
+        self.changes.then_some(ROW_KIND)
     }
 
     fn is_bounded(&self) -> bool {
@@ -200,6 +212,8 @@ impl StreamSource for FakeSource {
 #[derive(Debug)]
 struct FakeSink {
     schema: SchemaRef,
+    /// The primary key.
+    key: Vec<usize>,
 }
 
 #[async_trait]
@@ -220,11 +234,50 @@ impl StreamSink for FakeSink {
         Ok(UInt64Array::from(vec![0; batch.num_rows()]))
     }
 
+    fn key(&self) -> Vec<usize> {
+        self.key.clone()
+    }
+
     fn writer(&self, _context: WriterContext) -> Result<Box<dyn SinkWriter>, ConnectorError> {
         Err(ConnectorError::internal("a fake writes nothing"))
     }
 
     fn committer(&self) -> Option<Arc<dyn SinkCommitter>> {
         None
+    }
+}
+
+/// What Redis is told of a table, and the columns of the target by which a row takes the place of another.
+#[test]
+fn redis_puts_rows_by_its_key_and_the_part_of_it_wherever_the_column_of_kinds_stands() {
+    let column = |name: &str| ColumnDef {
+        name: name.to_owned(),
+        data_type: if name == "score" { DataType::Float64 } else { DataType::Utf8 },
+        nullable: true,
+        kind: match name {
+            "kind" => ColumnKind::Metadata { key: "row-kind".to_owned(), virtual_column: false },
+            _ => ColumnKind::Physical,
+        },
+        sql_type: if name == "score" { "DOUBLE" } else { "STRING" }.to_owned(),
+        comment: None,
+    };
+    let cases: [(&str, &[&str], &[usize]); 6] = [
+        ("set", &["k", "v"], &[0]),
+        ("set", &["kind", "k", "v"], &[1]),
+        ("hmset", &["k", "kind", "v"], &[0]),
+        ("hset", &["k", "kind", "f", "v"], &[0, 2]),
+        ("hset", &["k", "f", "v", "kind"], &[0, 1]),
+        ("zadd", &["kind", "k", "score", "m"], &[1, 3]),
+    ];
+    for (command, columns, key) in cases {
+        let mut options = OptionBag::new("Table 'c.d.t'");
+        for (key, value) in [("connector", "redis"), ("host", "h"), ("command", command)] {
+            options.insert(key, value, None);
+        }
+        let path = TablePath { catalog: "c".to_owned(), database: "d".to_owned(), table: "t".to_owned() };
+        let table = TableDef { path, columns: columns.iter().map(|name| column(name)).collect(), primary_key: Vec::new(), options };
+        let registry = weir_connectors::registry();
+        let sink = registry.of(&table).and_then(|redis| redis.sink(&table, &FileSystems::default())).expect("a sink").value;
+        assert_eq!(sink.key(), key, "{command} {columns:?}");
     }
 }

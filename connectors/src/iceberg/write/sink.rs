@@ -137,6 +137,10 @@ impl StreamSink for IcebergSink {
         hashes.map_err(|error| ConnectorError::user(format!("rows do not fit table {}: {error}", self.plan.table)).with_source(error))
     }
 
+    fn key(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
     fn writer(&self, context: WriterContext) -> Result<Box<dyn SinkWriter>, ConnectorError> {
         // One of the writers of the epoch tells what is replaced.
         let replacing = self.replacing.as_ref().filter(|_| context.partition == 0).map(Arc::clone);

@@ -10,6 +10,7 @@ use weir_connectors::lookup::{Cache, LookupOptions, Partial};
 use weir_sql::lookup_join::{Asking, MissRetry};
 
 use super::super::keys::BatchKeys;
+use super::super::probe::Operator;
 use super::super::resolve::{Question, resolve};
 use super::fake::FakeTable;
 use super::{ALL, asking, budget, operator, options, probe, run, some, state};
@@ -105,6 +106,20 @@ async fn requests_go_on_while_nobody_takes_rows() {
 }
 
 #[tokio::test]
+async fn rows_that_change_each_other_leave_in_order_though_their_table_need_not_keep_it() {
+    let first = async |in_order: bool| {
+        // Key 1 is answered at once, the others in two steps.
+        let fake = Arc::new(FakeTable { steps: true, ..FakeTable::new(&[(1, 10), (2, 20)]) });
+        let asking = Asking { ordered: false, ..asking() };
+        let operator = operator(&fake, LookupOptions { batch: 1, ..options() }, asking, ALL, &budget());
+        let operator = Arc::new(Operator { in_order, ..Arc::into_inner(operator).expect("one owner") });
+        run(&operator, &[some(&[2]), some(&[1])]).await.expect("joined").first().copied()
+    };
+    assert_eq!(first(false).await, Some((1, Some(10))), "what is there leaves first");
+    assert_eq!(first(true).await, Some((0, Some(20))));
+}
+
+#[tokio::test]
 async fn requests_end_with_the_task_that_sent_them() {
     let fake = Arc::new(FakeTable { silent: true, ..FakeTable::new(&[]) });
     let operator = operator(&fake, options(), asking(), ALL, &budget());
@@ -137,7 +152,7 @@ async fn a_question_is_charged_for_those_parts_of_an_answer_that_have_rows_of_it
         Ok(Question { about: (), keys, bytes: 0 })
     };
     let questions = stream::iter([question(&[0, 1]), question(&[2, 3])]).boxed();
-    let answered: Vec<_> = resolve(&state, questions, &budget).try_collect().await.expect("answered");
+    let answered: Vec<_> = resolve(&state, questions, true, &budget).try_collect().await.expect("answered");
     assert_eq!(fake.requested(), [4, 2, 2]);
     let part = FakeTable::batch(&rows[..2_000]).get_array_memory_size() as u64;
     for resolved in &answered {

@@ -85,7 +85,7 @@ fn each_part_of_a_batch_is_charged_for_its_own_rows_and_keys() {
     let batch = batches(&[named.iter().map(|(key, _)| Some(*key)).collect()]).pop().expect("a batch");
     let keys = BatchKeys::try_new(&codec, vec![Arc::clone(batch.column(1))]).expect("keys");
     let question = Question { bytes: size(&batch), about: batch.clone(), keys };
-    let found = on_a_runtime(async { resolve(&index.state, stream::iter([Ok(question)]).boxed(), &budget).try_next().await });
+    let found = on_a_runtime(async { resolve(&index.state, stream::iter([Ok(question)]).boxed(), true, &budget).try_next().await });
     let hops = Hops::new(&index, &codec, &budget, found.expect("found").expect("one"));
     let mut parts = hops.collect::<Result<Vec<_>, _>>().expect("questions");
     assert_eq!(parts.len(), 4);

@@ -88,7 +88,7 @@ fn operator_on(state: Arc<LookupState>, index: Option<Index>, how: How, budget: 
     let residual = how.above.map(|above| binary(col("v", &schema).expect("v"), Op::Gt, lit(above), &schema).expect("a condition"));
     let key: Arc<dyn PhysicalExpr> = Arc::new(datafusion::physical_expr::expressions::Column::new("k", 1));
     let joiner = Joiner { schema, left: 2, keeps_all: how.keeps_all, residual };
-    Arc::new(Operator { state, index: index.map(Arc::new), keys: vec![key], joiner, budget: budget.clone() })
+    Arc::new(Operator { state, index: index.map(Arc::new), keys: vec![key], joiner, in_order: false, budget: budget.clone() })
 }
 
 /// Batches of numbered rows with these keys.

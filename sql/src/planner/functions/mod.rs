@@ -14,7 +14,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{ScalarUDF, ScalarUDFImpl};
 
 pub(crate) use nested_cast::nested_cast;
-pub(crate) use not_null::not_null;
+pub(crate) use not_null::{checked_value, not_null};
 pub(crate) use time::is_proctime;
 pub(crate) use timestamp_text::timestamp_text;
 

@@ -13,6 +13,14 @@ pub(crate) fn not_null(value: Expr, table: &str, column: &str) -> Expr {
     function().call(vec![value, lit(format!("Column '{column}' of table '{table}' is NOT NULL, but a row has NULL there. Set 'table.exec.sink.not-null-enforcer' to 'DROP' to leave such rows out."))])
 }
 
+/// The value that an expression checks, if it does nothing else.
+pub(crate) fn checked_value(expression: &Expr) -> Option<&Expr> {
+    match expression {
+        Expr::ScalarFunction(call) if call.func.inner().is::<CheckNotNull>() => call.args.first(),
+        _ => None,
+    }
+}
+
 /// The function, for the session.
 pub(super) fn function() -> Arc<ScalarUDF> {
     // Volatile, so that no optimiser moves it or drops it.

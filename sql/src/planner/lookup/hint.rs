@@ -2,6 +2,7 @@
 
 use weir_base::options::{OptionBag, OptionDecl, Position, Problem, Problems, ValueType, closest};
 use weir_connectors::lookup::LookupOptions;
+use weir_connectors::table::TablePath;
 
 use crate::error::NOT_FOUND;
 use crate::lookup_join::{Asking, MissRetry};
@@ -126,6 +127,23 @@ impl OfTable {
                 options.insert(key, value.to_string(), self.at);
             }
         }
+    }
+
+    /// A warning of each key that says how requests are made: `table` is kept as a whole.
+    pub(super) fn without_requests(&self, table: &TablePath) -> Vec<Problem> {
+        let given = [
+            (ORDER, self.ordered.is_some()),
+            (CAPACITY, self.capacity.is_some()),
+            (TIMEOUT, self.timeout.is_some()),
+            (PREDICATE, self.on_miss.is_some()),
+        ];
+        let useless = given.iter().filter(|(_, is_given)| *is_given);
+        useless
+            .map(|(decl, _)| {
+                let what = format!("'{}' has no effect because the cache of table '{table}' is FULL.", decl.key);
+                Problem::warning("OPT-008", "Hint LOOKUP", what).at(self.at)
+            })
+            .collect()
     }
 
     /// How answers are waited for: as the hint says, else SET.

@@ -142,6 +142,10 @@ fn expand(join: &Join, marker: &Marker) -> Result<LogicalPlan, Refusal> {
     let Some(mut keys) = keys.into_iter().collect::<Option<Vec<Expr>>>() else {
         return Err(Refusal::new(PLAN, "the connector asks for keys that the join does not have."));
     };
+    if marker.table.options.hash && keys.iter().all(|key| key.column_refs().is_empty()) {
+        let what = "'lookup.hash.enable' spreads rows by what they are looked up by, which is the same for all rows here.";
+        return Err(Refusal::new(PLAN, what).hint("Leave it out, and 'shuffle' of the LOOKUP hint."));
+    }
     let mut input = join.left.as_ref().clone();
     let is_left = join.join_type == JoinType::Left;
     match (conjunction(of_input), keys.first_mut()) {

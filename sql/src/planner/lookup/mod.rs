@@ -2,11 +2,12 @@
 //!
 //! A table as of a time of each row becomes a scan of a [`Marker`] while DataFusion reads the query; afterwards [`join::replace_markers`]
 //! turns each join with a marker into a [`crate::lookup_join::LookupJoin`]. What LOOKUP hints say is in [`hint`]; [`computed`] puts computed columns
-//! over those of the connector.
+//! over those of the connector, [`order`] sees to it that changes stay in their order.
 
 mod computed;
 mod hint;
 mod join;
+mod order;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use weir_connectors::table::TablePath;
 
 pub(super) use hint::Hints;
 pub(super) use join::replace_markers;
+pub(super) use order::keep_order;
 
 use hint::OfTable;
 
@@ -111,6 +113,9 @@ impl Planning<'_> {
         for name in names {
             let index = named_beside(path, &name);
             indexes.push(self.lookup_table(&index, None, &hint.of_index(), at).await?.0);
+        }
+        if std::iter::once(&table).chain(&indexes).all(|table| matches!(table.options.cache, Cache::Full(_))) {
+            self.warnings.extend(hint.without_requests(path));
         }
         Ok(Arc::new(Marker { table, indexes, time, at }))
     }

@@ -14,6 +14,7 @@ use weir_catalog::commit::News;
 use weir_catalog::lake::LakeTable;
 use weir_catalog::properties::declared::TARGET_SIZE;
 use weir_catalog::read::{LiveFile, SlimFile, entries, manifests, sequence_number, slim_files};
+use weir_catalog::references::references;
 use weir_connectors::ConnectorError;
 use weir_connectors::iceberg::catalog_error;
 
@@ -66,6 +67,14 @@ pub struct LiveTable {
     pub inventory: Inventory<PartitionKey>,
     pub(crate) files: HashMap<String, SlimFile>,
     pub(crate) deletes: Arc<Deletes>,
+}
+
+/// That `table` has no branch `branch`, with the nearest that it has.
+fn no_branch(table: &LakeTable, branch: &str) -> Result<ConnectorError, ConnectorError> {
+    let all = references(&table.metadata).map_err(catalog_error)?;
+    let branches: Vec<&str> = all.iter().filter(|(_, reference)| reference.is_branch()).map(|(name, _)| name.as_str()).collect();
+    let near = closest(branch, branches).first().map(|near| format!(". Did you mean '{near}'?")).unwrap_or_default();
+    Ok(ConnectorError::user(format!("table '{}' has no branch '{branch}'{near}", table.name())))
 }
 
 impl LiveTable {
@@ -236,7 +245,7 @@ impl LiveTable {
 fn head(table: &LakeTable, branch: Option<&str>) -> Result<Option<SnapshotRef>, ConnectorError> {
     let snapshot = table.metadata.snapshot_for_ref(branch.unwrap_or(MAIN_BRANCH)).cloned();
     match (snapshot, branch) {
-        (None, Some(branch)) => Err(ConnectorError::user(format!("table '{}' has no branch '{branch}'", table.name()))),
+        (None, Some(branch)) => Err(no_branch(table, branch)?),
         (snapshot, _) => Ok(snapshot),
     }
 }

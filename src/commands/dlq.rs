@@ -111,7 +111,7 @@ impl Named {
     async fn open(&self, global: &Global, budget: &MemoryBudget) -> Result<Opened, Failure> {
         let mut session = super::session(global, budget, FileSystems::default(), self.init.first().cloned(), None)?;
         super::init(&mut session, &self.init).await?;
-        let (catalog, id) = super::lake_table(&session, &self.table, &self.init)?;
+        let (catalog, id) = super::lake_table(&session, &self.table, &self.init).await?;
         let table = super::load(&catalog, &id).await?;
         let has = |name: &&str| table.metadata.current_schema().field_by_name(name).is_some();
         let letters = letter_schema();

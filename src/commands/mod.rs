@@ -110,15 +110,35 @@ async fn init(session: &mut Session, files: &[PathBuf]) -> Result<(), Failure> {
 }
 
 /// The catalog and the name in it of a table that a command names.
-fn lake_table(session: &Session, name: &str, init: &[PathBuf]) -> Result<(Arc<dyn LakeCatalog>, TableId), Failure> {
-    session.lake_table(name).map_err(|error| {
-        let failure = sql_failure(&error);
-        if !init.is_empty() {
-            return failure;
-        }
+async fn lake_table(session: &Session, name: &str, init: &[PathBuf]) -> Result<(Arc<dyn LakeCatalog>, TableId), Failure> {
+    let failure = match session.lake_table(name) {
+        Ok(found) => return Ok(found),
+        Err(error) => sql_failure(&error),
+    };
+    if init.is_empty() {
         let hint = "Give the file that names its catalog: --init job.sql";
-        Failure::usage(format!("{}\n  Hint: {hint}", failure.message))
-    })
+        return Err(Failure::usage(format!("{}\n  Hint: {hint}", failure.message)));
+    }
+    let near = nearest(session, name).await.map(|near| format!("\n  Did you mean '{near}'?")).unwrap_or_default();
+    Err(Failure { message: failure.message + &near, ..failure })
+}
+
+/// Databases of a catalog that are looked through for a suggestion.
+const LOOKED_THROUGH: usize = 20;
+
+/// The lake table whose own name is most like that of `name`, in whatever catalog and database. Catalogs that do not answer are left out.
+async fn nearest(session: &Session, name: &str) -> Option<String> {
+    let wanted = name.rsplit('.').next()?.trim_matches('`');
+    let mut tables = Vec::new();
+    for (catalog, lake) in session.catalogs() {
+        for database in lake.databases().await.unwrap_or_default().iter().take(LOOKED_THROUGH) {
+            let found = lake.tables(database).await.unwrap_or_default();
+            tables.extend(found.into_iter().map(|table| (format!("{catalog}.{database}.{table}"), table)));
+        }
+    }
+    let known = closest(wanted, tables.iter().map(|(_, table)| table.as_str()));
+    let same = tables.iter().find(|(_, table)| table == wanted);
+    same.or_else(|| tables.iter().find(|(_, table)| known.first() == Some(&table.as_str()))).map(|(name, _)| name.clone())
 }
 
 /// Loads a table; for one that is not there, the nearest that is.

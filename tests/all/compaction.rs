@@ -190,7 +190,7 @@ async fn what_cannot_be_compacted_is_refused_with_the_reason() {
     let lake = Lake::new().await;
     for (table, more, code, says) in [
         ("lake.shop.none", vec![], 3, "none"),
-        ("lake.shop.t", vec!["--branch", "b"], 3, "no branch 'b'"),
+        ("lake.shop.t", vec!["--branch", "mian"], 3, "has no branch 'mian'. Did you mean 'main'?"),
         ("lake.shop.t", vec!["--target-size", "0"], 2, "expected a size"),
         ("lake.shop.t", vec!["--min-input-files", "1"], 2, "min-input-files"),
     ] {

@@ -99,6 +99,16 @@ impl LetterTable {
         Self { name: letters.table.clone(), path: scope.path(&parts), at }
     }
 
+    /// That its name is one of the default catalog, which has no Iceberg tables; `lake` is a catalog that has some.
+    fn in_no_lake(&self, lake: Option<&String>, object: &str) -> Problem {
+        let what = format!("'error.table' = '{}' is '{}', and that catalog has no Iceberg tables.", self.name, self.path);
+        let (catalog, table) = (lake.map_or("lake", String::as_str), &self.path.table);
+        let hint = format!(
+            "Name it as catalog.database.table in an Iceberg catalog, such as '{catalog}.db.{table}': the job creates it in a database that is there."
+        );
+        Problem::new(NOT_FOUND, object, what).hint(hint).at(Some(self.at))
+    }
+
     /// Its name in its catalog.
     pub(crate) fn id(&self) -> TableId {
         TableId { database: self.path.database.clone(), table: self.path.table.clone() }
@@ -119,6 +129,10 @@ async fn open(planning: &mut Planning<'_>, target: &LetterTable, object: &str) -
         let hint = format!("Name an Iceberg table, or one that is not there yet: the job creates it as {}", create_table(&target.name));
         SqlError::from(Problem::new(NOT_FOUND, object, what).hint(hint).at(Some(target.at)))
     };
+    let objects = &planning.session.objects;
+    if objects.entry(path).is_none() && objects.lake(&path.catalog, target.at)?.is_none() {
+        return Err(target.in_no_lake(objects.lakes.keys().next(), object).into());
+    }
     let (catalog, table): (Arc<dyn LakeCatalog>, Box<LakeTable>) = match found(planning, target).await? {
         Found::Lake(lake, table) => (lake.catalog, table),
         Found::Declared(declared) => match &declared.link {

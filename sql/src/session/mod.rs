@@ -187,6 +187,11 @@ impl Session {
         Predicates::new(&self.parts.base)
     }
 
+    /// The lake catalogs that are declared, by their names in SQL.
+    pub fn catalogs(&self) -> impl Iterator<Item = (&str, &Arc<dyn LakeCatalog>)> {
+        self.parts.objects.lakes.iter().map(|(name, lake)| (name.as_str(), &lake.catalog))
+    }
+
     /// The lake catalog of a name.
     #[must_use]
     pub fn catalog(&self, name: &str) -> Option<&Arc<dyn LakeCatalog>> {
@@ -205,15 +210,15 @@ impl Session {
         if let Some((_, link)) = objects.link(&path) {
             return Ok((Arc::clone(&link.catalog), link.id.clone()));
         }
-        let refused = |what: &str| SqlError::from(Problem::new(NOT_FOUND, format!("Table '{path}'"), what));
+        let hint = "Name a table of an Iceberg catalog: catalog.database.table.";
         if objects.entry(&path).is_some() {
-            return Err(refused("it is no Iceberg table."));
+            return Err(Problem::new(NOT_FOUND, format!("Table '{path}'"), "it is no Iceberg table.").hint(hint).into());
         }
         match objects.lakes.get(&path.catalog) {
             Some(lake) => Ok((Arc::clone(&lake.catalog), TableId { database: path.database, table: path.table })),
             None if path.catalog == DEFAULT_CATALOG => {
                 let known = objects.temporary.keys().chain(objects.permanent.keys()).map(|path| path.table.as_str());
-                Err(missing_table(&path, known).into())
+                Err(missing_table(&path, known).hint(hint).into())
             }
             None => Err(missing("Catalog", &path.catalog, "it does not exist.", objects.catalog_names()).into()),
         }

@@ -78,7 +78,14 @@ async fn a_name_that_can_be_no_dead_letter_table_is_told_for_what_it_is() {
     for (table, phrases) in [
         ("lak.shop.errors", &["Catalog 'lak': it does not exist.", "Did you mean 'lake'?"][..]),
         ("lake.shopp.errors", &["table 'lake.shopp.errors' of 'error.table' cannot be created", "shopp"]),
-        ("errors", &["Table 'default_catalog.default_database.errors': it does not exist."]),
+        (
+            "errors",
+            &[
+                "[SQL-002] Table 'default_catalog.default_database.orders': 'error.table' = 'errors' is 'default_catalog.default_database.errors', and that \
+                 catalog has no Iceberg tables.",
+                "Name it as catalog.database.table in an Iceberg catalog, such as 'lake.db.errors'",
+            ],
+        ),
         (
             "seen",
             &[

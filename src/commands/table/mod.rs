@@ -87,7 +87,7 @@ impl Named {
     async fn find(&self, global: &Global) -> Result<(Session, Arc<dyn LakeCatalog>, TableId), Failure> {
         let mut session = super::session(global, &super::budget(global), FileSystems::default(), self.init.first().cloned(), None)?;
         super::init(&mut session, &self.init).await?;
-        let (catalog, id) = super::lake_table(&session, &self.table, &self.init)?;
+        let (catalog, id) = super::lake_table(&session, &self.table, &self.init).await?;
         Ok((session, catalog, id))
     }
 }
@@ -178,7 +178,7 @@ impl Found {
     async fn open(global: &Global, which: &Which, looks: bool) -> Result<Self, Failure> {
         let mut session = super::session(global, &super::budget(global), FileSystems::default(), None, None)?;
         super::init(&mut session, &which.init).await?;
-        let (catalog, id) = super::lake_table(&session, &which.table, &which.init)?;
+        let (catalog, id) = super::lake_table(&session, &which.table, &which.init).await?;
         let table = super::load(&catalog, &id).await?;
         let branch = which.branch.as_deref();
         let live = if looks { LiveTable::read(table, branch).await } else { LiveTable::load(table, branch).await };

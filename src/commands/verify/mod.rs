@@ -17,7 +17,7 @@ use crate::status_line;
 pub(crate) async fn run(global: &Global, arguments: &Verify) -> Result<(), Failure> {
     let mut session = super::session(global, &super::budget(global), FileSystems::default(), None, None)?;
     super::init(&mut session, &arguments.init).await?;
-    let (catalog, id) = super::lake_table(&session, &arguments.table, &arguments.init)?;
+    let (catalog, id) = super::lake_table(&session, &arguments.table, &arguments.init).await?;
     super::load(&catalog, &id).await?;
     status_line::show();
     let looked = look(&catalog, &id, arguments).await;

@@ -73,7 +73,15 @@ impl Hints {
         let unused = self.hints.iter().filter(|(_, _, used)| !used);
         let problems: Vec<Problem> = unused
             .map(|(table, hint, _)| {
-                let what = format!("the query has no lookup table that is called '{table}'.");
+                let mut known: Vec<String> = self.tables.iter().map(|table| format!("'{table}'")).collect();
+                known.sort();
+                known.dedup();
+                let known = if known.is_empty() {
+                    "It has none: a lookup table is one behind JOIN … FOR SYSTEM_TIME AS OF.".to_owned()
+                } else {
+                    format!("It has {}.", known.join(", "))
+                };
+                let what = format!("the query has no lookup table that is called '{table}'. {known}");
                 let near = closest(table, self.tables.iter().map(String::as_str)).first().map(|near| format!("Did you mean '{near}'?"));
                 Problem::new(NOT_FOUND, "Hint LOOKUP", what).suggest(near).at(hint.at)
             })

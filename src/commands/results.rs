@@ -3,15 +3,15 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch, StringArray};
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_cast::pretty::pretty_format_batches_with_options;
-use arrow_schema::SchemaRef;
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use weir_sql::StatementResult;
 
 use crate::cli::ResultFormat;
 use crate::failure::Failure;
-use crate::output::line;
+use crate::output::{cell, line};
 
 /// Prints messages and tables; queries are not run here.
 pub(super) fn print_results(results: Vec<StatementResult>, format: ResultFormat) -> Result<(), Failure> {
@@ -76,7 +76,8 @@ impl ResultPrinter {
                     self.kept.push(RecordBatch::new_empty(self.schema));
                 }
                 let rows: usize = self.kept.iter().map(RecordBatch::num_rows).sum();
-                let table = pretty_format_batches_with_options(&self.kept, &options()).map_err(|error| unprintable(&error))?;
+                let cells: Result<Vec<_>, _> = self.kept.iter().map(cells).collect();
+                let table = cells.and_then(|cells| pretty_format_batches_with_options(&cells, &options())).map_err(|error| unprintable(&error))?;
                 line(&format!("{table}\n{rows} row{}", if rows == 1 { "" } else { "s" }))
             }
             ResultFormat::Csv => self.csv(&RecordBatch::new_empty(self.schema.clone())),
@@ -98,6 +99,21 @@ impl ResultPrinter {
         }
         Ok(())
     }
+}
+
+/// Every cell as text that a terminal may have: the data may be anybody's.
+fn cells(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let options = options();
+    let text = |column: &ArrayRef| -> Result<ArrayRef, ArrowError> {
+        let formatter = ArrayFormatter::try_new(column, &options)?;
+        let cells = (0..column.len()).map(|row| Some(cell(&formatter.value(row).to_string()).into_owned()));
+        Ok(Arc::new(cells.collect::<StringArray>()))
+    };
+    let columns: Result<Vec<_>, _> = batch.columns().iter().map(text).collect();
+    let schema = batch.schema();
+    let fields = schema.fields().iter().map(|field| Field::new(cell(field.name()), DataType::Utf8, true));
+    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields.collect::<Vec<_>>())), columns?, &rows)
 }
 
 fn json(batch: &RecordBatch) -> Result<(), Failure> {
@@ -123,6 +139,30 @@ fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
 
-fn unprintable(error: &arrow_schema::ArrowError) -> Failure {
+fn unprintable(error: &ArrowError) -> Failure {
     Failure::internal(format!("a result cannot be printed: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::{BinaryArray, Int64Array, StructArray};
+
+    use super::*;
+
+    #[test]
+    fn a_table_shows_no_control_characters_of_its_data_nested_or_not() {
+        let text: ArrayRef = Arc::new(StringArray::from(vec![Some("\x1b[2Ja\tb"), None]));
+        let bytes: ArrayRef = Arc::new(BinaryArray::from_opt_vec(vec![Some(b"\x1b\x00".as_slice()), None]));
+        let field = Arc::new(Field::new("s", DataType::Utf8, true));
+        let nested: ArrayRef = Arc::new(StructArray::from(vec![(field, Arc::clone(&text))]));
+        let number: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+        let batch = RecordBatch::try_from_iter([("a\tb", text), ("b", bytes), ("n", nested), ("i", number)]).expect("batch");
+        let shown = pretty_format_batches_with_options(&[cells(&batch).expect("cells")], &options()).expect("table").to_string();
+        assert!(!shown.contains(|character: char| character.is_control() && character != '\n'), "{shown:?}");
+        for part in [r"a\tb", r"\x1b[2Ja\tb", r"{s: \x1b[2Ja\tb}", "1b00", "NULL", "| 2"] {
+            assert!(shown.contains(part), "`{part}` is not in:\n{shown}");
+        }
+        let none = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &RecordBatchOptions::new().with_row_count(Some(2)));
+        assert_eq!(cells(&none.expect("no columns")).expect("cells").num_rows(), 2);
+    }
 }

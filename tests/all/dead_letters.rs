@@ -105,7 +105,7 @@ async fn a_letter_has_the_message_its_place_and_what_is_wrong_and_can_be_sent_ba
         timestamp: Some(1_767_225_600_000),
         ..Row::new(1, late.clone())
     };
-    topic.produce([Row::new(1, order(1)), row, Row::new(0, "{")]).await;
+    topic.produce([Row::new(1, order(1)), row, Row::new(0, "{\x1b[2J\t")]).await;
     let file = job.write(&folder);
     let explained = folder.weir(["explain", file.to_str().unwrap()]).output(LIMIT).await.succeeded();
     assert!(explained.stdout.contains("sink 'errors': lake.shop.errors"), "{}", explained.stdout);
@@ -119,6 +119,8 @@ async fn a_letter_has_the_message_its_place_and_what_is_wrong_and_can_be_sent_ba
     let init = file.to_str().unwrap();
     let shown = folder.weir(["dlq", "show", "--init", init, "lake.shop.errors", "--format", "csv"]).output(LIMIT).await.succeeded();
     assert!(shown.stdout.contains(&late.replace('"', "\"\"")) && shown.stdout.contains(",k1,"), "{}", shown.stdout);
+    let table = folder.weir(["dlq", "show", "--init", init, "lake.shop.errors"]).output(LIMIT).await.succeeded();
+    assert!(table.stdout.contains(r"{\x1b[2J\t") && !table.stdout.contains(['\x1b', '\t']), "{}", table.stdout);
     let summed = folder.weir(["dlq", "show", "--init", init, "lake.shop.errors", "--summary"]).output(LIMIT).await.succeeded();
     assert!(summed.stdout.contains("… is not a timestamp of the form …") && summed.stdout.contains("2 rows"), "{}", summed.stdout);
 
@@ -178,7 +180,9 @@ async fn letters_are_sent_once_though_the_command_is_cut_off_and_kafka_forgets_i
         let output = folder.weir(replay.iter().chain(more)).output(LIMIT).await.succeeded();
         assert!(output.stdout.contains(said), "{}", output.stdout);
     };
-    replayed(&["--job", "second"], "0 dead letters of 'default_catalog.default_database.orders' in job 'second' sent").await;
+    let misspelt = folder.weir(replay.iter().chain(&["--job", "sendre"])).output(LIMIT).await.failed_with(2);
+    let told = "has no letters of a job 'sendre'. Did you mean 'sender'? It has those of 'sender'.";
+    assert!(misspelt.stderr.contains(told), "{}", misspelt.stderr);
     folder.weir(replay).env("WEIR_FAIL", "dlq-sent=kill").output(LIMIT).await.killed();
     replayed(&[], "0 dead letters of 'default_catalog.default_database.orders' in job 'sender' sent to where they came from; 2 had been sent").await;
 

@@ -38,6 +38,9 @@ pub fn registry() -> Registry {
     ])
 }
 
+/// How a query uses a lookup table.
+const LOOKED_UP: &str = "JOIN … FOR SYSTEM_TIME AS OF t.proctime, a column PROCTIME() of the other side";
+
 /// That `connector` cannot be opened for `role`.
 #[must_use]
 pub fn cannot_be(connector: &dyn Connector, table: &TableDef, role: Role) -> Problems {
@@ -45,13 +48,15 @@ pub fn cannot_be(connector: &dyn Connector, table: &TableDef, role: Role) -> Pro
     let is_only_looked_up = connector.supports(Role::Lookup) && !connector.supports(Role::Source) && !connector.supports(Role::Sink);
     let what = match role {
         _ if is_only_looked_up => {
-            format!(
-                "Connector '{name}' can only be used as a lookup table: JOIN … FOR SYSTEM_TIME AS OF t.proctime, a column PROCTIME() of the other side."
-            )
+            format!("Connector '{name}' can only be used as a lookup table: {LOOKED_UP}.")
         }
         Role::Source | Role::Scan => {
-            let or_lookup = if connector.supports(Role::Lookup) { " or a lookup table" } else { "" };
-            format!("Connector '{name}' can only be used as a sink{or_lookup}. It cannot be used as a source.")
+            let (or_lookup, how) = if connector.supports(Role::Lookup) {
+                (" or a lookup table", format!(" To look its rows up: {LOOKED_UP}."))
+            } else {
+                ("", String::new())
+            };
+            format!("Connector '{name}' can only be used as a sink{or_lookup}. It cannot be used as a source.{how}")
         }
         Role::Sink => format!("Connector '{name}' can only be used as a source. It cannot be used as a sink."),
         Role::Lookup => format!("Connector '{name}' cannot be used as a lookup table: it does not give rows by key."),

@@ -48,7 +48,10 @@ async fn a_malformed_message_stops_the_job_and_is_counted_once_the_option_tolera
     let file = job.write(&folder);
     let stopped = folder.weir(run(&file)).output(LIMIT).await.failed_with(3);
     let place = format!("topic '{}' partition 1 offset {}", topic.name(), bad[0].1);
-    says(&stopped.stderr, &[&place, "column 'props.ref.pos'", "'json.ignore-parse-errors' = 'true' tolerates such messages"]);
+    says(
+        &stopped.stderr,
+        &[&place, "column 'props.ref.pos'", "'error.mode' = 'dead-letter'", "'json.ignore-parse-errors' = 'true' tolerates such messages"],
+    );
 
     // Neither the bad messages nor their neighbours before and behind are gone: with the option, all that can be read is read.
     job.source_options = ", 'json.ignore-parse-errors' = 'true'".to_owned();

@@ -319,8 +319,9 @@ impl RowBuilder {
     }
 
     fn explain(&self, offset: i64, bad: &BadMessage) -> String {
-        let remedy = bad.tolerated_by.as_ref().map(|option| format!(" '{option}' = 'true' tolerates such messages.")).unwrap_or_default();
-        format!("{}: bad message at {}: {}.{remedy}", self.format.object, self.place(offset), bad.located())
+        let tolerant = bad.tolerated_by.as_ref().map(|option| format!(" '{option}' = 'true' tolerates such messages.")).unwrap_or_default();
+        let remedy = "'error.mode' = 'dead-letter' puts such messages into the table 'error.table', 'skip' leaves them out.";
+        format!("{}: bad message at {}: {}. {remedy}{tolerant}", self.format.object, self.place(offset), bad.located())
     }
 
     /// Puts the appended rows, and how far they reach, behind `items`.

@@ -85,17 +85,45 @@ impl Resender for KafkaResender {
     }
 }
 
-async fn run<T: Send + 'static>(object: String, work: impl FnOnce() -> Result<T, KafkaError> + Send + 'static) -> Result<T, ConnectorError> {
-    let done = blocking("kafka resend", work).await;
-    let done = done.map_err(|error| ConnectorError::internal("sending of dead letters stopped").with_source(error))?;
-    done.map_err(|error| {
-        let fault = Fault::of_binding(&error);
-        let remedy = remedy(&fault).map(|remedy| format!(" {remedy}")).unwrap_or_default();
-        ConnectorError::new(kind_of(&fault), format!("{object}: dead letters cannot be sent: {}.{remedy}", fault.text)).with_source(error)
-    })
+/// Why letters were not sent.
+#[derive(Debug)]
+struct NotSent {
+    error: KafkaError,
+    /// The topic, if it is known.
+    topic: Option<String>,
 }
 
-fn clients(config: ClientConfig, id: &str) -> Result<(Producer, BaseConsumer), KafkaError> {
+impl From<KafkaError> for NotSent {
+    fn from(error: KafkaError) -> Self {
+        Self { error, topic: None }
+    }
+}
+
+impl NotSent {
+    fn told(self, object: &str) -> ConnectorError {
+        use RDKafkaErrorCode as Code;
+        let fault = Fault::of_binding(&self.error);
+        let remedy = match fault.code {
+            Code::UnknownTopic | Code::UnknownTopicOrPartition => Some("Create it, or name another with --topic."),
+            Code::UnknownPartition => Some("The topic has fewer partitions than it had: name another with --topic."),
+            Code::InvalidTopic => Some("Names of topics are made of letters, digits, '.', '_' and '-'."),
+            Code::TopicAuthorizationFailed => Some("The user needs the right to write to the topic."),
+            _ => remedy(&fault),
+        };
+        let remedy = remedy.map(|remedy| format!(" {remedy}")).unwrap_or_default();
+        let place = self.topic.map(|topic| format!(" to topic '{topic}'")).unwrap_or_default();
+        let what = format!("{object}: dead letters cannot be sent{place}: {}.{remedy}", fault.text);
+        ConnectorError::new(kind_of(&fault), what).with_source(self.error)
+    }
+}
+
+async fn run<T: Send + 'static>(object: String, work: impl FnOnce() -> Result<T, NotSent> + Send + 'static) -> Result<T, ConnectorError> {
+    let done = blocking("kafka resend", work).await;
+    let done = done.map_err(|error| ConnectorError::internal("sending of dead letters stopped").with_source(error))?;
+    done.map_err(|not_sent| not_sent.told(&object))
+}
+
+fn clients(config: ClientConfig, id: &str) -> Result<(Producer, BaseConsumer), NotSent> {
     let mut producer = config.clone();
     // The partitioner of the Java client, so that a key goes where its other messages are.
     producer.set("transactional.id", id).set("partitioner", "murmur2_random");
@@ -162,7 +190,7 @@ fn value(column: &ArrayRef, row: usize) -> Option<&[u8]> {
 }
 
 /// Sends the letters that have not been sent, in one transaction.
-fn send(producer: &Producer, consumer: &BaseConsumer, letters: &Columns, sent: &Places, to: Option<&str>) -> Result<Resent, KafkaError> {
+fn send(producer: &Producer, consumer: &BaseConsumer, letters: &Columns, sent: &Places, to: Option<&str>) -> Result<Resent, NotSent> {
     let before = reached(consumer, letters, sent)?;
     let place = |row: usize| (letters.place(row), letters.offset(row));
     let rows = 0..letters.topics.len();
@@ -210,7 +238,7 @@ fn send_and_commit(
     letters: &Columns,
     (due, reached): (&[usize], &Places),
     to: Option<&str>,
-) -> Result<(), KafkaError> {
+) -> Result<(), NotSent> {
     for row in due.iter().copied() {
         let ((topic, partition), offset) = (letters.place(row), letters.offset(row));
         let origin = format!("{topic}/{partition}/{offset}");
@@ -219,7 +247,7 @@ fn send_and_commit(
         record.partition = to.is_none().then_some(partition);
         record.key = value(&letters.keys, row);
         record.payload = value(&letters.payloads, row);
-        producer.send(record).map_err(|(error, _record)| error)?;
+        producer.send(record).map_err(|(error, record)| NotSent { error, topic: Some(record.topic.to_owned()) })?;
     }
     let mut offsets = TopicPartitionList::new();
     for (topic, partition) in places(letters) {
@@ -227,5 +255,23 @@ fn send_and_commit(
     }
     let group = consumer.group_metadata().ok_or(KafkaError::Global(RDKafkaErrorCode::InvalidGroupId))?;
     producer.send_offsets_to_transaction(&offsets, &group, STEP)?;
-    producer.commit_transaction(STEP)
+    Ok(producer.commit_transaction(STEP)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_that_is_not_there_is_named_and_told_how_to_mend() {
+        let error = KafkaError::MessageProduction(RDKafkaErrorCode::UnknownTopic);
+        let told = NotSent { error, topic: Some("nosuch".to_owned()) }.told("Table 'c.d.t'");
+        assert_eq!(told.kind(), ErrorKind::User);
+        let text = told.to_string();
+        assert!(text.starts_with("Table 'c.d.t': dead letters cannot be sent to topic 'nosuch': "), "{text}");
+        assert!(text.ends_with(" Create it, or name another with --topic."), "{text}");
+        let silent = NotSent::from(KafkaError::Global(RDKafkaErrorCode::AllBrokersDown)).told("Table 'c.d.t'");
+        assert_eq!(silent.kind(), ErrorKind::Transient);
+        assert!(silent.to_string().starts_with("Table 'c.d.t': dead letters cannot be sent: "), "{silent}");
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Local};
 use weir_base::Secret;
-use weir_base::options::{OptionBag, OptionDecl, ValueType, parse_duration};
+use weir_base::options::{OptionBag, OptionDecl, Problem, ValueType, normalise, parse_duration};
 
 use crate::lookup::{LOOKUP_OPTIONS, Reload};
 use crate::registry::CONNECTOR;
@@ -42,12 +42,14 @@ const CERTIFICATE: OptionDecl =
 const KEY: OptionDecl = OptionDecl::new("ssl.key.location", ValueType::String, "PEM file of its key.");
 const COMMAND: OptionDecl = OptionDecl::new(
     "command",
-    ValueType::Enum(&["get", "set", "hget", "hset", "hmget", "hmset", "hgetall", "sadd", "zadd", "del", "lpush", "rpush", "incrby"]),
+    ValueType::Enum(&["get", "set", "hget", "hset", "hmget", "hmset", "hgetall", "sadd", "zadd", "del"]),
     "How rows lie under keys: `get` (or `set`): a string; `hget` (`hset`): one field of a hash; `hmget` (`hmset`, `hgetall`): a hash with a field for each column. \
      Only written: `sadd`: members of a set; `zadd`: of a sorted set; `del`: a row removes its key. `lpush`, `rpush` and `incrby` are refused: an epoch that is \
      written again after a failure would add its rows twice.",
 )
 .required();
+/// Commands that add, each time again.
+const ADDING: [&str; 3] = ["lpush", "rpush", "incrby"];
 const STRUCTURE: OptionDecl = OptionDecl::new(
     "value.data.structure",
     ValueType::Enum(&["column", "row"]),
@@ -283,9 +285,20 @@ pub(super) fn pull(bag: &mut OptionBag) -> Option<Settings> {
     Some(Settings { topology: topology?, username, password, database: database?, timeout: timeout?, tls: tls? })
 }
 
+/// Pulls the command; one that adds is refused with what to use instead.
+fn command(bag: &mut OptionBag) -> Option<&'static str> {
+    let wanted = bag.peek(COMMAND.key).map(normalise);
+    let Some(command) = ADDING.iter().find(|command| wanted.as_deref() == Some(**command)) else { return bag.choice(&COMMAND) };
+    bag.string(&COMMAND); // it is known, and not left over
+    let what = format!("'command' = '{command}' is not supported: an epoch that is written again after a failure would add its rows twice.");
+    let hint = if *command == "incrby" { "write the sum with 'set'." } else { "'sadd' and 'zadd' add a row once." };
+    bag.report(Problem::new("OPT-004", bag.object(), what).hint(hint).at(bag.position(COMMAND.key)));
+    None
+}
+
 /// Pulls how rows lie under keys.
 pub(super) fn layout(bag: &mut OptionBag) -> Option<Layout> {
-    let (command, structure) = (bag.choice(&COMMAND), bag.choice(&STRUCTURE));
+    let (command, structure) = (command(bag), bag.choice(&STRUCTURE));
     let prefix = bag.string(&PREFIX).unwrap_or_default();
     let (format, value_format) = (bag.string(&FORMAT), bag.string(&VALUE_FORMAT));
     if format.is_some() && value_format.is_some() {
@@ -400,5 +413,10 @@ mod tests {
         assert!(!format!("{settings:?}").contains("hunter2"), "{settings:?}");
         let cluster = [("redis-mode", "cluster"), ("cluster-nodes", "a:1"), ("database", "2")];
         assert!(with(&cluster).expect_err("one database").contains("only database 0"));
+        let mut bag = OptionBag::new("Table 'c.d.t'");
+        bag.insert("command", "hmgett", None);
+        assert!(layout(&mut bag).is_none());
+        let told = bag.finish("redis", &[&COMMAND], &[]).expect_err("misspelt").to_string();
+        assert!(told.contains("sadd, zadd, del]. Did you mean 'hmget'") && !told.contains("push"), "{told}");
     }
 }

@@ -81,13 +81,7 @@ pub(super) fn pull(table: &TableDef, bag: &mut OptionBag, formats: &[Arc<dyn For
         "hmget" | "hmset" | "hgetall" => Place::Hash,
         "sadd" => Place::Set,
         "zadd" => Place::Sorted,
-        "del" => Place::Nowhere,
-        _ => {
-            let what = format!("'command' = '{command}' is not supported: an epoch that is written again after a failure would add its rows twice.");
-            let hint = if command == "incrby" { "write the sum with 'set'." } else { "'sadd' and 'zadd' add a row once." };
-            bag.report(Problem::new("OPT-004", bag.object(), what).hint(hint).at(table.options.position("command")));
-            return None;
-        }
+        _ => Place::Nowhere, // `del`
     };
     let physical: Vec<&ColumnDef> = table.columns.iter().filter(|column| column.kind == ColumnKind::Physical).collect();
     let mut shape = Shape { place, content: if is_row { Content::Row } else { Content::Column }, prefix };

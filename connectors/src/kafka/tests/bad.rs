@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// What is told with every message that ends a job.
+const REMEDY: &str = "'error.mode' = 'dead-letter' puts such messages into the table 'error.table', 'skip' leaves them out.";
+
 #[tokio::test]
 async fn bad_messages_end_the_reading_at_their_offset_and_skipped_ones_leave_their_neighbours() {
     let mock = Mock::new(&[("t", 1)]);
@@ -13,7 +16,9 @@ async fn bad_messages_end_the_reading_at_their_offset_and_skipped_ones_leave_the
     for _ in 0..2 {
         let error = read(&mut *reader, 5).await.expect_err("a bad message");
         assert_eq!(error.kind(), ErrorKind::User);
-        let text = "Table 'c.d.t': bad message at topic 't' partition 0 offset 3: column 'id': 'oops' is no number. 'numbers.lenient' = 'true' tolerates such messages.";
+        let text = format!(
+            "Table 'c.d.t': bad message at topic 't' partition 0 offset 3: column 'id': 'oops' is no number. {REMEDY} 'numbers.lenient' = 'true' tolerates such messages."
+        );
         assert_eq!(error.to_string(), text);
     }
     assert_eq!(reader.position(), 3);
@@ -84,7 +89,8 @@ async fn a_message_without_the_key_that_columns_are_read_from_is_a_bad_one() {
     let budget = MemoryBudget::new(64 << 20);
     let mut strict = mock.source(&keyed).reader(&split("t/0"), &at(0), &[0, 3, 1], &budget).await.expect("a reader");
     let error = read(&mut *strict, 3).await.expect_err("no key").to_string();
-    let expected = "Table 'c.d.t': bad message at topic 't' partition 0 offset 1: the message has no key, and columns are read from it.";
+    let expected =
+        format!("Table 'c.d.t': bad message at topic 't' partition 0 offset 1: the message has no key, and columns are read from it. {REMEDY}");
     assert_eq!(error, expected);
 
     let letters = [&keyed[..], &[("error.mode", "dead-letter"), ("error.table", "lake.db.errors")]].concat();
@@ -152,7 +158,8 @@ async fn a_message_that_does_not_even_fit_alone_is_a_bad_one() {
     let budget = MemoryBudget::new(64 << 20);
     let mut strict = mock.source(&options).reader(&split("t/0"), &at(0), ID_AND_OFFSET, &budget).await.expect("a reader");
     let error = read(&mut *strict, 3).await.expect_err("a bad message").to_string();
-    assert_eq!(error, "Table 'c.d.t': bad message at topic 't' partition 0 offset 1: the rows of the message do not fit into one batch.");
+    let expected = "Table 'c.d.t': bad message at topic 't' partition 0 offset 1: the rows of the message do not fit into one batch.";
+    assert_eq!(error, format!("{expected} {REMEDY}"));
     let tolerant = mock.source(&[&options[..], &[("error.mode", "skip")]].concat());
     let mut reader = tolerant.reader(&split("t/0"), &at(0), ID_AND_OFFSET, &budget).await.expect("a reader");
     assert_eq!(read(&mut *reader, 3).await.expect("rows"), [(1, 0), (3, 2)]);

@@ -23,7 +23,7 @@ use super::temporary;
 use crate::deadline::Limits;
 use crate::error::FsError;
 
-/// Between two questions whether a file is closed.
+/// Between two tries to open a file behind its end.
 const CLOSING: Duration = Duration::from_millis(500);
 
 /// A file that is deleted when this is dropped, unless it was published.
@@ -147,25 +147,34 @@ impl OpenFile {
 
     /// Opens the file behind its end, and gives what it lacks of `bytes`.
     async fn reopen(&mut self, bytes: &Bytes) -> std::result::Result<Bytes, Failure> {
-        let (cluster, path) = (&self.temporary.cluster, &self.temporary.path);
-        loop {
-            match cluster.close(path).await {
-                Ok(true) => break,
-                Ok(false) => {}
-                Err(failure) if failure.may_pass() => tracing::debug!(path, %failure, "a file is not closed yet"),
+        let (end, writer) = loop {
+            match self.open_behind_end().await {
+                Ok(Some(opened)) => break opened,
+                Ok(None) => {}
+                Err(failure) if failure.may_pass() => tracing::debug!(path = self.temporary.path, %failure, "a file cannot be gone on with yet"),
                 Err(failure) => return Err(failure),
             }
             tokio::time::sleep(CLOSING).await;
-        }
-        let end = cluster.status(path).await?.map_or(0, |status| status.length as u64);
+        };
         let rest = missing(bytes, self.length, end).ok_or_else(|| {
             let what =
                 format!("the file was closed with {end} bytes, and bytes {} to {} were written", self.length, self.length + bytes.len() as u64);
             Failure::Hdfs(hdfs_native::HdfsError::OperationFailed(what))
         })?;
-        self.writer = Some(cluster.append(path).await?);
+        self.writer = Some(writer);
         self.reopened = true;
         Ok(rest)
+    }
+
+    /// The file's length and a writer behind it; nothing while the file is being closed. A closed file may still refuse to be opened: its last
+    /// block may have come to too few DataNodes yet, or it is open because the answer to an earlier question was lost.
+    async fn open_behind_end(&self) -> std::result::Result<Option<(u64, FileWriter)>, Failure> {
+        let (cluster, path) = (&self.temporary.cluster, &self.temporary.path);
+        if !cluster.close(path).await? {
+            return Ok(None);
+        }
+        let end = cluster.status(path).await?.map_or(0, |status| status.length as u64);
+        Ok(Some((end, cluster.append(path).await?)))
     }
 
     /// Closes the file and gives it the name `target`.

@@ -17,13 +17,12 @@ const LENGTH: usize = 4;
 /// The wire; it ends when it is dropped.
 pub(crate) struct Wire {
     address: String,
-    plan: Arc<Mutex<Plan>>,
+    plans: Arc<Mutex<Vec<Plan>>>,
     breaks: watch::Sender<()>,
     _task: Task<()>,
 }
 
 /// What is to be done to calls of a name.
-#[derive(Default)]
 struct Plan {
     call: String,
     /// So many go through before.
@@ -32,9 +31,8 @@ struct Plan {
     what: What,
 }
 
-#[derive(Default, Clone)]
+#[derive(Clone)]
 enum What {
-    #[default]
     LoseAnswer,
     /// With an exception of this class.
     Refuse(String),
@@ -45,9 +43,9 @@ impl Wire {
     pub(crate) async fn before(target: &str) -> Self {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let plan: Arc<Mutex<Plan>> = Arc::default();
+        let plans: Arc<Mutex<Vec<Plan>>> = Arc::default();
         let (breaks, broken) = watch::channel(());
-        let (target, of_task) = (target.to_owned(), Arc::clone(&plan));
+        let (target, of_task) = (target.to_owned(), Arc::clone(&plans));
         let accepting = async move {
             let mut wires = Vec::new();
             loop {
@@ -59,7 +57,7 @@ impl Wire {
                 wires.push(weir_base::task::spawn("wire", carry(client, server, Arc::clone(&of_task), broken)));
             }
         };
-        Self { address, plan, breaks, _task: weir_base::task::spawn("wires", accepting) }
+        Self { address, plans, breaks, _task: weir_base::task::spawn("wires", accepting) }
     }
 
     /// The host and port to give to clients instead of the server's.
@@ -83,13 +81,15 @@ impl Wire {
     }
 
     fn arrange(&self, plan: Plan) {
-        assert_eq!(self.left(), 0, "what was arranged before has happened");
-        *self.plan.lock().unwrap() = plan;
+        let mut plans = self.plans.lock().unwrap();
+        plans.retain(|other| other.left > 0);
+        assert!(plans.iter().all(|other| other.call != plan.call), "what was arranged before has happened");
+        plans.push(plan);
     }
 
     /// How many of the calls that something was to be done to have not come yet.
     pub(crate) fn left(&self) -> u32 {
-        self.plan.lock().unwrap().left
+        self.plans.lock().unwrap().iter().map(|plan| plan.left).sum()
     }
 }
 
@@ -110,7 +110,7 @@ impl Plan {
     }
 }
 
-async fn carry(mut client: TcpStream, mut server: TcpStream, plan: Arc<Mutex<Plan>>, mut broken: watch::Receiver<()>) {
+async fn carry(mut client: TcpStream, mut server: TcpStream, plans: Arc<Mutex<Vec<Plan>>>, mut broken: watch::Receiver<()>) {
     let (mut up, mut down) = (Vec::new(), vec![0; 65536]);
     let mut preamble = [0; PREAMBLE];
     if client.read_exact(&mut preamble).await.is_err() || server.write_all(&preamble).await.is_err() {
@@ -123,7 +123,7 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, plan: Arc<Mutex<Pla
             read = client.read_buf(&mut up) => {
                 let Ok(1..) = read else { return };
                 while let Some(call) = first_call(&mut up) {
-                    let struck = plan.lock().unwrap().strikes(&call);
+                    let struck = plans.lock().unwrap().iter_mut().find_map(|plan| plan.strikes(&call));
                     swallow |= matches!(struck, Some(What::LoseAnswer));
                     let passed_on = match struck {
                         Some(What::Refuse(class)) => client.write_all(&refusal(&call, &class)).await,

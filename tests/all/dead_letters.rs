@@ -142,6 +142,26 @@ async fn a_letter_has_the_message_its_place_and_what_is_wrong_and_can_be_sent_ba
     assert!(again.stdout.contains("1 dead letters"), "{}", again.stdout);
 }
 
+/// A message of a few hundred kilobytes in the topic, and of 40 MB once it is unpacked.
+#[tokio::test]
+async fn a_message_that_unpacks_to_more_than_one_may_take_is_named_or_a_letter_and_those_around_it_are_rows() {
+    let Setting { folder, topic, mut job } = setting().await;
+    let vast = order(1).replacen('{', &format!("{{\"x\":\"{}\",", "x".repeat(40_000_000)), 1);
+    let sent = topic.produce([Row::new(1, order(0)), Row::new(1, vast), Row::new(1, order(2))]).await;
+    let letters = std::mem::take(&mut job.source_options);
+    let file = job.write(&folder);
+    let stopped = folder.weir(run(&file).into_iter().chain(["--memory".as_ref(), "128mb".as_ref()])).output(LIMIT).await.failed_with(3);
+    let place = format!("topic '{}' partition 1 offset {}", topic.name(), sent[1].1);
+    for part in [&*place, "takes more in the columns than one may: 32 MB, a quarter of --memory", "'error.mode' = 'dead-letter'"] {
+        assert!(stopped.stderr.contains(part), "`{part}` is not in:\n{}", stopped.stderr);
+    }
+    job.source_options = letters;
+    let file = job.write(&folder);
+    folder.weir(run(&file).into_iter().chain(["--memory".as_ref(), "128mb".as_ref()])).output(LIMIT).await.succeeded();
+    assert_eq!(answer(&folder, &file, "SELECT id FROM lake.shop.orders ORDER BY id").await, "0\n2");
+    assert_eq!(answer(&folder, &file, "SELECT OCTET_LENGTH(raw) > 40000000 FROM lake.shop.errors").await, "true");
+}
+
 #[tokio::test]
 async fn skipped_messages_are_no_rows_and_a_job_that_loses_too_much_stops() {
     let Setting { folder, topic, mut job } = Setting::on_disk(&Servers::shared().kafka(), PARTITIONS).await;

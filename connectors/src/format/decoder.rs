@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, SchemaRef};
 
-use super::columns::{Context, Fault, Reach, Rows};
+use super::columns::{Context, Fault, Most, Reach, Rows};
 use super::{Decoded, Decoder, Wanted};
 
 /// Rows between two measurements of the columns.
@@ -76,7 +76,8 @@ impl<R: ReadRow> Decoder for RowDecoder<R> {
 
     fn push(&mut self, message: &[u8]) -> Decoded {
         let (rows, field_errors) = (self.rows.len(), self.context.field_errors);
-        match self.reader.read(message, &mut self.rows, &mut self.context) {
+        let begun = self.context.begin(message.len());
+        match begun.and_then(|()| self.reader.read(message, &mut self.rows, &mut self.context)) {
             Ok(true) => {
                 self.bytes = bytes_with(message, &self.rows, self.bytes);
                 Decoded::Row
@@ -88,6 +89,10 @@ impl<R: ReadRow> Decoder for RowDecoder<R> {
 
     fn wanted(&mut self) -> Wanted {
         self.reader.wanted()
+    }
+
+    fn bound(&mut self, bytes: usize) {
+        self.context.most = Most::of_memory(bytes);
     }
 
     fn rows(&self) -> usize {

@@ -13,6 +13,8 @@ pub mod csv;
 mod decoder;
 mod encoder;
 pub mod json;
+#[cfg(test)]
+mod large;
 pub mod protobuf;
 pub mod raw;
 pub mod registry;
@@ -95,6 +97,9 @@ pub trait Decoder: Send + fmt::Debug {
     fn wanted(&mut self) -> Wanted {
         Box::pin(std::future::ready(Ok(())))
     }
+
+    /// Says how many bytes of a job's memory one message may take in the columns: more is a bad message. 256 MiB unless it is said.
+    fn bound(&mut self, bytes: usize);
 
     /// Rows appended since the last [`Self::take`].
     fn rows(&self) -> usize;

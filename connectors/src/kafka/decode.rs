@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use arrow_array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
 use rdkafka::error::RDKafkaErrorCode;
+use weir_base::memory::MemoryBudget;
 use weir_fs::FileSystems;
 
 use super::backlog::Item;
@@ -177,6 +178,13 @@ impl RowBuilder {
             next: None,
             bytes: 0,
         })
+    }
+
+    /// One message may take a quarter of `budget`.
+    pub(super) fn within(mut self, budget: &MemoryBudget) -> Self {
+        let most = usize::try_from(budget.limit() / 4).unwrap_or(usize::MAX);
+        std::iter::once(&mut self.value).chain(&mut self.key).for_each(|decoder| decoder.bound(most));
+        self
     }
 
     /// Decodes `messages`, without the first `done` of them. Those after a bad one that may not be skipped are left out: the job ends there.

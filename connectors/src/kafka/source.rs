@@ -107,7 +107,7 @@ impl StreamSource for KafkaSource {
             topic,
             partition,
             incarnation: from.incarnation.clone(),
-            builder,
+            builder: builder.within(budget),
             budget: budget.clone(),
             counters: self.rows.counters.clone(),
         };

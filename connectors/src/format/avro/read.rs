@@ -69,7 +69,7 @@ impl Rows {
         for (place, default) in &plan.missing {
             let Some(column) = self.columns.get_mut(*place) else { continue };
             let filled = match default {
-                Some(default) => column.read_text(default.as_bytes(), context),
+                Some(default) => context.spend(default.len()).and_then(|()| column.read_text(default.as_bytes(), context)),
                 None => column.null(),
             };
             filled.map_err(|fault| fault.within(column.name()))?;
@@ -134,6 +134,7 @@ impl Values {
                 let Some(name) = usize::try_from(number).ok().and_then(|number| names.get(number)) else {
                     return Err(Fault::syntax(format!("name {number} of an enum of {}", names.len())));
                 };
+                context.spend(name.len())?;
                 bytes.values.extend_from_slice(name.as_bytes());
                 bytes.end()?;
             }
@@ -210,6 +211,7 @@ impl List {
             let (count, _bytes) = input.block()?;
             for _ in 0..count {
                 let index = self.elements.len() - first;
+                self.count(context)?;
                 self.elements.read_avro(element, input, context).map_err(|fault| fault.within(format!("[{index}]")))?;
             }
             if count == 0 {
@@ -245,6 +247,7 @@ impl Map {
                     return Err(Fault::field("a key is not UTF-8"));
                 }
                 let slot = self.keys.len();
+                self.count(context)?;
                 let entry = self.keys.read_text(key, context).and_then(|()| self.values.read_avro(value, input, context));
                 entry.map_err(|fault| fault.within(format!("[{}]", crate::format::columns::quoted(key))))?;
                 if left_out.get(index).copied().unwrap_or(false) {
@@ -299,7 +302,16 @@ fn blocks(input: &mut Input<'_>, mut pass: impl FnMut(&mut Input<'_>) -> Result<
             (_, Some(bytes)) => {
                 input.take(bytes)?;
             }
-            (count, None) => (0..count).try_for_each(|_| pass(input))?,
+            (count, None) => {
+                for _ in 0..count {
+                    let left = input.left();
+                    pass(input)?;
+                    // Of elements without bytes there may be any number.
+                    if input.left() == left {
+                        break;
+                    }
+                }
+            }
         }
     }
 }

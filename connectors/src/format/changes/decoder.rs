@@ -14,7 +14,7 @@ use super::dialects::Meaning;
 use super::metadata::{How, Told};
 use super::options::Dialect;
 use super::{ROW_KIND, TOLD};
-use crate::format::columns::{Column, Context, Fault, Rows, Values, batch_of};
+use crate::format::columns::{Column, Context, Fault, Most, Rows, Values, batch_of};
 use crate::format::decoder::{ReadRow, bytes_with, failed};
 use crate::format::{Decoded, Decoder, Wanted};
 
@@ -94,6 +94,7 @@ impl<R: ReadRow> ChangeDecoder<R> {
 
     /// Appends the rows of `message`.
     fn read(&mut self, message: &[u8]) -> Result<(), Fault> {
+        self.context.begin(message.len())?;
         if !self.reader.read(message, &mut self.rows, &mut self.context)? {
             return Ok(());
         }
@@ -205,6 +206,10 @@ impl<R: ReadRow> Decoder for ChangeDecoder<R> {
 
     fn wanted(&mut self) -> Wanted {
         self.reader.wanted()
+    }
+
+    fn bound(&mut self, bytes: usize) {
+        self.context.most = Most::of_memory(bytes);
     }
 
     fn rows(&self) -> usize {

@@ -3,6 +3,8 @@
 //! A column holds as many slots as rows have been read, or one more while a row is being read. Rolling a row back is [`Column::truncate`].
 //! The buffers are those of Arrow, so [`Column::take`] moves them.
 
+use std::cell::Cell;
+
 use arrow_array::ArrayRef;
 use arrow_buffer::{NullBuffer, NullBufferBuilder};
 use arrow_schema::{ArrowError, DataType, Field};
@@ -26,6 +28,50 @@ pub(in crate::format) struct Context {
     pub(in crate::format) scratch: Vec<u8>,
     /// Fields that became NULL because they could not be read.
     pub(in crate::format) field_errors: u64,
+    /// What one message may take.
+    pub(in crate::format) most: Most,
+    /// What is left of it for the message that is being read.
+    room: Cell<usize>,
+}
+
+impl Context {
+    /// Begins a message of so many bytes, which its values may take in the columns.
+    #[inline]
+    pub(in crate::format) fn begin(&self, bytes: usize) -> Result<(), Fault> {
+        self.room.set(self.most.bytes);
+        self.spend(bytes)
+    }
+
+    /// Counts `bytes` that a part of the message takes in the columns beside its own: a few bytes may be many elements, and each of them a row
+    /// of many columns.
+    #[inline]
+    pub(in crate::format) fn spend(&self, bytes: usize) -> Result<(), Fault> {
+        let Some(room) = self.room.get().checked_sub(bytes) else { return Err(Fault::too_large(self.most)) };
+        self.room.set(room);
+        Ok(())
+    }
+}
+
+/// The most that one message may take in the columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::format) struct Most {
+    /// Bytes.
+    pub(in crate::format) bytes: usize,
+    /// What they are a share of, for people.
+    pub(in crate::format) of: Option<&'static str>,
+}
+
+impl Default for Most {
+    fn default() -> Self {
+        Self { bytes: 256 << 20, of: None }
+    }
+}
+
+impl Most {
+    /// A share of the memory of a job.
+    pub(in crate::format) fn of_memory(bytes: usize) -> Self {
+        Self { bytes, of: Some("a quarter of --memory") }
+    }
 }
 
 /// A column, or a field of a row, or the elements of a list.

@@ -1,5 +1,6 @@
 //! Why a message, or a field of it, cannot be read.
 
+use super::column::Most;
 use super::text::cut;
 use crate::format::BadMessage;
 
@@ -56,6 +57,14 @@ impl Fault {
     #[cold]
     pub(in crate::format) fn full() -> Self {
         Self::new(Reach::Batch, "the batch has 2 GiB in one column and cannot take this message".to_owned(), false)
+    }
+
+    /// The message takes more than one may.
+    #[cold]
+    pub(in crate::format) fn too_large(most: Most) -> Self {
+        let of = most.of.map(|of| format!(", {of}")).unwrap_or_default();
+        let reason = format!("the message takes more in the columns than one may: {} MB{of}", (most.bytes >> 20).max(1));
+        Self::new(Reach::Batch, reason, false)
     }
 
     /// It is not known yet how the message was written.

@@ -14,7 +14,7 @@ pub(in crate::format) mod temporal;
 pub(in crate::format) mod text;
 pub(in crate::format) mod values;
 
-pub(in crate::format) use column::{Column, Context};
+pub(in crate::format) use column::{Column, Context, Most};
 pub(in crate::format) use fault::{Fault, Reach};
 pub(in crate::format) use nested::{List, Map};
 pub(in crate::format) use number::Number;

@@ -8,7 +8,7 @@ use arrow_array::{ArrayRef, ListArray, MapArray, StructArray};
 use arrow_buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, Field};
 
-use super::column::Column;
+use super::column::{Column, Context};
 use super::fault::Fault;
 
 /// Where the elements of each slot end.
@@ -52,6 +52,7 @@ impl Ends {
 pub(in crate::format) struct List {
     pub(in crate::format) ends: Ends,
     pub(in crate::format) elements: Column,
+    width: usize,
 }
 
 impl List {
@@ -62,7 +63,13 @@ impl List {
     }
 
     pub(in crate::format) fn new(element: &Field) -> Self {
-        Self { ends: Ends::new(), elements: Column::new(element) }
+        Self { ends: Ends::new(), elements: Column::new(element), width: width(element.data_type()) }
+    }
+
+    /// Counts one more element.
+    #[inline]
+    pub(in crate::format) fn count(&self, context: &Context) -> Result<(), Fault> {
+        context.spend(self.width)
     }
 
     pub(in crate::format) fn is_unreadable(&self) -> bool {
@@ -96,6 +103,7 @@ pub(in crate::format) struct Map {
     pub(in crate::format) keys: Column,
     pub(in crate::format) values: Column,
     pub(in crate::format) scratch: Vec<u8>,
+    width: usize,
 }
 
 impl Map {
@@ -104,7 +112,14 @@ impl Map {
         let DataType::Struct(fields) = entries.data_type() else { return None };
         let [key, value] = fields.as_ref() else { return None };
         let readable = !key.data_type().is_nested();
-        readable.then(|| Self { ends: Ends::new(), keys: Column::new(key), values: Column::new(value), scratch: Vec::new() })
+        let width = width(entries.data_type());
+        readable.then(|| Self { ends: Ends::new(), keys: Column::new(key), values: Column::new(value), scratch: Vec::new(), width })
+    }
+
+    /// Counts one more entry.
+    #[inline]
+    pub(in crate::format) fn count(&self, context: &Context) -> Result<(), Fault> {
+        context.spend(self.width)
     }
 
     pub(in crate::format) fn is_unreadable(&self) -> bool {
@@ -148,6 +163,16 @@ impl Map {
         let columns = vec![self.keys.take(key.data_type())?, self.values.take(value.data_type())?];
         let pairs = StructArray::try_new(fields.clone(), columns, None)?;
         Ok(Arc::new(MapArray::try_new(Arc::clone(entries), self.ends.take(), pairs, nulls, *sorted)?))
+    }
+}
+
+/// The bytes that a value of a type takes at least, even if it is NULL or empty.
+fn width(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::Struct(fields) => fields.iter().map(|field| width(field.data_type())).sum::<usize>().max(1),
+        DataType::FixedSizeBinary(size) => size.unsigned_abs() as usize,
+        DataType::Utf8 | DataType::Binary | DataType::List(_) | DataType::Map(..) => size_of::<i32>(),
+        fixed => fixed.primitive_width().unwrap_or(1),
     }
 }
 

@@ -97,6 +97,7 @@ impl Column {
 impl List {
     fn read_field(&mut self, text: &[u8], nested: &Nested, context: &mut Context) -> Result<(), Fault> {
         for (index, part) in parts(text, &nested.delimiter).enumerate() {
+            self.count(context)?;
             self.elements.read_field(part, nested, context).map_err(|fault| fault.within(format!("[{index}]")))?;
         }
         self.ends.push(self.elements.len())

@@ -110,6 +110,7 @@ impl List {
         let first = self.ends.last();
         loop {
             let index = self.elements.len() - first;
+            self.count(context)?;
             self.elements.read(cursor, context).map_err(|fault| fault.within(format!("[{index}]")))?;
             cursor.blanks();
             if cursor.eat(b']') {
@@ -159,6 +160,7 @@ impl Map {
             if left_out.get(index).copied().unwrap_or(false) {
                 cursor.skip_value()?;
             } else {
+                self.count(context)?;
                 let entry = self.keys.read_text(key, context).and_then(|()| self.values.read(cursor, context));
                 entry.map_err(|fault| fault.within(format!("[{}]", quoted(key))))?;
             }

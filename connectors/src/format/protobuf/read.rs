@@ -102,7 +102,7 @@ impl Column {
     fn read_value(&mut self, value: &Value, wire: Wire, input: &mut Input<'_>, context: &Context) -> Result<(), Fault> {
         match value {
             Value::Scalar(scalar) => {
-                self.values.read_scalar(scalar, wire, input)?;
+                self.values.read_scalar(scalar, wire, input, context)?;
                 self.filled();
                 Ok(())
             }
@@ -134,7 +134,10 @@ impl Column {
                 let entries = occurrences(message, field.number)?.into_iter().zip(left_out).filter(|(_, left_out)| !**left_out);
                 entries.map(|(entry, _)| entry).try_for_each(|entry| map.read_entry(key, value, entry, context))
             })?,
-            (values, Absent::Text(text), _) => values.read_text(text.as_bytes(), context)?,
+            (values, Absent::Text(text), _) => {
+                context.spend(text.len())?;
+                values.read_text(text.as_bytes(), context)?;
+            }
             (values, ..) => values.blank(),
         }
         self.filled();
@@ -149,11 +152,15 @@ impl List {
             Value::Scalar(scalar) if wire == Wire::Sized && scalar.wire() != Wire::Sized => {
                 let mut packed = Input::new(input.sized()?);
                 while !packed.at_end() {
+                    self.count(context)?;
                     self.elements.read_value(value, scalar.wire(), &mut packed, context)?;
                 }
                 Ok(())
             }
-            _ => self.elements.read_value(value, wire, input, context),
+            _ => {
+                self.count(context)?;
+                self.elements.read_value(value, wire, input, context)
+            }
         }
     }
 }
@@ -161,12 +168,13 @@ impl List {
 impl Map {
     fn read_entry(&mut self, key: &Scalar, value: &Value, entry: &[u8], context: &Context) -> Result<(), Fault> {
         let slot = self.keys.len();
+        self.count(context)?;
         let mut input = Input::new(entry);
         while !input.at_end() {
             match input.tag()? {
                 (1, wire) => {
                     self.keys.truncate(slot);
-                    self.keys.values.read_scalar(key, wire, &mut input)?;
+                    self.keys.values.read_scalar(key, wire, &mut input, context)?;
                     self.keys.filled();
                 }
                 (2, wire) => {
@@ -223,7 +231,7 @@ impl Scalar {
 }
 
 impl Values {
-    fn read_scalar(&mut self, scalar: &Scalar, wire: Wire, input: &mut Input<'_>) -> Result<(), Fault> {
+    fn read_scalar(&mut self, scalar: &Scalar, wire: Wire, input: &mut Input<'_>, context: &Context) -> Result<(), Fault> {
         if wire != scalar.wire() {
             return Err(Fault::syntax(format!("a {:?} is written as {wire:?}: the message is of another type", scalar.wire())));
         }
@@ -256,7 +264,10 @@ impl Values {
                 // Enumerations are open: a number without a name is written as it is. They have 32 bits, and -1 is written with 64.
                 let number = input.varint()?.cast_signed() as i32;
                 match names.iter().find(|(known, _)| *known == number) {
-                    Some((_, name)) => bytes.values.extend_from_slice(name.as_bytes()),
+                    Some((_, name)) => {
+                        context.spend(name.len())?;
+                        bytes.values.extend_from_slice(name.as_bytes());
+                    }
                     None => bytes.values.extend_from_slice(number.to_string().as_bytes()),
                 }
                 bytes.end()

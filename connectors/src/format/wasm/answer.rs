@@ -246,6 +246,7 @@ impl Values {
 impl List {
     fn read_answer(&mut self, shape: &Shape, answer: &mut Answer<'_>, context: &mut Context) -> Result<(), Fault> {
         for index in 0..answer.count()? {
+            self.count(context)?;
             self.elements.read_answer(shape, answer, context).map_err(|fault| fault.within(format!("[{index}]")))?;
         }
         self.ends.push(self.elements.len())
@@ -256,6 +257,7 @@ impl Map {
     fn read_answer(&mut self, pair: &(Shape, Shape), answer: &mut Answer<'_>, context: &mut Context) -> Result<(), Fault> {
         for index in 0..answer.count()? {
             let within = |fault: Fault| fault.within(format!("[{index}]"));
+            self.count(context)?;
             self.keys.read_answer(&pair.0, answer, context).map_err(within)?;
             self.values.read_answer(&pair.1, answer, context).map_err(within)?;
         }

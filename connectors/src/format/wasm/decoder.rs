@@ -10,7 +10,7 @@ use super::instance::Instance;
 use super::module::Compiled;
 use super::schema;
 use super::shape::Shape;
-use crate::format::columns::{Context, Fault, Rows};
+use crate::format::columns::{Context, Fault, Most, Rows};
 use crate::format::decoder::failed;
 use crate::format::{Decoded, Decoder, Wanted};
 
@@ -63,6 +63,7 @@ impl WasmDecoder {
     /// Appends the rows of `message`; a message is only bad if the module says so, or a new instance fails it too.
     fn read(&mut self, message: &[u8]) -> Result<usize, Fault> {
         let (rows, field_errors) = (self.rows.len(), self.context.field_errors);
+        self.context.begin(message.len())?;
         loop {
             let compiled = self.parts.compiled.as_ref().map_err(|why| Fault::syntax(why.as_str()))?;
             let mut instance = match self.instance.take() {
@@ -133,6 +134,10 @@ impl Decoder for WasmDecoder {
             tokio::task::yield_now().await;
             Ok(())
         })
+    }
+
+    fn bound(&mut self, bytes: usize) {
+        self.context.most = Most::of_memory(bytes);
     }
 
     fn rows(&self) -> usize {

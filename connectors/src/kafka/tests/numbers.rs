@@ -88,6 +88,8 @@ impl Decoder for NumberDecoder {
         })
     }
 
+    fn bound(&mut self, _bytes: usize) {}
+
     fn rows(&self) -> usize {
         self.values.len()
     }

@@ -80,6 +80,12 @@ pub(super) fn remedy(fault: &Fault) -> Option<&'static str> {
         Code::UnknownTopic | Code::UnknownTopicOrPartition => Some("Create the topic, or correct its name."),
         Code::InvalidTopic => Some("Correct 'topic': names of topics are made of letters, digits, '.', '_' and '-'."),
         Code::InvalidGroupId => Some("Check 'properties.group.id'."),
+        // What it says of a batch of zstd that is too large, too.
+        Code::BadCompression if says(&["codec 0x4"]) => Some(
+            "It unpacks to more than 'properties.receive.message.max.bytes' (100000000), which can be raised; or the brokers hold a damaged record there: \
+             have it mended from another replica, or delete the records up to it (kafka-delete-records.sh) and accept the loss with \
+             'properties.auto.offset.reset' = 'earliest'.",
+        ),
         Code::BadMessage | Code::BadCompression | Code::InvalidMessage => Some(
             "The brokers hold a damaged record there. Have it mended from another replica; or delete the records up to it (kafka-delete-records.sh) \
              and accept the loss with 'properties.auto.offset.reset' = 'earliest'.",

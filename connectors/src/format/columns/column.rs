@@ -31,7 +31,7 @@ pub(in crate::format) struct Context {
     /// What one message may take.
     pub(in crate::format) most: Most,
     /// What is left of it for the message that is being read.
-    room: Cell<usize>,
+    pub(in crate::format) room: Cell<usize>,
 }
 
 impl Context {

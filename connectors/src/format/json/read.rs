@@ -155,12 +155,12 @@ impl Map {
             if !cursor.eat(b'"') {
                 return Err(cursor.unexpected("a key"));
             }
+            self.count(context)?;
             let key = cursor.string(&mut self.scratch)?;
             cursor.colon()?;
             if left_out.get(index).copied().unwrap_or(false) {
                 cursor.skip_value()?;
             } else {
-                self.count(context)?;
                 let entry = self.keys.read_text(key, context).and_then(|()| self.values.read(cursor, context));
                 entry.map_err(|fault| fault.within(format!("[{}]", quoted(key))))?;
             }

@@ -56,7 +56,7 @@ fn a_message_that_takes_more_in_the_columns_than_one_may_is_bad_and_the_next_one
     type Message<'a> = Box<dyn Fn(usize) -> Vec<u8> + 'a>;
     let cases: [(&str, DataType, Message<'_>); 9] = [
         ("json", list(wide()), Box::new(|count| format!("{{\"a\":{}}}", array("{}", count)).into_bytes())),
-        ("json", list(list(DataType::Int64)), Box::new(|count| format!("{{\"a\":{}}}", array("[0,0,0,0,0,0,0,0]", count)).into_bytes())),
+        ("json", list(list(DataType::Int64)), Box::new(|count| format!("{{\"a\":{}}}", array(&array("0", 40), count)).into_bytes())),
         ("json", map(), Box::new(|count| format!("{{\"a\":{{{}}}}}", entries(count)).into_bytes())),
         ("json", DataType::Utf8, Box::new(|count| format!("{{\"a\":\"{}\"}}", "x".repeat(count * 400)).into_bytes())),
         ("maxwell-json", list(wide()), Box::new(|count| format!("{{\"type\":\"insert\",\"data\":{{\"a\":{}}}}}", array("{}", count)).into_bytes())),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{TimeZone, Utc};
 use clap::Args;
 use weir_catalog::commit::{ExpireRules, Expired, GoneKind, TableCommitter};
 use weir_catalog::upkeep::{Journal, Keeper};
@@ -12,7 +12,7 @@ use weir_catalog::{LakeCatalog, LakeTable, TableId};
 use super::{Named, age, now};
 use crate::cli::Global;
 use crate::failure::Failure;
-use crate::fs_command::print::{Printer, size};
+use crate::fs_command::print::{Printer, size, time};
 use crate::status_line;
 
 pub(super) const ABOUT: &str = "Expire old snapshots, and delete the files that only they needed. A job of Weir does that by itself for the snapshots that it has \
@@ -59,7 +59,7 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> Result<(), Fa
     status_line::set("reading what the snapshots refer to".to_owned());
     let done = carry_out(&catalog, &id, &table, &rules).await;
     status_line::clear();
-    show(&done?, arguments.dry_run)
+    show(&done?, &table, arguments.dry_run)
 }
 
 /// Milliseconds since 1970, so long ago.
@@ -80,12 +80,17 @@ pub(crate) async fn carry_out(catalog: &Arc<dyn LakeCatalog>, id: &TableId, tabl
     Ok(done)
 }
 
-fn show(done: &Expired, dry_run: bool) -> Result<(), Failure> {
+fn show(done: &Expired, table: &LakeTable, dry_run: bool) -> Result<(), Failure> {
     let mut printer = Printer::default();
     let what = if dry_run { "would go" } else { "gone" };
     if dry_run {
-        for id in &done.snapshots {
-            printer.line(&format!("snapshot {id}"))?;
+        let mut rows = vec![["snapshot", "committed", "operation"].map(str::to_owned)];
+        rows.extend(done.snapshots.iter().filter_map(|id| table.metadata.snapshot_by_id(*id)).map(|snapshot| {
+            let committed = Utc.timestamp_millis_opt(snapshot.timestamp_ms()).single().map(time).unwrap_or_default();
+            [snapshot.snapshot_id().to_string(), committed, snapshot.summary().operation.as_str().to_owned()]
+        }));
+        if rows.len() > 1 {
+            printer.table([false, false, false], &rows)?;
         }
     }
     let mut rows = vec![["files", "count", "bytes"].map(str::to_owned)];

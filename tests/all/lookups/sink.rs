@@ -140,7 +140,7 @@ async fn changes_of_a_key_in_one_epoch_do_what_they_do_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_killed_and_loses_its_server_leaves_the_last_order_of_each_user() {
+async fn a_job_that_is_killed_and_whose_server_goes_away_or_has_no_memory_leaves_the_last_order_of_each_user() {
     let servers = Servers::own();
     let redis = servers.redis();
     let (brokers, folder) = (Servers::shared().kafka(), Workdir::new());
@@ -167,21 +167,33 @@ CREATE TABLE latest (user_id BIGINT, id BIGINT, PRIMARY KEY (user_id) NOT ENFORC
     }
     let mut running = folder.weir(run(&job)).start();
     let address = running.address(LIMIT).await;
-    servers.pause("redis");
-    send(&topic, 1, sent..sent + 300).await;
-    sent += 300;
-    until("the job waits to begin again", LIMIT, async || {
-        let status = running.status(&address).await?;
-        (status["restarts"].as_u64()? > 0).then_some(())
-    })
-    .await;
-    servers.resume("redis");
     let mut keys = connection(&redis);
-    until("the last order of each user is there", LIMIT, async || {
-        let is_last = |user: u64| get(&mut keys, &user.to_string()) == Some(((sent - 1 - user) / 97 * 97 + user).to_string());
-        (0..97_u64).all(is_last).then_some(())
-    })
-    .await;
+    let mut restarts = 0;
+    for no_memory in [false, true] {
+        if no_memory {
+            command(&mut keys, &["CONFIG", "SET", "maxmemory", "1"]);
+        } else {
+            servers.pause("redis");
+        }
+        send(&topic, 1, sent..sent + 300).await;
+        sent += 300;
+        until("the job waits to begin again", LIMIT, async || {
+            let now = running.status(&address).await?["restarts"].as_u64()?;
+            (now > restarts).then(|| restarts = now)
+        })
+        .await;
+        if no_memory {
+            running.logged("OOM", LIMIT).await;
+            command(&mut keys, &["CONFIG", "SET", "maxmemory", "0"]);
+        } else {
+            servers.resume("redis");
+        }
+        until("the last order of each user is there", LIMIT, async || {
+            let is_last = |user: u64| get(&mut keys, &user.to_string()) == Some(((sent - 1 - user) / 97 * 97 + user).to_string());
+            (0..97_u64).all(is_last).then_some(())
+        })
+        .await;
+    }
     running.terminate();
     running.wait(LIMIT).await.succeeded();
 }

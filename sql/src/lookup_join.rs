@@ -9,7 +9,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use datafusion::common::{Column, DFSchemaRef, JoinType, plan_err};
+use datafusion::common::{Column, DFSchema, DFSchemaRef, JoinType, plan_err};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore, build_join_schema};
 use weir_connectors::lookup::{Cache, Lookup, LookupOptions};
@@ -50,6 +50,26 @@ pub struct LookupTable {
     pub options: LookupOptions,
     /// How answers are waited for.
     pub asking: Asking,
+    /// What is taken of it.
+    pub taken: Taken,
+}
+
+/// What a job takes of a lookup table, where that is not all of it; for people.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// The names of its columns, in order; none: all of them.
+    pub columns: Vec<String>,
+    /// What the rows fulfil that are loaded; none: all rows are.
+    pub filters: Vec<String>,
+}
+
+impl fmt::Display for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (what, taken) in [("columns", &self.columns), ("filters", &self.filters)].iter().filter(|(_, taken)| !taken.is_empty()) {
+            write!(f, ", {what}=[{}]", taken.join(", "))?;
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Display for LookupTable {
@@ -64,7 +84,7 @@ impl LookupTable {
         match &self.options.cache {
             Cache::None => f.write_str("cache=NONE")?,
             Cache::Partial(_) => f.write_str("cache=PARTIAL")?,
-            Cache::Full(_) => return f.write_str("cache=FULL"),
+            Cache::Full(_) => return write!(f, "cache=FULL{}", self.taken),
         }
         let (options, asking) = (&self.options, &self.asking);
         if options.is_async {
@@ -76,7 +96,10 @@ impl LookupTable {
         if let Some(MissRetry { delay, attempts }) = &asking.on_miss {
             write!(f, ", misses asked {attempts} times more after {delay:?}")?;
         }
-        if options.hash { f.write_str(", hash") } else { Ok(()) }
+        if options.hash {
+            f.write_str(", hash")?;
+        }
+        write!(f, "{}", self.taken)
     }
 }
 
@@ -132,7 +155,7 @@ impl LookupJoin {
     /// What plans call it.
     pub const NAME: &str = "LookupJoin";
 
-    /// A join of `input` with all columns of `table`, which are called as `right` says.
+    /// A join of `input` with all columns of `table`, which are called as `right` says. [`Self::narrowed`] takes some of them.
     ///
     /// # Errors
     /// Columns of the same name on both sides.
@@ -151,6 +174,25 @@ impl LookupJoin {
     /// The same for rows that change each other.
     pub(crate) fn in_order(self) -> Self {
         Self { in_order: true, ..self }
+    }
+
+    /// The same with another key and another residual condition.
+    pub(crate) fn asking_for(self, key: LookupKey, residual: Option<Expr>) -> Self {
+        Self { key, residual, ..self }
+    }
+
+    /// The same with `table`, which is its own in these of its columns alone, by their numbers; `key` is by theirs.
+    ///
+    /// # Errors
+    /// A condition of the join on one of the others.
+    pub(crate) fn narrowed(&self, table: Arc<LookupTable>, columns: &[usize], key: LookupKey) -> DataFusionResult<Self> {
+        let field = |column: &usize| {
+            let (qualifier, field) = self.right.qualified_field(*column);
+            (qualifier.cloned(), Arc::clone(field))
+        };
+        let right = DFSchema::new_with_metadata(columns.iter().map(field).collect(), self.right.metadata().clone())?;
+        let join = Self::try_new(table, self.input.clone(), key, self.join_type, self.residual.clone(), Arc::new(right))?;
+        Ok(Self { in_order: self.in_order, ..join })
     }
 
     /// Writes how a table is asked by this join.

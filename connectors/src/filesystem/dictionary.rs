@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
+use datafusion::logical_expr::Expr;
 use futures::{StreamExt, TryStreamExt, stream};
 use weir_fs::transfer::walk;
 use weir_fs::{Kind, Status};
@@ -13,7 +14,7 @@ use super::files::{Choice, Listed, choose};
 use super::options::Settings;
 use super::rows;
 use crate::error::ConnectorError;
-use crate::lookup::{Charge, Found, Keys, Load, Lookup, Newest};
+use crate::lookup::{Charge, Found, Keys, Load, Lookup, Newest, columns_of};
 
 /// Folders that are listed at a time.
 const LISTINGS: usize = 4;
@@ -65,7 +66,14 @@ impl FileDictionary {
 #[async_trait]
 impl Lookup for FileDictionary {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.settings.reading.schema)
+        Arc::clone(&self.settings.reading.wanted)
+    }
+
+    /// All files are read, whatever is wanted of their rows.
+    fn narrowed(&self, columns: &[usize], _filters: &[Expr]) -> Arc<dyn Lookup> {
+        let mut settings = self.settings.as_ref().clone();
+        settings.reading.wanted = columns_of(&settings.reading.wanted, columns);
+        Arc::new(Self::new(settings))
     }
 
     fn keys(&self, equal: &[usize]) -> Result<Vec<usize>, String> {

@@ -51,7 +51,7 @@ pub(super) const ALL: &[OptionDecl] = &{
 };
 
 /// A declaration that was checked.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Settings {
     pub(super) rules: Rules,
     pub(super) reading: Reading,
@@ -80,7 +80,8 @@ pub(super) fn pull(table: &TableDef, bag: &mut OptionBag, file_systems: &FileSys
         bag.report(Problem::new("SQL-005", bag.object().to_owned(), what).at(table.options.position(CONNECTOR.key)));
     }
     let rules = Rules { newest_partition: newest_partition?, needs_marker, marker: marker?, default_name: default_name? };
-    let reading = Reading { table: table.path.to_string(), place: place?, schema: table.source_schema(), kind: kind? };
+    let schema = table.source_schema();
+    let reading = Reading { table: table.path.to_string(), place: place?, wanted: Arc::clone(&schema), schema, kind: kind? };
     Some(Settings { rules, reading })
 }
 

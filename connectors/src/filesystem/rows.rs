@@ -22,7 +22,7 @@ use super::counts::Skipped;
 use super::files::DataFile;
 use crate::error::ConnectorError;
 use crate::format::{Decoded, Decoder, FormatFactory};
-use crate::lookup::Rows;
+use crate::lookup::{Rows, columns_of};
 
 /// Rows of a batch of a Parquet file.
 const BATCH_ROWS: usize = 8_192;
@@ -59,7 +59,10 @@ pub(super) struct Reading {
     pub(super) table: String,
     /// Its folder.
     pub(super) place: Place,
+    /// The columns that were declared.
     pub(super) schema: SchemaRef,
+    /// Those that are read.
+    pub(super) wanted: SchemaRef,
     pub(super) kind: Kind,
 }
 
@@ -74,10 +77,17 @@ impl Reading {
                 let in_file: SchemaRef = Arc::new(Schema::new(in_file.cloned().collect::<Vec<_>>()));
                 let format = factory.open(prefix, &mut options.fresh(), &in_file);
                 let format = format.ok_or_else(|| ConnectorError::internal(format!("Table '{}': its format is no longer right", self.table)))?;
-                let fit = Fit::try_new(&self.schema, &in_file, &file).map_err(|what| self.wrong(&place, &what))?;
-                Ok(self.lines(place, file.size, (format.decoder(&in_file), skipped), fit))
+                let decoded = self.decoded(&in_file);
+                let fit = Fit::try_new(&self.wanted, &decoded, &file).map_err(|what| self.wrong(&place, &what))?;
+                Ok(self.lines(place, file.size, (format.decoder(&decoded), skipped), fit))
             }
         }
+    }
+
+    /// Those columns of a file of lines that are decoded: what is wanted, and one in any case, which the rows are counted by.
+    fn decoded(&self, in_file: &SchemaRef) -> SchemaRef {
+        let wanted: Vec<usize> = (0..in_file.fields().len()).filter(|column| self.wanted.index_of(in_file.field(*column).name()).is_ok()).collect();
+        columns_of(in_file, if wanted.is_empty() { &[0] } else { &wanted })
     }
 
     async fn parquet(&self, place: &Place, file: &DataFile) -> Result<Rows, ConnectorError> {
@@ -85,7 +95,7 @@ impl Reading {
         let reader = ParquetObjectReader::new(Arc::clone(&location.store), location.path.clone()).with_file_size(file.size);
         let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(|error| self.unreadable(place, error))?;
         let found = Arc::clone(builder.schema());
-        let fit = Fit::try_new(&self.schema, &found, file).map_err(|what| self.wrong(place, &what))?;
+        let fit = Fit::try_new(&self.wanted, &found, file).map_err(|what| self.wrong(place, &what))?;
         let mask = ProjectionMask::roots(builder.parquet_schema(), fit.roots(&found));
         let rows = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(|error| self.unreadable(place, error))?;
         let (reading, place) = (self.clone(), place.clone());

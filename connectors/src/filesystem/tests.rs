@@ -165,6 +165,28 @@ async fn what_is_no_row_is_told_with_its_file_and_line() {
 }
 
 #[tokio::test]
+async fn columns_that_nobody_wants_are_not_decoded_and_may_hold_anything() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    write(folder.path(), "csv/dt=2026-01-01/a", "1,one\nmany,two\n");
+    write(folder.path(), "json/a", "{\"id\":1,\"dt\":\"2026-01-01\",\"name\":\"one\"}\n{\"id\":2,\"dt\":\"never\"}\n");
+    write_parquet(&folder.path().join("parquet/a"), &[(1, "one"), (2, "two")]);
+    let table = |format: &str| opened(&[("path", &path(format)), ("format", format)]).expect("fine");
+    for (format, columns, expected) in [
+        ("csv", &[2][..], &["one", "two"][..]),
+        ("csv", &[1, 2], &["2026-01-01,one", "2026-01-01,two"]),
+        ("json", &[0], &["1", "2"]),
+        ("parquet", &[0, 2], &["1,one", "2,two"]),
+    ] {
+        let whole = table(format);
+        told(&whole).await;
+        assert_eq!(rows(&whole.narrowed(columns, &[])).await, expected, "{format} {columns:?}");
+    }
+    write(folder.path(), "csv/dt=2026-01-01/a", "1,one\n2,two\n");
+    assert_eq!(rows(&table("csv").narrowed(&[1], &[])).await, ["2026-01-01", "2026-01-01"], "of the folder alone");
+}
+
+#[tokio::test]
 async fn lines_that_are_left_out_are_counted_by_load() {
     let folder = folder();
     write(folder.path(), "a", "{\"id\":1}\n{\n\n{\"id\":\n{\"id\":2}\n");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow_schema::{FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
+use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::{StreamExt, TryStreamExt};
@@ -13,7 +14,7 @@ use weir_catalog::lake::{LakeCatalog, LakeTable, TableId};
 use super::read::{Chosen, IcebergScan, read_error, row_limit};
 use super::stream::MONITOR_INTERVAL;
 use crate::error::ConnectorError;
-use crate::lookup::{Ability, Charge, Found, Keys, LOOKUP_OPTIONS, Load, Lookup, LookupOptions, LookupParts, Newest};
+use crate::lookup::{Ability, Charge, Found, Keys, LOOKUP_OPTIONS, Load, Lookup, LookupOptions, LookupParts, Newest, columns_of};
 use crate::registry::Opened;
 
 /// How an Iceberg table is looked up, as options say.
@@ -60,7 +61,7 @@ impl IcebergDictionary {
             _ => places.and_then(|places| schema.project(&places)).map(Arc::new),
         };
         let schema = schema.map_err(|error| ConnectorError::user(format!("Table '{name}': not all of its columns are there.")).with_source(error))?;
-        Ok((Arc::new(Snapshots { scan: self.scan, name: name.to_owned(), schema }), self.options))
+        Ok((Arc::new(Snapshots { scan: Arc::new(self.scan), name: name.to_owned(), schema, filters: Vec::new() }), self.options))
     }
 }
 
@@ -88,11 +89,13 @@ pub(super) fn pull(options: &OptionBag) -> Result<Opened<LookupOptions>, Problem
 /// The rows of a table by its snapshots.
 #[derive(Debug)]
 struct Snapshots {
-    scan: IcebergScan,
+    scan: Arc<IcebergScan>,
     /// What queries call the table.
     name: String,
-    /// The columns that it had when the query was planned.
+    /// The columns that are read, as the table had them when the query was planned.
     schema: SchemaRef,
+    /// Conditions on them: files without a row that fulfils all of them are not read.
+    filters: Vec<Expr>,
 }
 
 impl Snapshots {
@@ -123,6 +126,11 @@ impl Lookup for Snapshots {
         Arc::clone(&self.schema)
     }
 
+    fn narrowed(&self, columns: &[usize], filters: &[Expr]) -> Arc<dyn Lookup> {
+        let schema = columns_of(&self.schema, columns);
+        Arc::new(Self { scan: Arc::clone(&self.scan), name: self.name.clone(), schema, filters: filters.to_vec() })
+    }
+
     fn keys(&self, equal: &[usize]) -> Result<Vec<usize>, String> {
         Ok(equal.to_vec())
     }
@@ -140,7 +148,7 @@ impl Lookup for Snapshots {
         let provider = self.scan.provider_of(table)?;
         let places = self.places(&provider.schema())?;
         let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(parallelism.max(1)));
-        let plan = provider.scan(&context.state(), Some(&places), &[], None).await.map_err(read_error)?;
+        let plan = provider.scan(&context.state(), Some(&places), &self.filters, None).await.map_err(read_error)?;
         let rows = execute_stream(plan, context.task_ctx()).map_err(read_error)?;
         Ok(Newest::Rows(Load { version: Some(version), rows: rows.map_err(read_error).boxed(), skipped: None }))
     }
@@ -150,6 +158,7 @@ impl Lookup for Snapshots {
 mod tests {
     use arrow_array::RecordBatch;
     use arrow_schema::{DataType, Field};
+    use datafusion::logical_expr::{col, lit};
 
     use super::super::tests::{Lake, bag, commit};
     use super::*;
@@ -182,11 +191,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_narrowed_table_reads_its_columns_alone_and_no_file_without_a_row_that_its_filters_want() {
+        let lake = Lake::new(&[], &[]).await;
+        let sink = lake.sink(&[]);
+        commit(&sink, 1, 0, 100).await;
+        commit(&sink, 2, 100, 150).await;
+        let opened = IcebergDictionary::open(&lake.catalog, &lake.table.id, &bag(&[])).expect("fine");
+        let (lookup, _) = opened.value.of(lake.table.clone(), "lake.shop.orders", &[]).expect("a table");
+        let (id, all) = (lookup.schema().index_of("id").expect("id"), lookup.schema().fields().len());
+        assert!(all > 1);
+        let narrow = lookup.narrowed(&[id], &[]);
+        assert_eq!(narrow.schema().fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>(), ["id"]);
+        assert_eq!(loaded(&narrow, None).await.expect("rows").0, 150);
+        for (filter, rows) in [(col("id").gt_eq(lit(100_i64)), 50), (col("id").lt(lit(100_i64)), 100), (col("id").lt(lit(0_i64)), 0)] {
+            let pruned = lookup.narrowed(&[id], std::slice::from_ref(&filter));
+            assert_eq!(loaded(&pruned, None).await.expect("rows").0, rows, "{filter}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_version_of_other_columns_is_refused_with_what_has_become_of_them() {
         let lake = Lake::new(&[], &[]).await;
-        let scan = IcebergScan::new(Arc::clone(&lake.catalog), lake.table.id.clone());
+        let scan = Arc::new(IcebergScan::new(Arc::clone(&lake.catalog), lake.table.id.clone()));
         let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, false), Field::new("kind", DataType::Utf8, true)]));
-        let table = Snapshots { scan, name: "c.d.t".to_owned(), schema };
+        let table = Snapshots { scan, name: "c.d.t".to_owned(), schema, filters: Vec::new() };
         let now = |fields: [(&str, DataType, bool); 2]| {
             let fields = fields.map(|(name, data_type, nullable)| Field::new(name, data_type, nullable));
             table.places(&Schema::new(fields.to_vec())).map_err(|error| error.to_string())

@@ -7,14 +7,16 @@
 mod declared;
 mod options;
 mod schedule;
+mod sieve;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use arrow_array::{ArrayRef, RecordBatch};
-use arrow_schema::SchemaRef;
+use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
+use datafusion::logical_expr::Expr;
 use futures::stream::BoxStream;
 
 use crate::error::ConnectorError;
@@ -22,6 +24,7 @@ use crate::error::ConnectorError;
 pub use declared::LOOKUP_OPTIONS;
 pub use options::{Ability, Cache, Full, LookupOptions, Partial, Preload};
 pub use schedule::Reload;
+pub use sieve::sifted;
 
 /// A lookup table as a connector opens it, and how it is asked.
 pub type LookupParts = (Arc<dyn Lookup>, LookupOptions);
@@ -127,11 +130,22 @@ impl Newest {
     }
 }
 
+/// Some columns of `schema`, by their numbers.
+#[must_use]
+pub fn columns_of(schema: &Schema, columns: &[usize]) -> SchemaRef {
+    let fields = columns.iter().filter_map(|column| schema.fields().get(*column)).cloned();
+    Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
+}
+
 /// A table that answers keys. Making it does no I/O.
 #[async_trait]
 pub trait Lookup: fmt::Debug + Send + Sync {
     /// The columns it gives, in declared order.
     fn schema(&self) -> SchemaRef;
+
+    /// The same table in these of its columns alone, by their numbers, which rise. Values of the others are not looked at, as far as the connector can
+    /// tell them apart. Loads may leave out rows that do not fulfil all of `filters`, conditions on some of these columns by their names, and need not.
+    fn narrowed(&self, columns: &[usize], filters: &[Expr]) -> Arc<dyn Lookup>;
 
     /// Which of the columns `equal`, which a join compares with `=`, a request is to give: the join checks the others itself.
     ///

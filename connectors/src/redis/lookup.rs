@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, BinaryArray};
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
+use datafusion::logical_expr::Expr;
 use redis::{Cmd, Value, cmd};
 use weir_fs::FileSystems;
 
@@ -27,14 +28,16 @@ pub(super) const ABILITY: Ability = Ability { most_keys: MOST_KEYS, can_load: tr
 pub(super) struct RedisLookup {
     pub(super) server: Arc<Server>,
     pub(super) shape: Shape,
+    /// The columns that were declared.
     pub(super) schema: SchemaRef,
     pub(super) maker: Arc<RowMaker>,
+    file_systems: FileSystems,
 }
 
 impl RedisLookup {
     pub(super) fn new(server: Arc<Server>, shape: Shape, schema: SchemaRef, file_systems: &FileSystems) -> Self {
         let maker = Arc::new(RowMaker::new(server.table.clone(), shape.clone(), Arc::clone(&schema), file_systems));
-        Self { server, shape, schema, maker }
+        Self { server, shape, schema, maker, file_systems: file_systems.clone() }
     }
 
     /// What lies under keys.
@@ -121,12 +124,18 @@ fn with(mut keyed: Keyed, put: impl for<'c> FnOnce(&'c mut Cmd) -> &'c mut Cmd) 
 #[async_trait]
 impl Lookup for RedisLookup {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
+        self.maker.given()
+    }
+
+    /// All that is under a key is fetched, which tells whether there is a row, and what is wanted is decoded.
+    fn narrowed(&self, columns: &[usize], _filters: &[Expr]) -> Arc<dyn Lookup> {
+        Arc::new(Self { maker: Arc::new(self.maker.narrowed(columns, &self.file_systems)), ..self.clone() })
     }
 
     fn keys(&self, equal: &[usize]) -> Result<Vec<usize>, String> {
-        let wanted: Vec<usize> = (0..self.shape.key_columns()).filter(|column| equal.contains(column)).collect();
-        if wanted.first() == Some(&0) {
+        let key = (0..self.shape.key_columns()).filter_map(|column| self.maker.place(column));
+        let wanted: Vec<usize> = key.filter(|column| equal.contains(column)).collect();
+        if self.maker.place(0).is_some_and(|first| wanted.first() == Some(&first)) {
             return Ok(wanted);
         }
         let name = self.schema.fields().first().map(|field| field.name().clone()).unwrap_or_default();

@@ -3,8 +3,8 @@
 use std::iter::repeat;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow_array::{Array, ArrayRef, BinaryArray, RecordBatch, UInt32Array};
-use arrow_schema::{Field, Schema, SchemaRef};
+use arrow_array::{Array, ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow_schema::{Field, SchemaRef};
 use arrow_select::take::take;
 use redis::Value;
 use weir_fs::FileSystems;
@@ -14,14 +14,19 @@ use super::shape::{Content, Place, SEPARATOR, Shape};
 use super::values::{Origin, SHOWN, column};
 use crate::error::ConnectorError;
 use crate::format::{Decoded, Decoder, Format};
-use crate::lookup::Found;
+use crate::lookup::{Found, columns_of};
 
 /// Makes rows of the values under keys.
 #[derive(Debug)]
 pub(super) struct RowMaker {
     table: String,
     shape: Shape,
+    /// The columns that were declared.
     schema: SchemaRef,
+    /// Which of them rows have, by their numbers, which rise.
+    wanted: Vec<usize>,
+    /// These.
+    given: SchemaRef,
     decoders: Option<Decoders>,
     pub(super) counts: Counts,
 }
@@ -63,20 +68,43 @@ impl Asked<'_> {
 
 impl RowMaker {
     pub(super) fn new(table: String, shape: Shape, schema: SchemaRef, file_systems: &FileSystems) -> Self {
+        let wanted = (0..schema.fields().len()).collect();
+        Self::of(table, shape, schema, wanted, file_systems)
+    }
+
+    fn of(table: String, shape: Shape, schema: SchemaRef, wanted: Vec<usize>, file_systems: &FileSystems) -> Self {
         let decoders = match &shape.content {
             Content::Format(format) => {
-                let behind = schema.fields().iter().skip(shape.key_columns()).cloned().collect::<Vec<_>>();
-                Some(Decoders {
-                    format: Arc::clone(format),
-                    file_systems: file_systems.clone(),
-                    schema: Arc::new(Schema::new(behind)),
-                    free: Mutex::default(),
-                })
+                let first = shape.key_columns();
+                let behind: Vec<usize> = wanted.iter().copied().filter(|column| *column >= first).collect();
+                // A decoder counts rows by its columns.
+                let decoded = columns_of(&schema, if behind.is_empty() { std::slice::from_ref(&first) } else { &behind });
+                Some(Decoders { format: Arc::clone(format), file_systems: file_systems.clone(), schema: decoded, free: Mutex::default() })
             }
             Content::Column | Content::Row => None,
         };
-        let counts = Counts::new(&table);
-        Self { table, shape, schema, decoders, counts }
+        let (counts, given) = (Counts::new(&table), columns_of(&schema, &wanted));
+        Self { table, shape, schema, wanted, given, decoders, counts }
+    }
+
+    /// One that gives only these of the columns that this one gives.
+    pub(super) fn narrowed(&self, columns: &[usize], file_systems: &FileSystems) -> Self {
+        let wanted = columns.iter().filter_map(|column| self.wanted.get(*column)).copied().collect();
+        Self::of(self.table.clone(), self.shape.clone(), Arc::clone(&self.schema), wanted, file_systems)
+    }
+
+    /// The columns of rows.
+    pub(super) fn given(&self) -> SchemaRef {
+        Arc::clone(&self.given)
+    }
+
+    /// Where rows have the declared column of this number.
+    pub(super) fn place(&self, column: usize) -> Option<usize> {
+        self.wanted.binary_search(&column).ok()
+    }
+
+    fn is_wanted(&self, column: usize) -> bool {
+        self.place(column).is_some()
     }
 
     fn user(&self, what: impl std::fmt::Display) -> ConnectorError {
@@ -103,17 +131,21 @@ impl RowMaker {
             None => self.columns(keys, &rows)?,
         };
         let field = match self.schema.fields().get(keys.values.len()) {
-            Some(field) if keys.values.len() < self.shape.key_columns() => Some(self.column(keys, &rows, &rows.fields, field)?),
+            Some(field) if keys.values.len() < self.shape.key_columns() && self.is_wanted(keys.values.len()) => {
+                Some(self.column(keys, &rows, &rows.fields, field)?)
+            }
             _ => None,
         };
         let numbers = UInt32Array::from(rows.numbers);
-        let mut columns = Vec::with_capacity(self.schema.fields().len());
-        for key in keys.values {
+        let mut columns = Vec::with_capacity(self.given.fields().len());
+        for (_, key) in keys.values.iter().enumerate().filter(|(column, _)| self.is_wanted(*column)) {
             columns.push(take(key, &numbers, None).map_err(|error| self.misfit(error))?);
         }
         columns.extend(field);
-        columns.extend(values);
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(|error| self.misfit(error))?;
+        let behind = self.given.fields().len() - columns.len();
+        columns.extend(values.into_iter().take(behind));
+        let count = RecordBatchOptions::new().with_row_count(Some(numbers.len()));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.given), columns, &count).map_err(|error| self.misfit(error))?;
         Ok(Found { rows: batch, keys: numbers.values().to_vec() })
     }
 
@@ -169,10 +201,11 @@ impl RowMaker {
         Ok(())
     }
 
-    /// The columns behind the key, of texts.
+    /// The columns behind the key that are wanted, of texts.
     fn columns(&self, keys: &Asked<'_>, rows: &Rows<'_>) -> Result<Vec<ArrayRef>, ConnectorError> {
-        let fields = self.schema.fields().iter().skip(self.shape.key_columns());
-        fields.zip(&rows.values).map(|(field, texts)| self.column(keys, rows, texts, field)).collect()
+        let fields = self.schema.fields().iter().enumerate().skip(self.shape.key_columns()).zip(&rows.values);
+        let wanted = fields.filter(|((column, _), _)| self.is_wanted(*column));
+        wanted.map(|((_, field), texts)| self.column(keys, rows, texts, field)).collect()
     }
 
     fn column(&self, keys: &Asked<'_>, rows: &Rows<'_>, texts: &[Option<&[u8]>], field: &Field) -> Result<ArrayRef, ConnectorError> {
@@ -186,13 +219,13 @@ impl RowMaker {
 struct Decoders {
     format: Arc<dyn Format>,
     file_systems: FileSystems,
-    /// The columns behind the key.
+    /// The columns behind the key that are wanted, or one of them.
     schema: SchemaRef,
     free: Mutex<Vec<Box<dyn Decoder>>>,
 }
 
 impl Decoders {
-    /// The columns behind the key; rows whose value is none, or bad where that is allowed, are taken out of `rows`.
+    /// The columns of [`Self::schema`]; rows whose value is none, or bad where that is allowed, are taken out of `rows`.
     async fn decode(&self, maker: &RowMaker, keys: &Asked<'_>, rows: &mut Rows<'_>) -> Result<Vec<ArrayRef>, ConnectorError> {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut decoder = free.unwrap_or_else(|| self.format.decoder(&self.schema));

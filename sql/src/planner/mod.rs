@@ -34,6 +34,7 @@ pub(crate) use streaming::reads_stream;
 
 use crate::error::{SqlError, plan_error};
 use crate::parse::ast::QueryText;
+use crate::plan::PlannedInsert;
 use crate::session::objects::Scope;
 use state::StatementTables;
 
@@ -79,6 +80,23 @@ fn statement_of(query: &QueryText) -> DfStatement {
     let mut named = query.query.clone();
     names::name_columns(&mut named);
     DfStatement::Statement(Box::new(AstStatement::Query(named)))
+}
+
+/// Optimises a query that stands for itself.
+pub(crate) fn optimise_query(planning: &mut Planning<'_>, planned: &Planned, at: weir_base::options::Position) -> Result<LogicalPlan, SqlError> {
+    let mut plan = optimise(planned, "Query", at)?;
+    lookup::narrow(planning, &mut [(&mut plan, &planned.state)])?;
+    Ok(plan)
+}
+
+/// Has optimised writes of a job, with what was written, read of its lookup tables only what all of them together need.
+pub(crate) fn narrow_lookups(planning: &mut Planning<'_>, writes: &mut [PlannedInsert], written: &[Planned]) -> Result<(), SqlError> {
+    let mut plans = Vec::with_capacity(writes.len());
+    for (PlannedInsert { query, look, .. }, with) in writes.iter_mut().zip(written) {
+        plans.push((query, &with.state));
+        plans.extend(look.as_mut().map(|look| (&mut look.query, &with.state)));
+    }
+    lookup::narrow(planning, &mut plans)
 }
 
 /// Optimises a plan.

@@ -13,7 +13,7 @@ use crate::parse::{Name, WrittenOption};
 use crate::plan::{CreatedTable, JobPlan, JobSettings, PlannedInsert, QueryPlan};
 use crate::planner::resolve::Purpose;
 use crate::planner::row_changes::not_alone;
-use crate::planner::{Planned, Planning, optimise, plan_change, plan_insert, plan_letters, plan_query, reads_stream};
+use crate::planner::{Planned, Planning, narrow_lookups, optimise_query, plan_change, plan_insert, plan_letters, plan_query, reads_stream};
 use crate::session::objects::missing;
 
 /// Writes of a run, in order, with the scope in which each stood.
@@ -181,7 +181,7 @@ impl Session {
             kind @ (StatementKind::Query(query) | StatementKind::Analyze(query)) => {
                 let mut planning = Planning::new(&self.parts, Purpose::Batch);
                 let planned = plan_query(&mut planning, query, &self.parts.scope).await?;
-                let plan = optimise(&planned, "Query", query.position)?;
+                let plan = optimise_query(&mut planning, &planned, query.position)?;
                 outcome.warnings.append(&mut planning.warnings);
                 if run.mode == Mode::Explain {
                     Some(StatementResult::Text(explain::query(&planning, &planned, &plan)))
@@ -250,7 +250,8 @@ impl Session {
             self.create_letter_tables(&planning, scope, run).await?;
             add_letters(&mut planning, scope, &settings.name, &mut writes).await?;
         }
-        let (planned, written) = writes;
+        let (mut planned, written) = writes;
+        narrow_lookups(&mut planning, &mut planned, &written)?;
         let unbounded = planning.sources.iter().find(|(_, table)| !table.source.is_bounded());
         if let (true, Some((_, table))) = (self.parts.settings.batch_mode(), unbounded) {
             let what = "it is an unbounded stream, which a job with 'execution.runtime-mode' = 'BATCH' cannot read.";
@@ -273,7 +274,7 @@ impl Session {
             StatementKind::Query(query) => {
                 let mut planning = Planning::new(&self.parts, Purpose::Batch);
                 let planned = plan_query(&mut planning, query, &scope).await?;
-                let plan = optimise(&planned, "Query", query.position)?;
+                let plan = optimise_query(&mut planning, &planned, query.position)?;
                 warnings.append(&mut planning.warnings);
                 Ok(StatementResult::Text(explain::query(&planning, &planned, &plan)))
             }
@@ -289,7 +290,8 @@ impl Session {
         if let Some((_, scope)) = inserts.last() {
             add_letters(&mut planning, scope, &self.job_settings().name, &mut writes).await?;
         }
-        let (planned, written) = writes;
+        let (mut planned, written) = writes;
+        narrow_lookups(&mut planning, &mut planned, &written)?;
         let written: Vec<_> = written.into_iter().map(|one| one.plan).collect();
         warnings.append(&mut planning.warnings);
         let text = explain::job(

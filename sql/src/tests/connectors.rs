@@ -5,12 +5,13 @@ use std::sync::Arc;
 use arrow_array::{RecordBatch, UInt64Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
+use datafusion::logical_expr::Expr;
 use weir_base::memory::MemoryBudget;
 use weir_base::options::{OptionBag, OptionDecl, Problem, Problems, ValueType};
 use weir_connectors::ConnectorError;
 use weir_connectors::batch::BatchTable;
 use weir_connectors::iceberg::ROW_KIND;
-use weir_connectors::lookup::{Ability, Charge, Found, Keys, LOOKUP_OPTIONS, Lookup, LookupOptions, LookupParts, Newest};
+use weir_connectors::lookup::{Ability, Charge, Found, Keys, LOOKUP_OPTIONS, Lookup, LookupOptions, LookupParts, Newest, columns_of};
 use weir_connectors::registry::{Connector, MetadataKey, Opened, Registry, Role};
 use weir_connectors::sink::{Distribution, SinkCommitter, SinkWriter, StreamSink, WriterContext};
 use weir_connectors::source::{Cut, SplitEnumerator, SplitId, SplitPosition, SplitReader, StreamSource};
@@ -97,6 +98,10 @@ struct FakeLookup {
 impl Lookup for FakeLookup {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
+    }
+
+    fn narrowed(&self, columns: &[usize], _filters: &[Expr]) -> Arc<dyn Lookup> {
+        Arc::new(Self { schema: columns_of(&self.schema, columns) })
     }
 
     fn keys(&self, equal: &[usize]) -> Result<Vec<usize>, String> {

@@ -7,6 +7,7 @@ mod formats;
 mod index;
 mod jobs;
 mod loads;
+mod narrowed;
 mod page;
 mod single;
 mod sink;

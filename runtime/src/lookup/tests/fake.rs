@@ -12,6 +12,7 @@ use arrow_array::{Array, ArrayRef, Int64Array, ListArray, MapArray, RecordBatch,
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
+use datafusion::logical_expr::Expr;
 use futures::{StreamExt, stream};
 use weir_connectors::ConnectorError;
 use weir_connectors::lookup::{Charge, Found, Keys, Load, Lookup, Newest};
@@ -134,6 +135,10 @@ impl FakeTable {
 impl Lookup for FakeTable {
     fn schema(&self) -> SchemaRef {
         schema()
+    }
+
+    fn narrowed(&self, _columns: &[usize], _filters: &[Expr]) -> Arc<dyn Lookup> {
+        panic!("whoever plans narrows tables")
     }
 
     fn keys(&self, _equal: &[usize]) -> Result<Vec<usize>, String> {

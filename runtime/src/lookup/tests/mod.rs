@@ -23,7 +23,7 @@ use futures::stream;
 use weir_base::memory::MemoryBudget;
 use weir_connectors::lookup::{Cache, LookupOptions};
 use weir_connectors::table::TablePath;
-use weir_sql::lookup_join::{Asking, LookupTable};
+use weir_sql::lookup_join::{Asking, LookupTable, Taken};
 
 use super::index::Index;
 use super::join::Joiner;
@@ -71,7 +71,7 @@ const ALL: How = How { keeps_all: true, above: None };
 
 fn state(fake: &Arc<FakeTable>, options: LookupOptions, asking: Asking, budget: &MemoryBudget) -> Arc<LookupState> {
     let path = TablePath { catalog: "c".to_owned(), database: "d".to_owned(), table: "dim".to_owned() };
-    let table = Arc::new(LookupTable { id: "dim".to_owned(), path, lookup: Arc::clone(fake) as _, options, asking });
+    let table = Arc::new(LookupTable { id: "dim".to_owned(), path, lookup: Arc::clone(fake) as _, options, asking, taken: Taken::default() });
     Arc::new(LookupState::try_new(&table, &[0], budget, 2).expect("a state"))
 }
 

@@ -2,6 +2,7 @@
 //!
 //! What depends on the time, or on chance, would grow old in a cache: it goes only without one.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_array::{RecordBatch, RecordBatchOptions};
@@ -13,10 +14,12 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, Volatility};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column as PhysicalColumn;
+use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
 use futures::StreamExt;
 use weir_base::options::{Position, Problem};
 use weir_connectors::ConnectorError;
-use weir_connectors::lookup::{Cache, Charge, Found, Keys, Load, Lookup, LookupParts, Newest};
+use weir_connectors::lookup::{Cache, Charge, Found, Keys, Load, Lookup, LookupParts, Newest, columns_of};
 use weir_connectors::table::{ColumnKind, TableDef};
 
 use super::super::resolve::computed;
@@ -109,6 +112,31 @@ impl Columns {
         self.of.iter().position(|column| matches!(column, Column::Stored(stored) if *stored == place))
     }
 
+    /// Whether the connector gives the column of this name.
+    fn is_stored(&self, name: &str) -> bool {
+        self.schema.index_of(name).is_ok_and(|column| self.stored(column).is_some())
+    }
+
+    /// Some of the columns, over some of those that the connector gives, which are `stored`: these, and what is computed of them.
+    fn narrowed(&self, columns: &[usize], stored: &SchemaRef) -> (Vec<usize>, Self) {
+        let mut read = BTreeSet::new();
+        for column in columns.iter().filter_map(|column| self.of.get(*column)) {
+            match column {
+                Column::Stored(place) => drop(read.insert(*place)),
+                Column::Computed(value) => read.extend(collect_columns(value).iter().map(PhysicalColumn::index)),
+            }
+        }
+        // Rows are counted by their columns.
+        let read: Vec<usize> = if read.is_empty() { vec![0] } else { read.into_iter().collect() };
+        let left = columns_of(stored, &read);
+        let place = |column: &usize| match self.of.get(*column)? {
+            Column::Stored(place) => read.binary_search(place).ok().map(Column::Stored),
+            Column::Computed(value) => reassign_expr_columns(Arc::clone(value), &left).ok().map(Column::Computed),
+        };
+        let of = columns.iter().filter_map(place).collect();
+        (read, Self { table: self.table.clone(), schema: columns_of(&self.schema, columns), of })
+    }
+
     fn rows(&self, stored: &RecordBatch) -> Result<RecordBatch, ConnectorError> {
         let value = |(column, field): (&Column, &FieldRef)| match column {
             Column::Stored(place) => {
@@ -142,6 +170,13 @@ struct WithComputed {
 impl Lookup for WithComputed {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.all.schema)
+    }
+
+    fn narrowed(&self, columns: &[usize], filters: &[Expr]) -> Arc<dyn Lookup> {
+        let (read, all) = self.all.narrowed(columns, &self.stored.schema());
+        let is_stored = |filter: &&Expr| filter.column_refs().iter().all(|column| self.all.is_stored(&column.name));
+        let filters: Vec<Expr> = filters.iter().filter(is_stored).cloned().collect();
+        Arc::new(Self { stored: self.stored.narrowed(&read, &filters), all: Arc::new(all) })
     }
 
     fn keys(&self, equal: &[usize]) -> Result<Vec<usize>, String> {

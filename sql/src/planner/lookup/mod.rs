@@ -2,11 +2,14 @@
 //!
 //! A table as of a time of each row becomes a scan of a [`Marker`] while DataFusion reads the query; afterwards [`join::replace_markers`]
 //! turns each join with a marker into a [`crate::lookup_join::LookupJoin`]. What LOOKUP hints say is in [`hint`]; [`computed`] puts computed columns
-//! over those of the connector, [`order`] sees to it that changes stay in their order.
+//! over those of the connector, [`order`] sees to it that changes stay in their order. Of a finished job [`narrow`] finds out what it needs of each table, with the
+//! [`conditions`] that its joins put on them.
 
 mod computed;
+mod conditions;
 mod hint;
 mod join;
+mod narrow;
 mod order;
 
 use std::borrow::Cow;
@@ -29,13 +32,14 @@ use weir_connectors::table::TablePath;
 
 pub(super) use hint::Hints;
 pub(super) use join::replace_markers;
+pub(crate) use narrow::narrow;
 pub(super) use order::keep_order;
 
 use hint::OfTable;
 
 use super::resolve::{Found, Planning, find, hint_bag, no_versions, source_key};
 use crate::error::SqlError;
-use crate::lookup_join::LookupTable;
+use crate::lookup_join::{LookupJoin, LookupTable, Taken};
 use crate::parse::WrittenOption;
 use crate::parse::ast::AsOf;
 
@@ -139,7 +143,7 @@ impl Planning<'_> {
         }
         let same_name = self.lookups.iter().filter(|(_, table)| table.path.table == path.table).count();
         let id = if same_name == 0 { path.table.clone() } else { format!("{}#{}", path.table, same_name + 1) };
-        let table = Arc::new(LookupTable { id, path: path.clone(), lookup, options, asking });
+        let table = Arc::new(LookupTable { id, path: path.clone(), lookup, options, asking, taken: Taken::default() });
         self.lookups.push((key, Arc::clone(&table)));
         Ok((table, indexes))
     }
@@ -192,6 +196,12 @@ impl Planning<'_> {
         let parts = opened.value.of(table, &path.to_string(), columns)?;
         Ok((options, parts))
     }
+}
+
+/// The lookup join that a node is.
+fn as_lookup(node: &LogicalPlan) -> Option<&LookupJoin> {
+    let LogicalPlan::Extension(extension) = node else { return None };
+    extension.node.as_any().downcast_ref()
 }
 
 /// The table that `name` is in an option of the table `path`: of the same database, unless its own is named.

@@ -19,8 +19,9 @@ use weir_connectors::table::TablePath;
 
 use super::super::functions::checked_value;
 use super::super::streaming::{reads_stream, row_kind};
+use super::as_lookup;
 use crate::error::{PLAN, SqlError, plan_error};
-use crate::lookup_join::{LookupJoin, LookupTable};
+use crate::lookup_join::LookupTable;
 
 /// The query of an INSERT with lookups that keep changes in their order, where its rows are changes.
 ///
@@ -60,11 +61,6 @@ fn in_order(query: LogicalPlan) -> DataFusionResult<LogicalPlan> {
         Ok(Transformed::yes(node))
     })?;
     Ok(marked.data)
-}
-
-fn as_lookup(node: &LogicalPlan) -> Option<&LookupJoin> {
-    let LogicalPlan::Extension(extension) = node else { return None };
-    extension.node.as_any().downcast_ref()
 }
 
 /// The first lookup that spreads rows whose key of the sink is the same, with the columns that it is asked by.

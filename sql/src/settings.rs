@@ -311,6 +311,9 @@ fn put(values: &mut BTreeMap<String, Value>, object: &str, name: &str, value: Va
     Ok(())
 }
 
+/// Times without which nothing would get done.
+const NEVER_ZERO: [&str; 2] = [INTERVAL.key, LOOKUP_TIMEOUT.key];
+
 fn check(bag: &mut OptionBag, decl: &OptionDecl, key: &str) {
     match decl.ty {
         ValueType::Boolean => drop(bag.boolean(decl)),
@@ -322,8 +325,9 @@ fn check(bag: &mut OptionBag, decl: &OptionDecl, key: &str) {
         ValueType::List => drop(bag.list(decl)),
         ValueType::String => drop(bag.string(decl)),
     }
-    if decl.key == INTERVAL.key && bag.peek(key).and_then(weir_base::options::parse_duration).is_some_and(|(interval, _)| interval.is_zero()) {
-        bag.error("OPT-007", key, format!("'{key}' must be greater than 0."));
+    let is_zero = || bag.peek(key).and_then(weir_base::options::parse_duration).is_some_and(|(time, _)| time.is_zero());
+    if NEVER_ZERO.contains(&decl.key) && is_zero() {
+        bag.error("OPT-007", key, format!("'{key}' must be > 0, but is 0."));
     }
 }
 
@@ -390,7 +394,9 @@ mod tests {
     fn wrong_values_are_refused_when_they_are_set() {
         let mut settings = Settings::default();
         assert!(text(settings.set("execution.checkpointing.interval", "often", None)).contains("is not a duration"));
-        assert!(text(settings.set("execution.checkpointing.interval", "0 s", None)).contains("must be greater than 0"));
+        for key in ["execution.checkpointing.interval", "table.exec.async-lookup.timeout"] {
+            assert_eq!(text(settings.set(key, "0 s", None)), format!("[OPT-007] SET: '{key}' must be > 0, but is 0."));
+        }
         assert!(text(settings.set("parallelism.default", "0", None)).contains("must be >= 1, but is 0"));
         assert!(text(settings.set("table.ddl.validation", "strikt", None)).contains("Did you mean 'strict'?"));
     }

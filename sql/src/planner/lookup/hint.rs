@@ -103,6 +103,11 @@ fn pull(hint: &LookupHint) -> Result<(String, OfTable), Problems> {
     let shuffle = bag.boolean(&SHUFFLE);
     let (_, _) = (bag.choice(&PREDICATE), bag.choice(&STRATEGY));
     let (delay, attempts) = (bag.duration(&DELAY), bag.integer(&ATTEMPTS).and_then(|attempts| u32::try_from(attempts).ok()));
+    for (decl, time) in [(&TIMEOUT, timeout), (&DELAY, delay)] {
+        if time.is_some_and(|time| time.is_zero()) {
+            bag.error("OPT-007", decl.key, format!("'{}' must be > 0, but is 0.", decl.key));
+        }
+    }
     let missing: Vec<&str> = RETRY.iter().map(|decl| decl.key).filter(|key| !bag.contains(key)).collect();
     if let (false, Some(given)) = (missing.is_empty(), RETRY.iter().map(|decl| decl.key).find(|key| bag.contains(key))) {
         let what = format!(

@@ -290,8 +290,10 @@ fn typed(value: Expr, left: &DFSchema, right: &DFSchema, column: usize) -> Resul
         return Ok(try_cast(value, wanted.clone()));
     }
     let (given, wanted) = (sql_type_of(&given), sql_type_of(wanted));
-    let what = format!("column '{}' is {wanted}, but is compared with a value of type {given}.", field.name());
-    Err(Refusal::new(crate::error::TYPES, what).hint(format!("Write CAST({value} AS {wanted}) = {}.", field.name())))
+    // As the query calls it: several tables may have a column of that name.
+    let name = Column::from(right.qualified_field(column)).flat_name();
+    let what = format!("column '{name}' is {wanted}, but is compared with a value of type {given}.");
+    Err(Refusal::new(crate::error::TYPES, what).hint(format!("Write CAST({value} AS {wanted}) = {name}.")))
 }
 
 /// A condition as the plan has it that is made.

@@ -123,9 +123,12 @@ pub(super) const PRELOAD_BYTES: OptionDecl = OptionDecl::new(
     ValueType::MemorySize,
     "The most memory that loaded rows take: more are an error with a FULL cache. Default: a quarter of `--memory`.",
 );
-pub(super) const PRELOAD_PARALLELISM: OptionDecl =
-    OptionDecl::new("lookup.preload.parallelism", ValueType::Integer { min: 1, max: 1_024 }, "How many readers load; a table of Redis has one.")
-        .default("4");
+pub(super) const PRELOAD_PARALLELISM: OptionDecl = OptionDecl::new(
+    "lookup.preload.parallelism",
+    ValueType::Integer { min: 1, max: 1_024 },
+    "How many readers load: of files so many at a time, of a Redis cluster so many nodes. One server of Redis has one reader.",
+)
+.default("4");
 
 /// The options that every lookup connector takes.
 pub const LOOKUP_OPTIONS: &[OptionDecl] = &[

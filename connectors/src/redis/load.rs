@@ -1,10 +1,11 @@
 //! Whole tables: all keys with the prefix, of one server or of every master of a cluster.
 //!
-//! SCAN gives each key that is there from its beginning to its end, of one node. In a cluster keys may change nodes meanwhile: afterwards the
+//! SCAN gives each key that is there from its beginning to its end, of one node; several nodes are read at a time. In a cluster keys may change nodes meanwhile: afterwards the
 //! slots that moved are read again, at the nodes that had and have them, until none has moved since. A server that was started again during its scan,
 //! or has another master, is scanned again from the beginning: a cursor is of one run only. One that goes away meanwhile is waited for.
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use arrow_array::{Array as _, ArrayRef, RecordBatch};
@@ -66,41 +67,56 @@ enum Then {
     Moved(Topology, BTreeSet<usize>),
 }
 
-/// A load that is under way.
-struct Load {
-    table: RedisLookup,
-    steps: VecDeque<Step>,
-    /// Keys that were given: Redis may give one several times.
-    seen: HashSet<Vec<u8>>,
+/// The keys that a load has given: Redis may give one several times.
+struct Seen {
+    keys: HashSet<Vec<u8>>,
     /// What they take.
     charge: Charge,
+}
+
+/// A part of a load: steps that are taken one after the other.
+struct Reader {
+    table: RedisLookup,
+    steps: VecDeque<Step>,
+    /// Of the whole load.
+    seen: Arc<Mutex<Seen>>,
     patience: Patience,
 }
 
-/// All rows of `table`.
-pub(super) async fn all(table: RedisLookup, charge: Charge) -> Result<Rows, ConnectorError> {
-    let mut patience = Patience::default();
-    let steps = if table.server.is_cluster() {
-        let topology = table.server.topology().await?;
+/// All rows of `table`, read from up to `parallelism` nodes of a cluster at a time.
+pub(super) async fn all(table: RedisLookup, parallelism: usize, charge: Charge) -> Result<Rows, ConnectorError> {
+    let seen = Arc::new(Mutex::new(Seen { keys: HashSet::new(), charge }));
+    let reader = |step: Step, patience: Patience| Reader { table: table.clone(), steps: VecDeque::from([step]), seen: Arc::clone(&seen), patience };
+    if !table.server.is_cluster() {
+        return Ok(reader(Step::Node(None), Patience::default()).rows());
+    }
+    let topology = table.server.topology().await?;
+    // It has answered, so what goes away now is waited for.
+    let patience = || {
+        let mut patience = Patience::default();
         patience.answered();
-        let scans = topology.masters().map(|address| Step::Node(Some(address.clone()))).collect::<Vec<_>>();
-        scans.into_iter().chain([Step::Check(Box::new(topology), None)]).collect()
-    } else {
-        VecDeque::from([Step::Node(None)])
+        patience
     };
-    let load = Load { table, steps, seen: HashSet::new(), charge, patience };
-    let batches = stream::try_unfold(load, |mut load| async move {
-        while let Some(step) = load.steps.pop_front() {
-            if let Some(rows) = load.take(&step).await? {
-                return Ok(Some((rows, load)));
-            }
-        }
-        Ok(None)
-    });
-    Ok(batches.boxed())
+    let nodes: Vec<_> = topology.masters().map(|address| reader(Step::Node(Some(address.clone())), patience()).rows()).collect();
+    // Keys that have changed nodes meanwhile: in any order of the nodes.
+    let check = reader(Step::Check(Box::new(topology), None), patience()).rows();
+    Ok(stream::iter(nodes).flatten_unordered(parallelism.max(1)).chain(check).boxed())
 }
 
-impl Load {
+impl Reader {
+    /// The rows of its steps, and of those that follow from them.
+    fn rows(self) -> Rows {
+        let batches = stream::try_unfold(self, |mut reader| async move {
+            while let Some(step) = reader.steps.pop_front() {
+                if let Some(rows) = reader.take(&step).await? {
+                    return Ok(Some((rows, reader)));
+                }
+            }
+            Ok(None)
+        });
+        batches.boxed()
+    }
+
     /// Takes a step, until it succeeds or that is hopeless; the rows of the keys that it finds and that were not given before.
     async fn take(&mut self, step: &Step) -> Result<Option<RecordBatch>, ConnectorError> {
         let (keys, then) = loop {
@@ -226,16 +242,18 @@ impl Load {
     }
 
     /// Those of `keys` that were not given before, as values of the key column; `None` if there are none.
-    fn unseen(&mut self, keys: Vec<Vec<u8>>) -> Result<Option<ArrayRef>, ConnectorError> {
-        let new: Vec<Vec<u8>> = keys.into_iter().filter(|key| self.seen.insert(key.clone())).collect();
+    fn unseen(&self, keys: Vec<Vec<u8>>) -> Result<Option<ArrayRef>, ConnectorError> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let new: Vec<Vec<u8>> = keys.into_iter().filter(|key| seen.keys.insert(key.clone())).collect();
         if new.is_empty() {
             return Ok(None);
         }
-        if !self.charge.take(new.iter().map(|key| key.len() as u64 + SEEN).sum()) {
-            let (table, keys) = (&self.table.server.table, self.seen.len());
+        if !seen.charge.take(new.iter().map(|key| key.len() as u64 + SEEN).sum()) {
+            let (table, keys) = (&self.table.server.table, seen.keys.len());
             let what = format!("Table '{table}': the memory budget has no room for the keys that were read, {keys} so far; raise --memory");
             return Err(ConnectorError::user(what));
         }
+        drop(seen);
         let table = &self.table;
         let Some(field) = table.schema.fields().first() else { return Err(ConnectorError::internal("a table without columns")) };
         let (own, foreign) = own_keys(&table.shape.prefix, &new, field.data_type())?;

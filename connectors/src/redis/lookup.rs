@@ -146,7 +146,7 @@ impl Lookup for RedisLookup {
         self.found(&keys.values).await
     }
 
-    async fn load(&self, _parallelism: usize, _known: Option<&str>, charge: Charge) -> Result<Newest, ConnectorError> {
-        Ok(Newest::Rows(Load { version: None, rows: load::all(self.clone(), charge).await?, skipped: None }))
+    async fn load(&self, parallelism: usize, _known: Option<&str>, charge: Charge) -> Result<Newest, ConnectorError> {
+        Ok(Newest::Rows(Load { version: None, rows: load::all(self.clone(), parallelism, charge).await?, skipped: None }))
     }
 }

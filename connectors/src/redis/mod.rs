@@ -152,7 +152,7 @@ fn to_read(table: &TableDef, settings: Settings, shape: Shape, file_systems: &Fi
 /// The key of the metadata column that says what a row is.
 const ROW_KIND: &str = "row-kind";
 
-/// An option that says nothing to Redis.
+/// An option that says nothing to one server.
 const PARALLELISM: &str = "lookup.preload.parallelism";
 
 /// A declaration that was checked.
@@ -170,8 +170,9 @@ impl RedisConnector {
         let shape = shape::pull(table, &mut bag, &self.formats);
         let lookups = LookupOptions::pull(&mut bag, lookup::ABILITY);
         let sinking = options::sinking(&mut bag);
-        if lookups.as_ref().is_some_and(|lookups| lookups.preload.is_some()) && bag.contains(PARALLELISM) {
-            bag.warn("OPT-008", PARALLELISM, format!("'{PARALLELISM}' has no effect because a table of Redis is loaded by one reader."));
+        let is_cluster = settings.as_ref().is_some_and(|settings| matches!(settings.topology, options::Topology::Cluster(_)));
+        if lookups.as_ref().is_some_and(|lookups| lookups.preload.is_some()) && bag.contains(PARALLELISM) && !is_cluster {
+            bag.warn("OPT-008", PARALLELISM, format!("'{PARALLELISM}' has no effect because one server of Redis is loaded by one reader."));
         }
         let object = bag.object().to_owned();
         let known: Vec<&OptionDecl> = options::ALL.iter().collect();

@@ -139,6 +139,36 @@ async fn a_whole_table_has_the_keys_of_slots_that_move_while_it_is_read() {
     }
 }
 
+fn put(cluster: &RedisCluster, prefix: &str, keys: usize) {
+    let mut connection = ClusterClient::new(cluster.nodes.split(',').map(|node| format!("redis://{node}"))).unwrap().get_connection().unwrap();
+    let mut pipeline = redis::cluster::cluster_pipe();
+    for key in 0..keys {
+        pipeline.cmd("SET").arg(format!("{prefix}{key}")).arg(key).ignore();
+    }
+    pipeline.exec(&mut connection).unwrap();
+}
+
+#[tokio::test]
+async fn a_whole_table_is_read_from_as_many_nodes_at_a_time_as_it_has_readers() {
+    const MANY: usize = 30_000;
+    let (cluster, prefix) = (Servers::shared().redis_cluster(), prefix());
+    put(&cluster, &prefix, MANY);
+    let nodes = Nodes(cluster.nodes.split(',').map(str::to_owned).collect());
+    let lookup = opened(&[("redis-mode", "cluster"), ("cluster-nodes", &*cluster.nodes), ("command", "get"), ("key.prefix", &prefix)]);
+    for readers in [1, 3] {
+        let mut rows = lookup.load(readers, None, Charge::free()).await.unwrap().rows().unwrap().rows;
+        let (mut found, mut read) = (BTreeSet::new(), Vec::new());
+        while let Some(batch) = rows.try_next().await.unwrap() {
+            let names = names(&batch);
+            read.push(nodes.owner(&format!("{prefix}{}", names[0])));
+            found.extend(names);
+        }
+        assert_eq!(found.len(), MANY);
+        let turns = read.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        assert!(if readers == 1 { turns == 2 } else { turns > 2 }, "{readers}: {read:?}");
+    }
+}
+
 /// The names of a batch's keys.
 fn names(batch: &RecordBatch) -> Vec<String> {
     batch.column(0).as_string::<i32>().iter().flatten().map(str::to_owned).collect()
@@ -150,12 +180,7 @@ async fn a_node_that_is_killed_while_it_is_scanned_is_waited_for_and_named_if_it
     const MANY: usize = 9_000;
     let servers = Arc::new(Servers::own());
     let (cluster, prefix) = (servers.redis_cluster(), prefix());
-    let mut connection = ClusterClient::new(cluster.nodes.split(',').map(|node| format!("redis://{node}"))).unwrap().get_connection().unwrap();
-    let mut pipeline = redis::cluster::cluster_pipe();
-    for key in 0..MANY {
-        pipeline.cmd("SET").arg(format!("{prefix}{key}")).arg(key).ignore();
-    }
-    pipeline.exec(&mut connection).unwrap();
+    put(&cluster, &prefix, MANY);
     let nodes = Nodes(cluster.nodes.split(',').map(str::to_owned).collect());
     nodes.0.iter().for_each(|node| at::<()>(node, &["SAVE"]));
     let with = [("redis-mode", "cluster"), ("cluster-nodes", &*cluster.nodes), ("command", "get"), ("key.prefix", &prefix), ("timeout", "60 s")];

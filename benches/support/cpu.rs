@@ -8,6 +8,8 @@ use std::time::Duration;
 /// Where there is no `/proc`.
 #[must_use]
 pub(crate) fn of_thread() -> Duration {
+    // Linux adds up what a thread has used when its clock ticks, every few milliseconds, and when it gives way.
+    std::thread::yield_now();
     let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     match statistics.split_whitespace().next().and_then(|nanos| nanos.parse().ok()) {
         Some(nanos) if nanos > 0 => Duration::from_nanos(nanos),

@@ -3,11 +3,13 @@
 //! A million probes go to a Redis server with a hundred thousand keys, spread evenly or as Zipf has it. Each side is this program again as a
 //! process of its own: `raw` sends MGETs of a fixed size over one connection, several on their way; the others are queries over the same
 //! keys. `probes` is the query without a lookup, whose time is taken off the others. Where every probe is a hit, ten times as many are made,
-//! and loading the cache, measured with one probe, is taken off too. Sides run in turn, every other round in reverse; the figures to believe
+//! and loading the cache, measured with one probe, is taken off too. `cold` has two tasks whose cache begins empty and holds a fifth of the keys,
+//! without and with `lookup.hash.enable`; the server tells how many keys each was asked for. Sides run in turn, every other round in reverse; the figures to believe
 //! are the medians. `make bench` runs it; `--help` lists the options.
 
 #[path = "../support/child.rs"]
 mod child;
+mod cold;
 #[path = "../support/print.rs"]
 mod print;
 #[path = "../support/servers.rs"]
@@ -89,6 +91,7 @@ fn all(arguments: &Arguments) -> Outcome<()> {
     line(&format!("{probes} probes, {keys} keys, {batch} keys a request, {at_once} requests on their way, {rounds} rounds"));
     for zipf in [false, true] {
         let mut used: Vec<Vec<Used>> = SIDES.iter().map(|_| Vec::new()).collect();
+        let mut asked = cold::Asked::default();
         for round in 0..*rounds {
             let mut order: Vec<usize> = (0..SIDES.len()).collect();
             if round % 2 == 1 {
@@ -96,11 +99,14 @@ fn all(arguments: &Arguments) -> Outcome<()> {
             }
             for side in order {
                 if let (Some(side), Some(used)) = (SIDES.get(side), used.get_mut(side)) {
+                    let before = store.asked()?;
                     used.push(as_child(arguments, side.name, zipf, &store)?);
+                    asked.entry(side.name).or_default().push(store.asked()? - before);
                 }
             }
         }
         report(arguments, zipf, &used);
+        cold::report(arguments, &used, &asked);
     }
     Ok(())
 }

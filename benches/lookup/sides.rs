@@ -25,7 +25,7 @@ pub(crate) struct Side {
 }
 
 /// The sides.
-pub(crate) const SIDES: [Side; 13] = [
+pub(crate) const SIDES: [Side; 16] = [
     Side { name: "probes", times: 1, less: &[], but: &[] },
     Side { name: "probes, many", times: HITS, less: &[], but: &[] },
     Side { name: "probes, one", times: 0, less: &[], but: &[] },
@@ -39,12 +39,20 @@ pub(crate) const SIDES: [Side; 13] = [
     Side { name: "preload, hits", times: HITS, less: &["probes, many", "preload, load"], but: &["probes, one"] },
     Side { name: "full, load", times: 0, less: &[], but: &[] },
     Side { name: "full, hits", times: HITS, less: &["probes, many", "full, load"], but: &["probes, one"] },
+    Side { name: "probes, two tasks", times: 1, less: &[], but: &[] },
+    Side { name: "cold", times: 1, less: &["probes, two tasks"], but: &[] },
+    Side { name: "cold, hash", times: 1, less: &["probes, two tasks"], but: &[] },
 ];
 
 /// How many times as many rows are looked up where every one is a hit.
 const HITS: u64 = 10;
 
 impl Side {
+    /// Whether two tasks look up keys that come again at random, with a cache that begins empty and holds a fifth of them.
+    pub(crate) fn is_cold(name: &str) -> bool {
+        name.starts_with("cold") || name.ends_with("two tasks")
+    }
+
     /// Rows that are looked up.
     pub(crate) fn probes(&self, arguments: &Arguments) -> u64 {
         (self.times * arguments.probes).max(1)
@@ -74,6 +82,14 @@ impl Store {
             pipeline.exec(&mut connection)?;
         }
         Ok(())
+    }
+
+    /// Keys that the server has been asked for since it began.
+    pub(crate) fn asked(&self) -> Outcome<u64> {
+        let mut connection = redis::Client::open(self.url())?.get_connection()?;
+        let told: String = redis::cmd("INFO").arg("stats").query(&mut connection)?;
+        let figure = |name: &str| told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse::<u64>().ok());
+        Ok(figure("keyspace_hits").ok_or("no hits")? + figure("keyspace_misses").ok_or("no misses")?)
     }
 }
 
@@ -119,8 +135,11 @@ async fn query(arguments: &Arguments, side: &str, probes: u64, store: &Store) ->
         before_create: None,
     };
     let mut session = Session::new(options);
+    let cold = format!(", 'lookup.async.batch.size' = '{batch}', 'lookup.cache' = 'PARTIAL', 'lookup.partial-cache.max-rows' = '{}'", keys / 5);
     let more = match side {
         "async" => String::new(),
+        "cold" => cold,
+        "cold, hash" => format!("{cold}, 'lookup.hash.enable' = 'true'"),
         "batch, cache" => partial,
         "preload, load" | "preload, hits" => format!("{partial}, 'lookup.preload' = 'true'"),
         "batch, hash" => format!(", 'lookup.async.batch.size' = '{batch}', 'lookup.hash.enable' = 'true'"),
@@ -128,18 +147,23 @@ async fn query(arguments: &Arguments, side: &str, probes: u64, store: &Store) ->
         _ => format!(", 'lookup.async.batch.size' = '{batch}'"),
     };
     let order = if side.contains("unordered") { "ALLOW_UNORDERED" } else { "ORDERED" };
-    let spread = "n * 7919 % 1000003";
+    // A multiple of the number comes again after all the others, when no smaller cache has it any more; its square comes again at random.
+    let (spread, tasks, splits) = if Side::is_cold(side) {
+        ("(n * 7919 % 1000003) * (n * 7919 % 1000003) % 1000003", "SET 'parallelism.default' = '2'; ", ", 'scan.parallelism' = '2'")
+    } else {
+        ("n * 7919 % 1000003", "", "")
+    };
     let key = if arguments.zipf {
         format!("LEAST(CAST(EXP(CAST({spread} AS DOUBLE) / 1000003.0 * LN(CAST({keys} AS DOUBLE))) AS BIGINT), {keys} - 1)")
     } else {
-        format!("{spread} % {keys}")
+        format!("({spread}) % {keys}")
     };
     let joined = "SELECT count(d.v) FROM p LEFT JOIN d FOR SYSTEM_TIME AS OF PROCTIME() ON p.k = d.id";
     let asked = if side.starts_with("probes") { "SELECT count(k) FROM p" } else { joined };
     let (port, password, last) = (store.port, &store.password, probes - 1);
     let script = format!(
-        "SET 'table.exec.async-lookup.buffer-capacity' = '{}'; SET 'table.exec.async-lookup.output-mode' = '{order}';
-         CREATE TABLE numbers (n BIGINT) WITH ('connector' = 'datagen', 'fields.n.kind' = 'sequence', 'fields.n.start' = '0', 'fields.n.end' = '{last}');
+        "{tasks}SET 'table.exec.async-lookup.buffer-capacity' = '{}'; SET 'table.exec.async-lookup.output-mode' = '{order}';
+         CREATE TABLE numbers (n BIGINT) WITH ('connector' = 'datagen', 'fields.n.kind' = 'sequence', 'fields.n.start' = '0', 'fields.n.end' = '{last}'{splits});
          CREATE VIEW p AS SELECT {key} AS k FROM numbers;
          CREATE TABLE d (id BIGINT, v STRING) WITH ('connector' = 'redis', 'host' = '127.0.0.1', 'port' = '{port}', 'password' = '{password}',
            'command' = 'get'{more});

@@ -29,7 +29,7 @@ fn main() {
             (0..PAIRS).map(|_| (rate(&messages, || ours(dataset, &*format, &messages)), rate(&messages, || theirs(dataset, &messages)))).collect();
         pairs.sort_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)));
         let (ours, theirs) = pairs[PAIRS / 2];
-        let width = messages.iter().map(Vec::len).sum::<usize>() as f64 / messages.len() as f64;
+        let width = messages.iter().map(|message| message.len()).sum::<usize>() as f64 / messages.len() as f64;
         let megabytes = |rows: f64| rows * width / 1e6;
         println!(
             "{:<7}{width:>10.0}{ours:>16.0}{:>14.0}{theirs:>16.0}{:>14.0}{:>8.2}  ({:.2} to {:.2})",
@@ -48,7 +48,7 @@ fn format(dataset: Dataset) -> Box<dyn Format> {
 }
 
 /// Both must read the same before their speed means anything.
-fn check(dataset: Dataset, format: &dyn Format, messages: &[Vec<u8>]) {
+fn check(dataset: Dataset, format: &dyn Format, messages: &[&[u8]]) {
     let few = &messages[..BATCH];
     let mut decoder = format.decoder(&dataset.schema());
     for message in few {
@@ -60,14 +60,14 @@ fn check(dataset: Dataset, format: &dyn Format, messages: &[Vec<u8>]) {
 }
 
 /// Rows per CPU second.
-fn rate(messages: &[Vec<u8>], work: impl FnOnce() -> usize) -> f64 {
+fn rate(messages: &[&[u8]], work: impl FnOnce() -> usize) -> f64 {
     let before = cpu::of_thread();
     assert_eq!(work(), messages.len());
     let spent = cpu::of_thread().saturating_sub(before).max(Duration::from_millis(1));
     messages.len() as f64 / spent.as_secs_f64()
 }
 
-fn ours(dataset: Dataset, format: &dyn Format, messages: &[Vec<u8>]) -> usize {
+fn ours(dataset: Dataset, format: &dyn Format, messages: &[&[u8]]) -> usize {
     let mut decoder: Box<dyn Decoder> = format.decoder(&dataset.schema());
     let mut rows = 0;
     for batch in messages.chunks(BATCH) {
@@ -79,13 +79,13 @@ fn ours(dataset: Dataset, format: &dyn Format, messages: &[Vec<u8>]) -> usize {
     rows
 }
 
-fn theirs(dataset: Dataset, messages: &[Vec<u8>]) -> usize {
+fn theirs(dataset: Dataset, messages: &[&[u8]]) -> usize {
     let mut rows = 0;
     read_with_arrow(dataset, messages, |batch| rows += batch.num_rows());
     rows
 }
 
-fn read_with_arrow(dataset: Dataset, messages: &[Vec<u8>], mut batch: impl FnMut(RecordBatch)) {
+fn read_with_arrow(dataset: Dataset, messages: &[&[u8]], mut batch: impl FnMut(RecordBatch)) {
     let mut decoder = ReaderBuilder::new(Arc::clone(&dataset.schema())).with_batch_size(BATCH).build_decoder().expect("decoder");
     for part in messages.chunks(BATCH) {
         for message in part {

@@ -13,7 +13,7 @@ use crate::messages::TIME;
 use crate::wide::Wide;
 
 /// Reads JSON behind a header of so many bytes.
-pub(crate) fn with_serde_json(header: usize) -> impl Fn(&[Vec<u8>]) {
+pub(crate) fn with_serde_json(header: usize) -> impl Fn(&[&[u8]]) {
     move |messages| {
         for message in messages {
             let value: Value = serde_json::from_slice(&message[header..]).expect("JSON");
@@ -23,7 +23,7 @@ pub(crate) fn with_serde_json(header: usize) -> impl Fn(&[Vec<u8>]) {
 }
 
 /// Reads records of a schema behind a header of so many bytes.
-pub(crate) fn with_apache_avro(header: usize, schema: AvroSchema) -> impl Fn(&[Vec<u8>]) {
+pub(crate) fn with_apache_avro(header: usize, schema: AvroSchema) -> impl Fn(&[&[u8]]) {
     move |messages| {
         for message in messages {
             let value = from_avro_datum(&schema, &mut &message[header..], None).expect("record");
@@ -33,7 +33,7 @@ pub(crate) fn with_apache_avro(header: usize, schema: AvroSchema) -> impl Fn(&[V
 }
 
 /// Reads wide messages behind a header of so many bytes.
-pub(crate) fn with_prost(header: usize) -> impl Fn(&[Vec<u8>]) {
+pub(crate) fn with_prost(header: usize) -> impl Fn(&[&[u8]]) {
     move |messages| {
         for message in messages {
             assert!(Wide::decode(&message[header..]).expect("message").id >= 0);
@@ -42,7 +42,7 @@ pub(crate) fn with_prost(header: usize) -> impl Fn(&[Vec<u8>]) {
 }
 
 /// Copies messages into arrays of texts; the last array is there while the next is made, as in a pipeline.
-pub(crate) fn as_texts(messages: &[Vec<u8>]) {
+pub(crate) fn as_texts(messages: &[&[u8]]) {
     let mut last = None;
     for batch in messages.chunks(BATCH) {
         let mut texts = StringBuilder::new();
@@ -53,7 +53,7 @@ pub(crate) fn as_texts(messages: &[Vec<u8>]) {
 }
 
 /// Copies messages into arrays of bytes, in the same way.
-pub(crate) fn as_bytes(messages: &[Vec<u8>]) {
+pub(crate) fn as_bytes(messages: &[&[u8]]) {
     let mut last = None;
     for batch in messages.chunks(BATCH) {
         let mut bytes = BinaryBuilder::new();
@@ -91,7 +91,7 @@ impl Builder {
 }
 
 /// Reads lines into the columns of a schema.
-pub(crate) fn with_csv(schema: SchemaRef) -> impl Fn(&[Vec<u8>]) {
+pub(crate) fn with_csv(schema: SchemaRef) -> impl Fn(&[&[u8]]) {
     move |messages| {
         let mut builders: Vec<Builder> = schema.fields().iter().map(|field| Builder::new(field.data_type())).collect();
         let text = messages.join(&b'\n');

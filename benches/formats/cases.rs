@@ -18,32 +18,33 @@ use weir_connectors::format::registry as registered;
 use weir_connectors::format::{Format, FormatFactory, SQL_TYPE};
 
 use crate::baselines::{as_bytes, as_texts, with_apache_avro, with_csv, with_prost, with_serde_json};
-use crate::support::datasets::Dataset;
+use crate::messages::Messages;
+use crate::support::datasets::{Dataset, packed};
 use crate::{MESSAGES, company, messages, registry, wide};
 
 /// A format, its messages, and what others do with them.
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) format: Box<dyn Format>,
-    pub(crate) messages: Vec<Vec<u8>>,
+    pub(crate) messages: Messages,
     /// All columns.
     pub(crate) wanted: SchemaRef,
     /// Three of them.
     pub(crate) few: Option<SchemaRef>,
     pub(crate) baseline: &'static str,
-    pub(crate) theirs: Box<dyn Fn(&[Vec<u8>])>,
+    pub(crate) theirs: Box<dyn Fn(&[&[u8]])>,
 }
 
 impl Case {
     /// A case without a baseline.
-    pub(crate) fn new(name: &str, format: Box<dyn Format>, wanted: &SchemaRef, messages: Vec<Vec<u8>>) -> Self {
+    pub(crate) fn new(name: &str, format: Box<dyn Format>, wanted: &SchemaRef, messages: Messages) -> Self {
         let rows: Vec<&FieldRef> = wanted.fields().iter().filter(|field| field.name() != ROW_KIND).collect();
         let few = (rows.len() > 3).then(|| Arc::new(wanted.project(&[0, rows.len() / 4, rows.len() - 1]).expect("columns")));
         Self { name: name.to_owned(), format, messages, wanted: Arc::clone(wanted), few, baseline: "nothing", theirs: Box::new(|_| ()) }
     }
 
     /// The case beside what others do.
-    pub(crate) fn beside(self, baseline: &'static str, theirs: impl Fn(&[Vec<u8>]) + 'static) -> Self {
+    pub(crate) fn beside(self, baseline: &'static str, theirs: impl Fn(&[&[u8]]) + 'static) -> Self {
         Self { baseline, theirs: Box::new(theirs), ..self }
     }
 }
@@ -53,46 +54,48 @@ pub(crate) fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime")
 }
 
-/// Every format.
-pub(crate) fn all() -> Vec<Case> {
-    let json = Dataset::Wide.messages(MESSAGES);
-    let mut cases = Dataset::ALL
-        .map(|dataset| {
-            let name = format!("json, {}", dataset.name());
-            Case::new(&name, open(&JsonFactory, &dataset.schema()), &dataset.schema(), dataset.messages(MESSAGES))
-                .beside("serde_json", with_serde_json(0))
-        })
-        .into_iter()
-        .collect::<Vec<_>>();
-    cases.extend(change_logs(&json));
-    cases.extend([csv(&json), avro(&json), protobuf(&json)]);
-    cases.extend(of_a_registry(&json));
-    cases.extend(raw(&json));
-    cases.push(company::case());
-    cases
+/// Every format: its name, and what makes its case of the wide messages in JSON.
+pub(crate) const ALL: [(&str, Make); 16] = [
+    ("json, small", |_| json(Dataset::Small, "json, small")),
+    ("json, wide", |_| json(Dataset::Wide, "json, wide")),
+    ("debezium-json", |rows| change_log(changes::debezium(), messages::debezium(rows))),
+    ("canal-json", |rows| change_log(changes::canal(), messages::canal(rows))),
+    ("maxwell-json", |rows| change_log(changes::maxwell(), messages::maxwell(rows))),
+    ("ogg-json", |rows| change_log(changes::ogg(), messages::ogg(rows))),
+    ("csv", csv),
+    ("avro", avro),
+    ("protobuf", protobuf),
+    ("avro-confluent", avro_of_a_registry),
+    ("debezium-avro-confluent", changes_of_a_registry),
+    ("json-registry", json_of_a_registry),
+    ("proto-registry", protobuf_of_a_registry),
+    ("raw, STRING", |rows| raw("raw, STRING", DataType::Utf8, rows).beside("StringBuilder", as_texts)),
+    ("raw, BYTES", |rows| raw("raw, BYTES", DataType::Binary, rows).beside("BinaryBuilder", as_bytes)),
+    ("wasm", |_| company::case()),
+];
+
+/// What makes a case of the wide messages in JSON.
+pub(crate) type Make = fn(&[&[u8]]) -> Case;
+
+/// Objects of a data set.
+pub(crate) fn json(dataset: Dataset, name: &str) -> Case {
+    let schema = dataset.schema();
+    Case::new(name, open(&JsonFactory, &schema), &schema, dataset.messages(MESSAGES)).beside("serde_json", with_serde_json(0))
 }
 
-/// The four formats of change logs in JSON.
-pub(crate) fn change_logs(json: &[Vec<u8>]) -> [Case; 4] {
-    let case = |factory: changes::ChangeFactory, messages| {
-        Case::new(factory.name(), open(&factory, &declared()), &with_kind(), messages).beside("serde_json", with_serde_json(0))
-    };
-    [
-        case(changes::debezium(), messages::debezium(json)),
-        case(changes::canal(), messages::canal(json)),
-        case(changes::maxwell(), messages::maxwell(json)),
-        case(changes::ogg(), messages::ogg(json)),
-    ]
+/// Inserts in one of the four formats of change logs in JSON.
+fn change_log(factory: changes::ChangeFactory, messages: Messages) -> Case {
+    Case::new(factory.name(), open(&factory, &declared()), &with_kind(), messages).beside("serde_json", with_serde_json(0))
 }
 
 /// Lines.
-pub(crate) fn csv(json: &[Vec<u8>]) -> Case {
+pub(crate) fn csv(json: &[&[u8]]) -> Case {
     let schema = Dataset::Wide.schema();
     Case::new("csv", open(&CsvFactory, &declared()), &schema, messages::lines(&schema, json)).beside("csv", with_csv(schema))
 }
 
 /// Records of Avro.
-pub(crate) fn avro(json: &[Vec<u8>]) -> Case {
+pub(crate) fn avro(json: &[&[u8]]) -> Case {
     let schema = Dataset::Wide.schema();
     let text = messages::avro_schema(&schema);
     let theirs = with_apache_avro(0, AvroSchema::parse_str(&text).expect("schema"));
@@ -100,7 +103,7 @@ pub(crate) fn avro(json: &[Vec<u8>]) -> Case {
 }
 
 /// Messages of Protocol Buffers.
-pub(crate) fn protobuf(json: &[Vec<u8>]) -> Case {
+pub(crate) fn protobuf(json: &[&[u8]]) -> Case {
     let descriptors = tempfile::NamedTempFile::new().expect("file");
     std::fs::write(descriptors.path(), wide::descriptors().encode_to_vec()).expect("written");
     let mut bag = OptionBag::new("Table 'bench'");
@@ -111,38 +114,42 @@ pub(crate) fn protobuf(json: &[Vec<u8>]) -> Case {
     Case::new("protobuf", format, &columns, messages::protobuf(&schema, json)).beside("prost", with_prost(0))
 }
 
-/// The four formats of a registry.
-fn of_a_registry(json: &[Vec<u8>]) -> [Case; 4] {
+fn avro_of_a_registry(json: &[&[u8]]) -> Case {
     let schema = Dataset::Wide.schema();
-    let row = messages::avro_schema(&schema);
-    let envelope = messages::avro_envelope(&row);
-    let object = r#"{"type":"object"}"#.to_owned();
-    let url = registry::start(vec![("AVRO", row.clone()), ("AVRO", envelope.clone()), ("JSON", object), ("PROTOBUF", wide::text())]);
-    let case = |factory: registered::RegistryFactory, declared: &SchemaRef, wanted: &SchemaRef, messages: Vec<Vec<u8>>| {
-        let format = registry::open(factory, &url, (declared, wanted), &messages[0]);
-        Case::new(factory.name(), format, wanted, messages)
-    };
-    let parsed = |text: &str| AvroSchema::parse_str(text).expect("schema");
-    let rows = registry::framed(1, &[], &messages::avro(&schema, json, &row));
-    let changes = registry::framed(2, &[], &messages::debezium_avro(&schema, json, &envelope));
-    let objects = registry::framed(3, &[], json);
-    // The first type of the file.
-    let types = registry::framed(4, &[0], &messages::protobuf(&schema, json));
-    [
-        case(registered::avro(), &declared(), &schema, rows).beside("apache-avro", with_apache_avro(5, parsed(&row))),
-        case(registered::debezium(), &declared(), &with_kind(), changes).beside("apache-avro", with_apache_avro(5, parsed(&envelope))),
-        case(registered::json(), &schema, &schema, objects).beside("serde_json", with_serde_json(5)),
-        case(registered::protobuf(), &numbers(), &numbers(), types).beside("prost", with_prost(6)),
-    ]
+    let text = messages::avro_schema(&schema);
+    let messages = registry::framed(&[], &messages::avro(&schema, json, &text));
+    let theirs = with_apache_avro(5, AvroSchema::parse_str(&text).expect("schema"));
+    let format = registry::open(registered::avro(), ("AVRO", text), (&declared(), &schema), messages[0]);
+    Case::new("avro-confluent", format, &schema, messages).beside("apache-avro", theirs)
 }
 
-/// Messages as texts and as bytes, beside a builder of arrays.
-fn raw(json: &[Vec<u8>]) -> [Case; 2] {
-    let case = |name: &str, data_type| {
-        let schema = Arc::new(Schema::new(vec![Field::new("value", data_type, true)]));
-        Case::new(name, open(&RawFactory, &schema), &schema, json.to_vec())
-    };
-    [case("raw, STRING", DataType::Utf8).beside("StringBuilder", as_texts), case("raw, BYTES", DataType::Binary).beside("BinaryBuilder", as_bytes)]
+fn changes_of_a_registry(json: &[&[u8]]) -> Case {
+    let schema = Dataset::Wide.schema();
+    let text = messages::avro_envelope(&messages::avro_schema(&schema));
+    let messages = registry::framed(&[], &messages::debezium_avro(&schema, json, &text));
+    let theirs = with_apache_avro(5, AvroSchema::parse_str(&text).expect("schema"));
+    let format = registry::open(registered::debezium(), ("AVRO", text), (&declared(), &with_kind()), messages[0]);
+    Case::new("debezium-avro-confluent", format, &with_kind(), messages).beside("apache-avro", theirs)
+}
+
+fn json_of_a_registry(json: &[&[u8]]) -> Case {
+    let schema = Dataset::Wide.schema();
+    let messages = registry::framed(&[], json);
+    let format = registry::open(registered::json(), ("JSON", r#"{"type":"object"}"#.to_owned()), (&schema, &schema), messages[0]);
+    Case::new("json-registry", format, &schema, messages).beside("serde_json", with_serde_json(5))
+}
+
+fn protobuf_of_a_registry(json: &[&[u8]]) -> Case {
+    // The first type of the file.
+    let messages = registry::framed(&[0], &messages::protobuf(&Dataset::Wide.schema(), json));
+    let format = registry::open(registered::protobuf(), ("PROTOBUF", wide::text()), (&numbers(), &numbers()), messages[0]);
+    Case::new("proto-registry", format, &numbers(), messages).beside("prost", with_prost(6))
+}
+
+/// Messages as values of one type.
+fn raw(name: &str, data_type: DataType, json: &[&[u8]]) -> Case {
+    let schema = Arc::new(Schema::new(vec![Field::new("value", data_type, true)]));
+    Case::new(name, open(&RawFactory, &schema), &schema, packed(json.iter().map(|message| message.to_vec())))
 }
 
 /// A format without options.

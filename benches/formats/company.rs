@@ -12,6 +12,7 @@ use weir_fs::FileSystems;
 
 use crate::MESSAGES;
 use crate::cases::{Case, runtime};
+use crate::support::datasets::packed;
 
 /// Events of one item.
 pub(crate) fn case() -> Case {
@@ -36,7 +37,7 @@ pub(crate) fn case() -> Case {
     bag.insert("f.module", module.display().to_string(), None);
     let format = WasmFactory.open("f.", &mut bag, &schema).expect("format");
     runtime().block_on(format.prepare(&FileSystems::default())).expect("module");
-    let messages = (0..MESSAGES).map(order_event).collect();
+    let messages = packed((0..MESSAGES).map(order_event));
     Case::new("wasm", format, &schema, messages).beside("native", with_native_steps)
 }
 
@@ -60,7 +61,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 /// Takes the messages apart as the module does, into builders.
-fn with_native_steps(messages: &[Vec<u8>]) {
+fn with_native_steps(messages: &[&[u8]]) {
     let number = |bytes: &[u8]| bytes.iter().fold(0_i64, |number, byte| number << 8 | i64::from(*byte));
     let (mut numbers, mut texts) = (Int64Builder::new(), StringBuilder::new());
     for message in messages {

@@ -10,27 +10,25 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow_buffer::{Buffer, OffsetBuffer};
-use weir_connectors::format::json::JsonFactory;
 
 use crate::cases::{self, Case};
 use crate::layouts::{Avro, Csv, Dates, Kind, Layout, Protobuf};
 use crate::support::datasets::Dataset;
-use crate::{BATCH, MESSAGES, ROUNDS, cpu_of, decode, median};
+use crate::{BATCH, ROUNDS, cpu_of, decode, median};
 
 /// Messages that are walked over before their values are written.
 const BLOCK: usize = 64;
 
 /// Prints a line for each of four formats.
-pub(crate) fn report() {
+pub(crate) fn report(json: &[&[u8]]) {
     println!("\nCPU time a message beside the least that must be done");
     println!("{:<16}{:>10}{:>12}{:>11}{:>10}{:>12}{:>10}", "format", "walk, ns", "columns, ns", "limit, ns", "Weir, ns", "limit MB/s", "reached");
-    let json = Dataset::Wide.messages(MESSAGES);
-    line::<Csv>(&cases::csv(&json));
-    line::<Avro>(&cases::avro(&json));
-    line::<Protobuf>(&cases::protobuf(&json));
-    let schema = Dataset::Wide.schema();
-    let rows = Case::new("json", cases::open(&JsonFactory, &schema), &schema, json.clone());
-    for case in cases::change_logs(&json) {
+    line::<Csv>(&cases::csv(json));
+    line::<Avro>(&cases::avro(json));
+    line::<Protobuf>(&cases::protobuf(json));
+    let rows = cases::json(Dataset::Wide, "json, wide");
+    for (_, make) in cases::ALL.iter().skip(2).take(4) {
+        let case = make(json);
         let rounds = (0..ROUNDS).map(|_| [0.0, time(&rows), time(&case)]).collect();
         print(&case, rounds);
     }
@@ -58,7 +56,7 @@ fn print(case: &Case, rounds: Vec<[f64; 3]>) {
     let shown = |figure: f64| if figure == 0.0 { "-".to_owned() } else { format!("{figure:.0}") };
     let walk = of(&|round| round[0]);
     let columns = if walk == 0.0 { 0.0 } else { of(&|round| round[1] - round[0]) };
-    let bytes = case.messages.iter().map(Vec::len).sum::<usize>() as f64 / case.messages.len() as f64;
+    let bytes = case.messages.iter().map(|message| message.len()).sum::<usize>() as f64 / case.messages.len() as f64;
     println!(
         "{:<16}{:>10}{:>12}{limit:>11.0}{:>10.0}{:>12.0}{:>10.2}",
         case.name,
@@ -88,7 +86,7 @@ fn check<L: Layout>(kinds: &[Kind], case: &Case) {
     assert!(decoder.take().expect("batch") == RecordBatch::try_new(Arc::clone(&case.wanted), arrays).expect("columns"), "{}", case.name);
 }
 
-fn walk<L: Layout>(kinds: &[Kind], messages: &[Vec<u8>]) {
+fn walk<L: Layout>(kinds: &[Kind], messages: &[&[u8]]) {
     let mut places = Vec::new();
     for block in messages.chunks(BLOCK) {
         places.clear();
@@ -98,7 +96,7 @@ fn walk<L: Layout>(kinds: &[Kind], messages: &[Vec<u8>]) {
 }
 
 /// The columns of a batch.
-fn read<L: Layout>(kinds: &[Kind], batch: &[Vec<u8>]) -> Vec<Column> {
+fn read<L: Layout>(kinds: &[Kind], batch: &[&[u8]]) -> Vec<Column> {
     let mut columns: Vec<Column> = kinds.iter().map(|kind| Column::new(*kind, batch.len())).collect();
     let (mut places, mut dates) = (Vec::new(), Dates::default());
     for block in batch.chunks(BLOCK) {

@@ -18,6 +18,7 @@ mod limit;
 mod messages;
 mod registry;
 #[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "shared with other benchmarks")]
 mod support;
 mod wide;
 
@@ -26,6 +27,7 @@ use std::time::Duration;
 use arrow_schema::SchemaRef;
 use cases::Case;
 use support::cpu;
+use support::datasets::Dataset;
 use weir_connectors::format::{Decoded, Format};
 
 const MESSAGES: u64 = 40_000;
@@ -34,26 +36,24 @@ const ROUNDS: usize = 7;
 
 fn main() {
     let only = std::env::args().skip_while(|argument| argument != "--only").nth(1).unwrap_or_default();
-    let cases = cases::all();
     let chosen = |name: &str| name.contains(&only);
-    if cases.iter().any(|case| chosen(&case.name)) {
-        beside_baselines(cases.iter().filter(|case| chosen(&case.name)));
-    }
+    let json = Dataset::Wide.messages(MESSAGES);
+    beside_baselines(cases::ALL.iter().filter(|(name, _)| chosen(name)).map(|(_, make)| make(&json)));
     if chosen("bad") {
-        bad::report();
+        bad::report(&json);
     }
     if chosen("limit") {
-        limit::report();
+        limit::report(&json);
     }
 }
 
-fn beside_baselines<'a>(cases: impl Iterator<Item = &'a Case>) {
+fn beside_baselines(cases: impl Iterator<Item = Case>) {
     println!(
         "{:<24}{:>10}{:>12}{:>14}{:>13}{:>16}{:>10}{:>10}",
         "format", "bytes/row", "all MB/s", "3 only MB/s", "baseline", "baseline MB/s", "all", "3 only"
     );
     for case in cases {
-        let bytes: usize = case.messages.iter().map(Vec::len).sum();
+        let bytes: usize = case.messages.iter().map(|message| message.len()).sum();
         let rate = |spent: Duration| bytes as f64 / 1e6 / spent.max(Duration::from_millis(1)).as_secs_f64();
         let mut rounds: Vec<[f64; 3]> = (0..ROUNDS)
             .map(|_| {
@@ -87,7 +87,7 @@ fn cpu_of(work: impl FnOnce()) -> Duration {
 }
 
 /// Decodes good messages, each of them one row, in batches that are dropped.
-fn decode(format: &dyn Format, wanted: &SchemaRef, messages: &[Vec<u8>]) {
+fn decode(format: &dyn Format, wanted: &SchemaRef, messages: &[&[u8]]) {
     let mut decoder = format.decoder(wanted);
     for batch in messages.chunks(BATCH) {
         for message in batch {

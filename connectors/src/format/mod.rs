@@ -18,6 +18,7 @@ mod large;
 pub mod protobuf;
 pub mod raw;
 pub mod registry;
+mod varint;
 pub mod wasm;
 
 #[cfg(test)]

@@ -54,18 +54,19 @@ impl ReadRow for ReadAvro {
 
 impl Rows {
     fn read_record(&mut self, plan: &Record, input: &mut Input<'_>, context: &mut Context) -> Result<(), Fault> {
+        self.settle();
+        let mut at = *input;
         for step in &plan.steps {
-            match step {
-                Step::Skip(skip) => skip.pass(input)?,
-                Step::Column(place, read) => {
-                    if let Some(column) = self.columns.get_mut(*place)
-                        && let Err(fault) = column.read_avro(read, input, context)
-                    {
-                        return Err(fault.within(column.name()));
-                    }
-                }
-            }
+            let quick = match step {
+                Step::Skip(skip) => skip.pass_quickly(at),
+                Step::Column(place, read) => self.columns.get_mut(*place).and_then(|column| column.read_avro_quickly(read, at)),
+            };
+            at = match quick {
+                Some(behind) => behind,
+                None => self.step(step, at, context)?,
+            };
         }
+        *input = at;
         for (place, default) in &plan.missing {
             let Some(column) = self.columns.get_mut(*place) else { continue };
             let filled = match default {
@@ -77,9 +78,65 @@ impl Rows {
         self.len += 1;
         Ok(())
     }
+
+    /// Does a step that could not be done quickly, and says what is behind it.
+    #[inline(never)]
+    fn step<'a>(&mut self, step: &Step, mut at: Input<'a>, context: &mut Context) -> Result<Input<'a>, Fault> {
+        match step {
+            Step::Skip(skip) => skip.pass(&mut at)?,
+            Step::Column(place, read) => {
+                if let Some(column) = self.columns.get_mut(*place)
+                    && let Err(fault) = column.read_avro(read, &mut at, context)
+                {
+                    return Err(fault.within(column.name()));
+                }
+            }
+        }
+        Ok(at)
+    }
 }
 
 impl Column {
+    /// Reads a value of one of the usual types, and says what is behind it.
+    #[inline(always)]
+    fn read_avro_quickly<'a>(&mut self, read: &Read, at: Input<'a>) -> Option<Input<'a>> {
+        let (read, at) = match read {
+            Read::Union(branches) => {
+                let (branch, behind) = at.quick_branch()?;
+                (branches.get(branch)?, behind)
+            }
+            read => (read, at),
+        };
+        if matches!(read, Read::Null) {
+            return self.null().ok().map(|()| at);
+        }
+        let behind = match (read, &mut self.values) {
+            (Read::Whole, Values::Int64(values)) => {
+                let (value, behind) = at.quick_whole()?;
+                values.push(value);
+                behind
+            }
+            (Read::Text, Values::Utf8(bytes)) => {
+                let (text, rest, behind) = at.quick_sized()?;
+                if !text.is_ascii() {
+                    return None;
+                }
+                bytes.append(rest, text.len());
+                // A column that is full is so again when this is done once more.
+                bytes.end().ok()?;
+                behind
+            }
+            (Read::Double, Values::Float64(values)) => {
+                let (value, behind) = at.quick_array()?;
+                values.push(f64::from_le_bytes(value));
+                behind
+            }
+            _ => return None,
+        };
+        self.filled();
+        Some(behind)
+    }
+
     #[inline]
     fn read_avro(&mut self, read: &Read, input: &mut Input<'_>, context: &mut Context) -> Result<(), Fault> {
         let read = match read {
@@ -110,11 +167,11 @@ impl Values {
             (Read::Whole, Self::Date(values)) => values.push(range::date(narrow(input.whole()?)?)?),
             (Read::Whole, Self::Time(values)) => values.push(range::time(input.whole()?)?),
             (Read::Text, Self::Utf8(bytes)) => {
-                let text = input.sized()?;
+                let (text, rest) = input.sized_in_rest()?;
                 if !text.is_ascii() && simdutf8::basic::from_utf8(text).is_err() {
                     return Err(Fault::field("the text is not UTF-8"));
                 }
-                bytes.values.extend_from_slice(text);
+                bytes.append(rest, text.len());
                 bytes.end()?;
             }
             (Read::Double, Self::Float64(values)) => values.push(f64::from_le_bytes(input.array()?)),
@@ -264,6 +321,25 @@ impl Map {
 }
 
 impl Skip {
+    /// [`Self::pass`] of the usual types; says what is behind them.
+    #[inline(always)]
+    fn pass_quickly<'a>(&self, at: Input<'a>) -> Option<Input<'a>> {
+        let (skip, at) = match self {
+            Self::Union(branches) => {
+                let (branch, behind) = at.quick_branch()?;
+                (branches.get(branch)?, behind)
+            }
+            skip => (skip, at),
+        };
+        match skip {
+            Self::Nothing => Some(at),
+            Self::Whole => at.quick_whole().map(|(_, behind)| behind),
+            Self::Sized => at.quick_sized().map(|(_, _, behind)| behind),
+            Self::Bytes(8) => at.quick_array::<8>().map(|(_, behind)| behind),
+            _ => None,
+        }
+    }
+
     pub(super) fn pass(&self, input: &mut Input<'_>) -> Result<(), Fault> {
         match self {
             Self::Nothing => {}

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{ArrayRef, RecordBatch, StringArray, StructArray, UInt64Array, new_null_array};
+use arrow_array::{Array as _, ArrayRef, RecordBatch, StringArray, StructArray, UInt64Array, new_null_array};
 use arrow_schema::{ArrowError, DataType, Field, FieldRef, Fields, SchemaRef};
 use arrow_select::interleave::interleave;
 use arrow_select::take::take;
@@ -238,6 +238,8 @@ impl<R: ReadRow> Decoder for ChangeDecoder<R> {
         let origins = UInt64Array::from(std::mem::take(&mut self.origins));
         let (after, before) = (rows_in(body.get(AFTER))?, rows_in(body.get(BEFORE))?);
         let picks = std::mem::take(&mut self.picks);
+        // As long as nothing was changed, the rows are those after the changes as they came.
+        let as_they_came = picks.len() == after.len() && picks.iter().enumerate().all(|(row, pick)| pick.before.is_none() && pick.after == row);
         let mut sides = after.columns().iter().zip(before.columns()).enumerate();
         let columns = self.schema.fields().iter().zip(&self.told).map(|(field, told)| -> Result<ArrayRef, ArrowError> {
             if let Some((told, place)) = told {
@@ -253,6 +255,9 @@ impl<R: ReadRow> Decoder for ChangeDecoder<R> {
                 return Ok(Arc::new(StringArray::from_iter_values(picks.iter().map(|pick| pick.kind))));
             }
             let (index, (after, before)) = sides.next().ok_or_else(|| ArrowError::SchemaError("a column too few".to_owned()))?;
+            if as_they_came {
+                return Ok(Arc::clone(after));
+            }
             let missing = missing.get(index).map(Vec::as_slice).unwrap_or_default();
             let place = |pick: &Pick| match pick.before {
                 Some(before) if missing.binary_search(&before).is_err() => (1, before),

@@ -132,14 +132,14 @@ impl Column {
         if !self.nullable {
             return Err(Fault::field("the column is NOT NULL and has no value here"));
         }
-        self.blank();
+        self.blank(1);
         Ok(())
     }
 
-    /// Fills the next slot with NULL, even in a column that is NOT NULL: it stands below a NULL row.
-    pub(in crate::format) fn blank(&mut self) {
-        self.values.blank();
-        self.validity.null();
+    /// Fills the next `count` slots with NULL, even in a column that is NOT NULL: they stand below NULL rows.
+    pub(in crate::format) fn blank(&mut self, count: usize) {
+        self.values.blank(count);
+        self.validity.null(count);
     }
 
     /// Empties all slots from `len` on.
@@ -219,9 +219,9 @@ impl Validity {
         self.len += 1;
     }
 
-    fn null(&mut self) {
-        self.bits.get_or_insert_with(|| NullBufferBuilder::new_with_len(self.len)).append_null();
-        self.len += 1;
+    fn null(&mut self, count: usize) {
+        self.bits.get_or_insert_with(|| NullBufferBuilder::new_with_len(self.len)).append_n_nulls(count);
+        self.len += count;
     }
 
     fn truncate(&mut self, len: usize) {

@@ -30,8 +30,9 @@ impl Ends {
         self.0.last().and_then(|end| usize::try_from(*end).ok()).unwrap_or(0)
     }
 
-    fn blank(&mut self) {
-        self.0.extend(self.0.last().copied());
+    pub(in crate::format) fn blank(&mut self, count: usize) {
+        let end = self.0.last().copied().unwrap_or(0);
+        self.0.resize(self.0.len() + count, end);
     }
 
     /// Leaves `len` slots and says where their elements end.
@@ -74,10 +75,6 @@ impl List {
 
     pub(in crate::format) fn is_unreadable(&self) -> bool {
         self.elements.is_unreadable()
-    }
-
-    pub(in crate::format) fn blank(&mut self) {
-        self.ends.blank();
     }
 
     pub(in crate::format) fn truncate(&mut self, len: usize) {
@@ -140,10 +137,6 @@ impl Map {
             }
         }
         superseded
-    }
-
-    pub(in crate::format) fn blank(&mut self) {
-        self.ends.blank();
     }
 
     pub(in crate::format) fn truncate(&mut self, len: usize) {

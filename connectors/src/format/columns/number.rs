@@ -40,6 +40,7 @@ impl<'a> Number<'a> {
     }
 
     /// A number in a string, in the wider grammar of Java's `parseInt` and `BigDecimal`: `+1`, `007`, `.5` and `1.` pass.
+    #[inline]
     pub(in crate::format) fn parse(text: &'a [u8]) -> Option<Self> {
         Self::scan::<false>(text).ok().filter(|number| number.text.len() == text.len())
     }
@@ -174,11 +175,27 @@ impl<'a> Number<'a> {
 /// Reads the digits at `pos`: where they end, and `mantissa` with them behind it (which wraps around where there are too many).
 #[inline]
 fn digits(text: &[u8], mut pos: usize, mut mantissa: u64) -> (usize, u64) {
+    while let Some(value) = text.get(pos..).and_then(<[u8]>::first_chunk).and_then(eight_digits) {
+        mantissa = mantissa.wrapping_mul(100_000_000).wrapping_add(value);
+        pos += 8;
+    }
     while let Some(digit) = text.get(pos).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit <= 9) {
         mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit));
         pos += 1;
     }
     (pos, mantissa)
+}
+
+/// The number that eight digits mean, by pairs, fours and all; `None` if one is no digit.
+#[inline]
+fn eight_digits(text: &[u8; 8]) -> Option<u64> {
+    let digits = u64::from_le_bytes(*text) ^ 0x3030_3030_3030_3030;
+    if (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080 != 0 {
+        return None;
+    }
+    let pairs = (digits.wrapping_mul(10) + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    Some((fours & 0xffff) * 10_000 + (fours >> 32))
 }
 
 /// Digits from the first that is not 0.

@@ -2,6 +2,9 @@
 //!
 //! Messages of a stream nearly always have the same fields in the same order. So each known field name keeps which one followed it last time,
 //! and the text `"name":` is compared at the cursor before anything is parsed; only where that fails the name is read and looked up.
+//!
+//! Rows that are NULL are but counted until one comes that is not: the row before an insert of a change log is NULL in most messages, and has as many
+//! columns as the one after.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,13 +21,15 @@ pub(in crate::format) struct Rows {
     pub(in crate::format) columns: Vec<Column>,
     pub(in crate::format) names: Names,
     pub(in crate::format) len: usize,
+    /// The last so many rows are blank and not in the columns yet.
+    owed: usize,
 }
 
 impl Rows {
     pub(in crate::format) fn new(fields: &Fields) -> Self {
         let columns: Vec<Column> = fields.iter().map(|field| Column::new(field)).collect();
         let names = Names::new(columns.iter().map(Column::name));
-        Self { columns, names, len: 0 }
+        Self { columns, names, len: 0, owed: 0 }
     }
 
     pub(in crate::format) fn columns(&self) -> impl Iterator<Item = &Column> {
@@ -35,13 +40,32 @@ impl Rows {
         self.len
     }
 
-    pub(in crate::format) fn blank(&mut self) {
-        self.columns.iter_mut().for_each(Column::blank);
-        self.len += 1;
+    pub(in crate::format) fn blank(&mut self, count: usize) {
+        self.owed += count;
+        self.len += count;
+    }
+
+    /// Puts all rows into the columns, which comes before a row is read into them.
+    #[inline]
+    pub(in crate::format) fn settle(&mut self) {
+        if self.owed > 0 {
+            self.settle_owed();
+        }
+    }
+
+    #[cold]
+    fn settle_owed(&mut self) {
+        let owed = std::mem::take(&mut self.owed);
+        self.columns.iter_mut().for_each(|column| column.blank(owed));
     }
 
     pub(in crate::format) fn truncate(&mut self, len: usize) {
-        self.columns.iter_mut().for_each(|column| column.truncate(len));
+        let settled = self.len - self.owed;
+        // Without blank rows behind them, columns may hold a part of one more row.
+        if self.owed == 0 || len < settled {
+            self.columns.iter_mut().for_each(|column| column.truncate(len));
+        }
+        self.owed = self.owed.min(len.saturating_sub(settled));
         self.len = self.len.min(len);
     }
 
@@ -51,6 +75,7 @@ impl Rows {
 
     /// The arrays of the columns; the rows are gone.
     pub(in crate::format) fn take_columns(&mut self, fields: &Fields) -> Result<Vec<ArrayRef>, ArrowError> {
+        self.settle();
         self.len = 0;
         self.columns.iter_mut().zip(fields).map(|(column, field)| column.take(field.data_type())).collect()
     }
@@ -170,5 +195,42 @@ impl Pattern {
     #[inline]
     fn ends(&self, rest: &[u8], start: usize) -> bool {
         self.text.len() < 16 || rest.get(start + 15..start + self.text.len()) == self.text.get(15..)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::Int64Type;
+    use arrow_schema::{Field, Schema};
+
+    use super::*;
+    use crate::format::columns::Context;
+
+    #[test]
+    fn rows_that_are_null_are_there_whatever_is_taken_back_around_them() {
+        let schema: SchemaRef = Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true)]));
+        let mut rows = Rows::new(schema.fields());
+        let read = |rows: &mut Rows, text: &[u8]| {
+            rows.settle();
+            rows.columns[0].read_text(text, &mut Context::default()).expect("a number");
+        };
+        rows.blank(3);
+        rows.truncate(2);
+        read(&mut rows, b"1");
+        rows.len += 1;
+        // A row that is begun and taken back, behind one that is settled.
+        rows.blank(1);
+        read(&mut rows, b"2");
+        rows.truncate(4);
+        rows.blank(2);
+        rows.truncate(3);
+        rows.blank(1);
+        read(&mut rows, b"3");
+        rows.len += 1;
+        rows.blank(1);
+        let batch = rows.take_batch(&schema).expect("a batch");
+        assert_eq!(batch.column(0).as_primitive::<Int64Type>().iter().collect::<Vec<_>>(), [None, None, Some(1), None, Some(3), None]);
+        assert_eq!(rows.take_batch(&schema).expect("a batch").num_rows(), 0);
     }
 }

@@ -27,6 +27,9 @@ pub(in crate::format) fn number_text(text: &[u8]) -> Result<Number<'_>, Fault> {
 }
 
 pub(in crate::format) fn double_text(text: &[u8]) -> Result<f64, Fault> {
+    if let Some(number) = Number::parse(text) {
+        return number.double();
+    }
     match trim(text) {
         b"NaN" => Ok(f64::NAN),
         b"Infinity" | b"+Infinity" => Ok(f64::INFINITY),

@@ -14,6 +14,7 @@ use arrow_schema::{ArrowError, DataType, TimeUnit};
 use super::column::{Column, Context};
 use super::fault::Fault;
 use super::nested::{List, Map};
+use super::number::plain_integer;
 use super::rows::Rows;
 use super::scalar;
 use super::temporal::DateCache;
@@ -54,6 +55,9 @@ pub(in crate::format) enum Values {
     Unreadable,
 }
 
+/// Bytes of a value up to which it is copied as one of this size.
+const SHORT: usize = 32;
+
 /// Values of varying length, one behind another.
 #[derive(Debug)]
 pub(in crate::format) struct Bytes {
@@ -72,6 +76,25 @@ impl Bytes {
         let Ok(offset) = i32::try_from(self.values.len()) else { return Err(Fault::full()) };
         self.offsets.push(offset);
         Ok(())
+    }
+
+    /// Appends the first `size` bytes of `rest` to the value that is being read. A short copy of a size that is known beforehand costs less than one
+    /// that is not, so short values are copied with what is behind them, which is cut off again.
+    #[inline]
+    pub(in crate::format) fn append(&mut self, rest: &[u8], size: usize) {
+        match rest.first_chunk::<SHORT>() {
+            Some(chunk) if size <= SHORT => {
+                let end = self.values.len() + size;
+                self.values.extend_from_slice(chunk);
+                self.values.truncate(end);
+            }
+            _ => self.values.extend_from_slice(rest.get(..size).unwrap_or_default()),
+        }
+    }
+
+    fn blank(&mut self, count: usize) {
+        let end = self.offsets.last().copied().unwrap_or(0);
+        self.offsets.resize(self.offsets.len() + count, end);
     }
 
     /// The value in a slot.
@@ -161,7 +184,10 @@ impl Values {
             Self::Int8(values) => values.push(scalar::number_text(text)?.integer()?),
             Self::Int16(values) => values.push(scalar::number_text(text)?.integer()?),
             Self::Int32(values) => values.push(scalar::number_text(text)?.integer()?),
-            Self::Int64(values) => values.push(scalar::number_text(text)?.integer()?),
+            Self::Int64(values) => match plain_integer(text) {
+                Some((value, end)) if end == text.len() => values.push(value),
+                _ => values.push(scalar::number_text(text)?.integer()?),
+            },
             Self::Float32(values) => values.push(scalar::float_text(text)?),
             Self::Float64(values) => values.push(scalar::double_text(text)?),
             Self::Decimal { values, precision, scale } => values.push(scalar::number_text(text)?.decimal(*precision, *scale)?),
@@ -184,15 +210,15 @@ impl Values {
         Ok(())
     }
 
-    /// Appends what stands under a NULL.
-    pub(in crate::format) fn blank(&mut self) {
-        fixed_width!(self, values => values.push(Default::default()),
-            Self::Boolean(values) => values.append(false),
-            Self::Utf8(bytes) | Self::Binary(bytes) => bytes.offsets.extend(bytes.offsets.last().copied()),
-            Self::FixedBinary { values, size } => values.resize(values.len() + *size, 0),
-            Self::List(list) => list.blank(),
-            Self::Map(map) => map.blank(),
-            Self::Row(object) => object.blank(),
+    /// Appends what stands under `count` NULLs.
+    pub(in crate::format) fn blank(&mut self, count: usize) {
+        fixed_width!(self, values => values.resize(values.len() + count, Default::default()),
+            Self::Boolean(values) => values.append_n(count, false),
+            Self::Utf8(bytes) | Self::Binary(bytes) => bytes.blank(count),
+            Self::FixedBinary { values, size } => values.resize(values.len() + count * *size, 0),
+            Self::List(list) => list.ends.blank(count),
+            Self::Map(map) => map.ends.blank(count),
+            Self::Row(object) => object.blank(count),
             Self::Unreadable => {}
         );
     }

@@ -12,6 +12,11 @@ pub(super) struct Dialect {
     stops: Box<[bool; 256]>,
 }
 
+/// Bytes in which delimiters are looked for together.
+const BLOCK: usize = 64;
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+
 impl Dialect {
     pub(super) fn new(delimiter: u8, quote: Option<u8>, escape: Option<u8>) -> Self {
         let mut stops = Box::new([false; 256]);
@@ -23,10 +28,55 @@ impl Dialect {
         Self { delimiter, quote, escape, stops }
     }
 
+    /// Whether a line is nothing but fields with delimiters between them: no quote, no escape, no other line.
+    fn is_plain(&self, text: &[u8]) -> bool {
+        let (quote, escape) = (self.quote.unwrap_or(b'\n'), self.escape.unwrap_or(b'\n'));
+        // Without a branch in it, so that many bytes are compared together.
+        !text.iter().fold(false, |found, byte| found | (*byte == quote) | (*byte == escape) | (*byte == b'\n') | (*byte == b'\r'))
+    }
+
     #[inline]
     fn stops(&self, byte: u8) -> bool {
         self.stops.get(usize::from(byte)).copied().unwrap_or(false)
     }
+}
+
+/// Hands each field of a line that is [plain](Dialect::is_plain) to `read`, with all that is behind its first byte; there is one at least.
+#[inline(always)]
+fn each_field<'a>(text: &'a [u8], delimiter: u8, mut read: impl FnMut(&'a [u8], &'a [u8]) -> Result<(), Fault>) -> Result<(), Fault> {
+    let mut start = 0;
+    for at in (0..text.len()).step_by(BLOCK) {
+        let rest = text.get(at..).unwrap_or_default();
+        let mut marks = match rest.first_chunk() {
+            Some(block) => marks(block, delimiter),
+            None => {
+                let mut block = [!delimiter; BLOCK];
+                block.iter_mut().zip(rest).for_each(|(byte, of)| *byte = *of);
+                marks(&block, delimiter)
+            }
+        };
+        while marks != 0 {
+            let end = at + marks.trailing_zeros() as usize;
+            marks &= marks - 1;
+            let rest = text.get(start..).unwrap_or_default();
+            read(rest.get(..end - start).unwrap_or_default(), rest)?;
+            start = end + 1;
+        }
+    }
+    let last = text.get(start..).unwrap_or_default();
+    read(last, last)
+}
+
+/// A bit for each byte of `block` that is `byte`.
+#[inline]
+fn marks(block: &[u8; BLOCK], byte: u8) -> u64 {
+    let (words, _) = block.as_chunks();
+    words.iter().rev().fold(0, |marks, word| {
+        let other = u64::from_le_bytes(*word) ^ (ONES * u64::from(byte));
+        // The high bit of each byte that is zero, without a carry from one to the next; then these bits side by side.
+        let zeros = !(((other & !HIGH_BITS) + !HIGH_BITS) | other | !HIGH_BITS);
+        marks << 8 | (zeros >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+    })
 }
 
 /// A line that is being read.
@@ -42,6 +92,12 @@ impl<'a> Line<'a> {
     pub(super) fn new(message: &'a [u8]) -> Self {
         let text = message.strip_suffix(b"\n").unwrap_or(message);
         Self { text: text.strip_suffix(b"\r").unwrap_or(text), pos: 0, ended: false }
+    }
+
+    /// Hands each of its fields to `read`, with all that is behind its first byte, if all of the line is plain; else says so and does nothing.
+    #[inline(always)]
+    pub(super) fn each_plain(&self, dialect: &Dialect, read: impl FnMut(&'a [u8], &'a [u8]) -> Result<(), Fault>) -> Option<Result<(), Fault>> {
+        dialect.is_plain(self.text).then(|| each_field(self.text, dialect.delimiter, read))
     }
 
     /// What is left of it.
@@ -164,5 +220,37 @@ impl<'a> Line<'a> {
 
     fn second_line(&self) -> Fault {
         Fault::syntax(format!("a line ends at byte {}: a message is one line", self.pos - 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_plain_line_has_the_fields_between_its_delimiters(text in prop::collection::vec(prop::sample::select(vec![b',', b'a', 0, 0xff, b'+', b'-']), 0..300)) {
+            let mut found = Vec::new();
+            let mut begins = true;
+            each_field(&text, b',', |field, rest| {
+                begins &= rest.starts_with(field) && text.ends_with(rest);
+                found.push(field.to_vec());
+                Ok(())
+            }).expect("no fault");
+            prop_assert!(begins);
+            prop_assert_eq!(found, text.split(|byte| *byte == b',').map(<[u8]>::to_vec).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_line_with_quotes_escapes_or_a_second_line_is_not_plain() {
+        let dialect = Dialect::new(b',', Some(b'"'), Some(b'\\'));
+        assert!(dialect.is_plain(b"a,b;c 'd'"));
+        for text in [&b"a,\"b\""[..], b"a,b\\,c", b"a\nb", b"a\rb"] {
+            assert!(!dialect.is_plain(text), "{}", text.escape_ascii());
+        }
+        assert!(Dialect::new(b',', None, None).is_plain(b"\"a\\\""));
     }
 }

@@ -6,7 +6,8 @@ use arrow_schema::Schema;
 
 use super::line::{Dialect, Line};
 use super::options::CsvFormat;
-use crate::format::columns::{Column, Context, Fault, List, Rows, Values};
+use crate::format::columns::number::plain_integer;
+use crate::format::columns::{Column, Context, Fault, List, Number, Rows, Values};
 use crate::format::decoder::ReadRow;
 
 /// Reads messages that are lines.
@@ -37,13 +38,31 @@ impl ReadCsv {
         }
     }
 
+    /// The column that wants a field.
+    #[inline]
+    fn column<'r>(&self, field: usize, rows: &'r mut Rows) -> Option<&'r mut Column> {
+        self.places.get(field).copied().flatten().and_then(|place| rows.columns.get_mut(place))
+    }
+
     fn fields(&self, line: &mut Line<'_>, rows: &mut Rows, context: &mut Context, scratch: &mut Vec<u8>) -> Result<(), Fault> {
         let mut found = 0;
-        while let Some(text) = line.field(&self.dialect, scratch)? {
-            if let Some(column) = self.places.get(found).copied().flatten().and_then(|place| rows.columns.get_mut(place)) {
-                column.read_field(text, &self.nested, context).map_err(|fault| fault.within(column.name()))?;
-            }
+        let plain = line.each_plain(&self.dialect, |text, rest| {
             found += 1;
+            let Some(column) = self.column(found - 1, rows) else { return Ok(()) };
+            if self.nested.null.is_none() && column.read_field_quickly(text, rest) {
+                return Ok(());
+            }
+            column.read_field(text, &self.nested, context).map_err(|fault| fault.within(column.name()))
+        });
+        if let Some(read) = plain {
+            read?;
+        } else {
+            while let Some(text) = line.field(&self.dialect, scratch)? {
+                if let Some(column) = self.column(found, rows) {
+                    column.read_field(text, &self.nested, context).map_err(|fault| fault.within(column.name()))?;
+                }
+                found += 1;
+            }
         }
         if found == self.places.len() {
             return Ok(());
@@ -72,6 +91,31 @@ impl ReadRow for ReadCsv {
 }
 
 impl Column {
+    /// Reads a field, which begins `rest`, if it is a value of one of the usual types; else does nothing.
+    #[inline(always)]
+    fn read_field_quickly(&mut self, text: &[u8], rest: &[u8]) -> bool {
+        match &mut self.values {
+            Values::Utf8(bytes) => {
+                bytes.append(rest, text.len());
+                // A column that is full is so again when this is done once more.
+                if bytes.end().is_err() {
+                    return false;
+                }
+            }
+            Values::Int64(values) => match plain_integer(text) {
+                Some((value, end)) if end == text.len() => values.push(value),
+                _ => return false,
+            },
+            Values::Float64(values) => match Number::parse(text).map(|number| number.double()) {
+                Some(Ok(value)) => values.push(value),
+                _ => return false,
+            },
+            _ => return false,
+        }
+        self.filled();
+        true
+    }
+
     /// Reads the value of a field, or of a part of it, into the next slot.
     #[inline]
     fn read_field(&mut self, text: &[u8], nested: &Nested, context: &mut Context) -> Result<(), Fault> {
@@ -110,6 +154,7 @@ impl Rows {
         if found != self.columns.len() {
             return Err(Fault::field(format!("Row length mismatch. {} fields expected but was {found}", self.columns.len())));
         }
+        self.settle();
         for (column, part) in self.columns.iter_mut().zip(parts(text, &nested.delimiter)) {
             column.read_field(part, nested, context).map_err(|fault| fault.within(column.name()))?;
         }

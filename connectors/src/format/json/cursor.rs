@@ -2,7 +2,8 @@
 //!
 //! The cursor checks the grammar of what it passes, but not its UTF-8. Each place depends on the one before, so what decides the speed is how
 //! soon the next place is known: ends of the message are branches of their own, which the processor foresees, and never sums or choices of
-//! values, which it has to wait for.
+//! values, which it has to wait for. The `quick_` functions take and give the cursor by value, so that it stays in the processor's registers; they know the
+//! usual cases only, and where they give `None` they have done nothing.
 
 use super::text::{compact, stops, words};
 use crate::format::columns::Fault;
@@ -11,7 +12,7 @@ use crate::format::columns::Fault;
 const MAX_DEPTH: usize = 1_000;
 
 /// A message and a place in it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
     pos: usize,
@@ -115,6 +116,57 @@ impl<'a> Cursor<'a> {
             Some(byte) if byte.is_ascii_graphic() => format!("'{}'", char::from(*byte)),
             Some(byte) => format!("byte 0x{byte:02x}"),
         }
+    }
+
+    /// The cursor `count` bytes further.
+    #[inline(always)]
+    pub(super) fn further(self, count: usize) -> Self {
+        Self { pos: self.pos + count, ..self }
+    }
+
+    /// The cursor behind the blanks here.
+    #[inline(always)]
+    pub(super) fn behind_blanks(self) -> Self {
+        if self.peek() <= b' ' { self.behind_rare_blanks() } else { self }
+    }
+
+    #[cold]
+    fn behind_rare_blanks(mut self) -> Self {
+        self.rare_blanks();
+        self
+    }
+
+    /// [`Self::copy_text`] of a string without escapes that does not reach into the last sixteen bytes of the message.
+    #[inline(always)]
+    pub(super) fn quick_string(self, out: &mut Vec<u8>) -> Option<Self> {
+        if self.peek() != b'"' {
+            return None;
+        }
+        let before = out.len();
+        let mut at = self.further(1);
+        while let Some(chunk) = at.rest().first_chunk::<16>() {
+            let [low, high] = words(*chunk);
+            out.extend_from_slice(chunk);
+            let low_stop = stops(low);
+            let plain = if low_stop != 0 {
+                low_stop.trailing_zeros() / 8
+            } else {
+                let high_stop = stops(high);
+                if high_stop == 0 {
+                    at = at.further(16);
+                    continue;
+                }
+                8 + high_stop.trailing_zeros() / 8
+            } as usize;
+            out.truncate(out.len() - 16 + plain);
+            at = at.further(plain);
+            if at.peek() == b'"' {
+                return Some(at.further(1));
+            }
+            break;
+        }
+        out.truncate(before);
+        None
     }
 
     /// Passes the literal `word`.

@@ -4,8 +4,9 @@ use std::mem;
 
 use super::cursor::Cursor;
 use super::scalar;
+use crate::format::columns::number::plain_integer;
 use crate::format::columns::scalar::timestamp;
-use crate::format::columns::{Column, Context, Fault, List, Map, Names, Rows, Values, quoted};
+use crate::format::columns::{Column, Context, Fault, List, Map, Names, Number, Rows, Values, quoted};
 use crate::format::decoder::ReadRow;
 
 /// Names without a column that are remembered, so that they too are found by comparison.
@@ -40,6 +41,35 @@ impl ReadRow for ReadJson {
 }
 
 impl Column {
+    /// Reads a value of one of the usual types into slot `row`, if that is the next; says what is behind it.
+    #[inline(always)]
+    fn read_json_quickly<'a>(&mut self, row: usize, at: Cursor<'a>) -> Option<Cursor<'a>> {
+        if self.len() != row {
+            return None;
+        }
+        let behind = match &mut self.values {
+            Values::Int64(values) => {
+                let (value, end) = plain_integer(at.rest())?;
+                values.push(value);
+                at.further(end)
+            }
+            Values::Utf8(bytes) => {
+                let behind = at.quick_string(&mut bytes.values)?;
+                // A column that is full is so again when this is done once more.
+                bytes.end().ok()?;
+                behind
+            }
+            Values::Float64(values) => {
+                let number = Number::scan::<true>(at.rest()).ok()?;
+                values.push(number.double().ok()?);
+                at.further(number.len())
+            }
+            _ => return None,
+        };
+        self.filled();
+        Some(behind)
+    }
+
     /// Reads the value at the cursor into the next slot. On a fault the column is left dirty: truncate it.
     #[inline]
     pub(super) fn read(&mut self, cursor: &mut Cursor<'_>, context: &mut Context) -> Result<(), Fault> {
@@ -180,26 +210,49 @@ impl Map {
 impl Rows {
     /// Reads the object at the cursor as the next row.
     pub(super) fn read(&mut self, cursor: &mut Cursor<'_>, context: &mut Context) -> Result<(), Fault> {
+        self.settle();
         let row = self.len;
         let mut filled = 0;
         let mut next = self.names.first(cursor, context)?;
+        let mut at = *cursor;
         while let Some(place) = next {
-            match self.names.column(place).and_then(|index| self.columns.get_mut(index)) {
-                None => cursor.skip_value()?,
-                Some(column) => {
-                    // A name that comes again replaces what it gave before.
-                    if column.len() > row {
-                        column.truncate(row);
-                        filled -= 1;
+            let column = self.names.column(place).and_then(|index| self.columns.get_mut(index));
+            at = match column {
+                Some(column) => match column.read_json_quickly(row, at) {
+                    Some(behind) => {
+                        filled += 1;
+                        behind
                     }
-                    if let Err(fault) = column.read(cursor, context) {
-                        return Err(fault.within(column.name()));
+                    None => {
+                        // A name that comes again replaces what it gave before.
+                        if column.len() > row {
+                            column.truncate(row);
+                            filled -= 1;
+                        }
+                        *cursor = at;
+                        if let Err(fault) = column.read(cursor, context) {
+                            return Err(fault.within(column.name()));
+                        }
+                        filled += 1;
+                        *cursor
                     }
-                    filled += 1;
+                },
+                None => {
+                    *cursor = at;
+                    cursor.skip_value()?;
+                    *cursor
+                }
+            };
+            match self.names.next_quickly(place, at) {
+                Some((expected, behind)) => (next, at) = (Some(expected), behind),
+                None => {
+                    *cursor = at;
+                    next = self.names.next(place, cursor, context)?;
+                    at = *cursor;
                 }
             }
-            next = self.names.next(place, cursor, context)?;
         }
+        *cursor = at;
         if filled < self.columns.len() {
             self.fill_missing(row, context)?;
         }
@@ -211,7 +264,7 @@ impl Rows {
         for column in self.columns.iter_mut().filter(|column| column.len() == row) {
             let filled = match &context.missing_fails {
                 _ if column.is_missing_at(row) => {
-                    column.blank();
+                    column.blank(1);
                     Ok(())
                 }
                 Some(option) => Err(Fault::missing(option)),
@@ -256,6 +309,14 @@ impl Names {
         }
         cursor.blanks();
         self.read(before, cursor, context).map(Some)
+    }
+
+    /// [`Self::next`] where the name that is expected comes: which it is, and what is behind it.
+    #[inline(always)]
+    fn next_quickly<'a>(&self, before: usize, at: Cursor<'a>) -> Option<(usize, Cursor<'a>)> {
+        let expected = self.after(before);
+        let name = self.known.get(expected).filter(|name| name.pattern.follows(b',', at.rest()))?;
+        Some((expected, at.further(1 + name.pattern.len()).behind_blanks()))
     }
 
     /// The place that followed the one at `before` last time.

@@ -111,6 +111,11 @@ impl Plan {
             fields.push(Field { number, column: place, kind, oneof: field.oneof_index, absent });
         }
         fields.sort_by_key(|field| field.number);
+        // One that is alone, as each `optional` field is, has no others to take back.
+        let oneofs: Vec<Option<i32>> = fields.iter().map(|field| field.oneof).collect();
+        for field in &mut fields {
+            field.oneof = field.oneof.filter(|oneof| oneofs.iter().filter(|other| **other == Some(*oneof)).count() > 1);
+        }
         Ok(Self(fields))
     }
 

@@ -30,31 +30,96 @@ impl Plan {
 impl Rows {
     /// Reads a message as the next row.
     fn read_message(&mut self, plan: &Plan, message: &[u8], context: &Context) -> Result<(), Fault> {
+        self.settle();
         let row = self.len;
         let mut input = Input::new(message);
-        let mut expected = 0;
+        let (mut expected, mut filled, mut cleared) = (0, 0, false);
         while !input.at_end() {
-            let (number, wire) = input.tag()?;
+            if let Some(behind) = self.read_protobuf_quickly(plan.0.get(expected), row, input) {
+                (input, expected, filled) = (behind, expected + 1, filled + 1);
+                continue;
+            }
+            // The place is in memory only while this is done.
+            let mut at = input;
+            let (number, wire) = at.tag()?;
             let Some(place) = plan.find(number, expected) else {
-                input.skip(wire)?;
+                at.skip(wire)?;
+                input = at;
                 continue;
             };
             // A repeated field comes again.
             expected = place + usize::from(plan.0.get(place).is_some_and(|field| matches!(field.kind, Kind::One(_))));
-            let Some(field) = plan.0.get(place) else { continue };
-            if field.oneof.is_some() {
-                self.clear_others(plan, field, row);
+            if let Some(field) = plan.0.get(place)
+                && let Some(column) = self.columns.get(field.column)
+            {
+                let before = column.len();
+                cleared |= field.oneof.is_some();
+                self.read_protobuf_field(plan, field, (row, wire), &mut at, (message, context))?;
+                filled += self.columns.get(field.column).map_or(0, Column::len) - before;
             }
-            let Some(column) = self.columns.get_mut(field.column) else { continue };
-            column.read_protobuf(field, (row, wire), &mut input, message, context).map_err(|fault| fault.within(column.name()))?;
+            input = at;
         }
-        for field in &plan.0 {
-            if let Some(column) = self.columns.get_mut(field.column) {
-                column.end_field(field, row, message, context).map_err(|fault| fault.within(column.name()))?;
+        // Most messages have all fields that are wanted.
+        if filled < plan.0.len() || cleared {
+            for field in &plan.0 {
+                if let Some(column) = self.columns.get_mut(field.column) {
+                    column.end_field(field, row, message, context).map_err(|fault| fault.within(column.name()))?;
+                }
             }
         }
         self.len = row + 1;
         Ok(())
+    }
+
+    /// Reads the field that is expected, if it comes and is a single value of one of the usual types; says what is behind it.
+    #[inline(always)]
+    fn read_protobuf_quickly<'a>(&mut self, field: Option<&Field>, row: usize, at: Input<'a>) -> Option<Input<'a>> {
+        let Field { number, column, kind: Kind::One(Value::Scalar(scalar)), oneof: None, .. } = field? else { return None };
+        let (tag, at) = at.quick_varint()?;
+        let column = self.columns.get_mut(*column)?;
+        if tag >> 3 != u64::from(*number) || column.len() != row {
+            return None;
+        }
+        let behind = match (tag & 7, scalar, &mut column.values) {
+            (0, Scalar::Int, Values::Int64(values)) => {
+                let (value, behind) = at.quick_varint()?;
+                values.push(value.cast_signed());
+                behind
+            }
+            (1, Scalar::Double, Values::Float64(values)) => {
+                let (value, behind) = at.quick_array()?;
+                values.push(f64::from_le_bytes(value));
+                behind
+            }
+            (2, Scalar::Text, Values::Utf8(bytes)) => {
+                let (text, rest, behind) = at.quick_sized()?;
+                if !text.is_ascii() {
+                    return None;
+                }
+                bytes.append(rest, text.len());
+                // A column that is full is so again when this is done once more.
+                bytes.end().ok()?;
+                behind
+            }
+            _ => return None,
+        };
+        column.filled();
+        Some(behind)
+    }
+
+    fn read_protobuf_field(
+        &mut self,
+        plan: &Plan,
+        field: &Field,
+        at: (usize, Wire),
+        input: &mut Input<'_>,
+        (message, context): (&[u8], &Context),
+    ) -> Result<(), Fault> {
+        if field.oneof.is_some() {
+            self.clear_others(plan, field, at.0);
+        }
+        let Some(column) = self.columns.get_mut(field.column) else { return Ok(()) };
+        column.read_protobuf(field, at, input, message, context).map_err(|fault| fault.within(column.name()))
     }
 
     /// Takes back what another field of the same oneof has given: the last one counts.
@@ -138,7 +203,7 @@ impl Column {
                 context.spend(text.len())?;
                 values.read_text(text.as_bytes(), context)?;
             }
-            (values, ..) => values.blank(),
+            (values, ..) => values.blank(1),
         }
         self.filled();
         Ok(())
@@ -186,7 +251,7 @@ impl Map {
         }
         // What is missing in an entry is zero, or the empty message.
         if self.keys.len() == slot {
-            self.keys.values.blank();
+            self.keys.values.blank(1);
             self.keys.filled();
         }
         if self.values.len() == slot {
@@ -196,7 +261,7 @@ impl Map {
                     self.values.filled();
                 }
                 Value::Scalar(_) => {
-                    self.values.values.blank();
+                    self.values.values.blank(1);
                     self.values.filled();
                 }
                 Value::Message(plan) => self.values.read_row(plan, &[], context)?,
@@ -237,11 +302,11 @@ impl Values {
         }
         match (scalar, self) {
             (Scalar::Text, Self::Utf8(bytes)) => {
-                let text = input.sized()?;
+                let (text, rest) = input.sized_in_rest()?;
                 if !text.is_ascii() && simdutf8::basic::from_utf8(text).is_err() {
                     return Err(Fault::field("the text is not UTF-8"));
                 }
-                bytes.values.extend_from_slice(text);
+                bytes.append(rest, text.len());
                 bytes.end()
             }
             (Scalar::Bytes, Self::Binary(bytes)) => {

@@ -232,6 +232,7 @@ impl Values {
             (Self::List(list), Shape::List(element)) => list.read_answer(element, answer, context)?,
             (Self::Map(map), Shape::Map(pair)) => map.read_answer(pair, answer, context)?,
             (Self::Row(row), Shape::Row(fields)) => {
+                row.settle();
                 for (column, shape) in row.columns.iter_mut().zip(fields) {
                     column.read_answer(shape, answer, context).map_err(|fault| fault.within(column.name()))?;
                 }

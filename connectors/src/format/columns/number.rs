@@ -19,7 +19,7 @@ pub(in crate::format) struct Number<'a> {
 }
 
 /// A whole number at the beginning of `text` that has no fraction or exponent and certainly fits, and where it ends.
-#[inline]
+#[inline(always)]
 pub(in crate::format) fn plain_integer(text: &[u8]) -> Option<(i64, usize)> {
     let negative = text.first() == Some(&b'-');
     let first = usize::from(negative);

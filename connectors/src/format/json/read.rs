@@ -53,6 +53,11 @@ impl Column {
                 values.push(value);
                 at.further(end)
             }
+            Values::Int32(values) => {
+                let (value, end) = plain_integer(at.rest())?;
+                values.push(i32::try_from(value).ok()?);
+                at.further(end)
+            }
             Values::Utf8(bytes) => {
                 let behind = at.quick_string(&mut bytes.values)?;
                 // A column that is full is so again when this is done once more.
@@ -245,6 +250,7 @@ impl Rows {
             };
             match self.names.next_quickly(place, at) {
                 Some((expected, behind)) => (next, at) = (Some(expected), behind),
+                None if at.peek() == b'}' => (next, at) = (None, at.further(1)),
                 None => {
                     *cursor = at;
                     next = self.names.next(place, cursor, context)?;

@@ -160,7 +160,7 @@ impl Map {
 }
 
 /// The bytes that a value of a type takes at least, even if it is NULL or empty.
-fn width(data_type: &DataType) -> usize {
+pub(super) fn width(data_type: &DataType) -> usize {
     match data_type {
         DataType::Struct(fields) => fields.iter().map(|field| width(field.data_type())).sum::<usize>().max(1),
         DataType::FixedSizeBinary(size) => size.unsigned_abs() as usize,

@@ -14,6 +14,7 @@ use arrow_buffer::NullBuffer;
 use arrow_schema::{ArrowError, DataType, Fields, SchemaRef};
 
 use super::column::Column;
+use super::nested::width;
 
 /// The rows of a column, or of the whole table.
 #[derive(Debug)]
@@ -23,13 +24,16 @@ pub(in crate::format) struct Rows {
     pub(in crate::format) len: usize,
     /// The last so many rows are blank and not in the columns yet.
     owed: usize,
+    /// The bytes that one of these takes.
+    width: usize,
 }
 
 impl Rows {
     pub(in crate::format) fn new(fields: &Fields) -> Self {
         let columns: Vec<Column> = fields.iter().map(|field| Column::new(field)).collect();
         let names = Names::new(columns.iter().map(Column::name));
-        Self { columns, names, len: 0, owed: 0 }
+        let width = fields.iter().map(|field| width(field.data_type())).sum();
+        Self { columns, names, len: 0, owed: 0, width }
     }
 
     pub(in crate::format) fn columns(&self) -> impl Iterator<Item = &Column> {
@@ -70,7 +74,7 @@ impl Rows {
     }
 
     pub(in crate::format) fn bytes(&self) -> usize {
-        self.columns.iter().map(Column::bytes).sum()
+        self.columns.iter().map(Column::bytes).sum::<usize>() + self.owed * self.width
     }
 
     /// The arrays of the columns; the rows are gone.
@@ -211,6 +215,9 @@ mod tests {
     fn rows_that_are_null_are_there_whatever_is_taken_back_around_them() {
         let schema: SchemaRef = Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true)]));
         let mut rows = Rows::new(schema.fields());
+        rows.blank(1_000);
+        assert!(rows.bytes() >= 8_000, "{}", rows.bytes());
+        rows.truncate(0);
         let read = |rows: &mut Rows, text: &[u8]| {
             rows.settle();
             rows.columns[0].read_text(text, &mut Context::default()).expect("a number");

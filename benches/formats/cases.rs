@@ -22,6 +22,9 @@ use crate::messages::Messages;
 use crate::support::datasets::{Dataset, packed};
 use crate::{MESSAGES, company, messages, registry, wide};
 
+/// Reads messages as others would.
+type Baseline = Box<dyn Fn(&[&[u8]])>;
+
 /// A format, its messages, and what others do with them.
 pub(crate) struct Case {
     pub(crate) name: String,
@@ -32,7 +35,7 @@ pub(crate) struct Case {
     /// Three of them.
     pub(crate) few: Option<SchemaRef>,
     pub(crate) baseline: &'static str,
-    pub(crate) theirs: Box<dyn Fn(&[&[u8]])>,
+    pub(crate) theirs: Baseline,
 }
 
 impl Case {

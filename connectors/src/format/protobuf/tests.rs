@@ -229,6 +229,21 @@ fn what_prost_writes_fills_every_column() {
 }
 
 #[test]
+fn a_message_of_more_elements_than_one_may_have_is_bad_and_the_next_one_is_read() {
+    let mut decoder = decoder("proto3", &[]);
+    decoder.bound(1 << 20);
+    let packed = |count: usize| Order { sizes: vec![0; count], ..Order::default() }.encode_to_vec();
+    let entries = |count: i64| Order { tags: (0..count).map(|key| (key.to_string(), 0)).collect(), ..Order::default() }.encode_to_vec();
+    // An empty message behind the number of its field.
+    let items = |count: usize| [0x52, 0].repeat(count);
+    for (small, large) in [(packed(10), packed(250_000)), (items(10), items(90_000)), (entries(10), entries(60_000))] {
+        let told = read(&mut *decoder, &large).expect_err("too many");
+        assert!(told.contains("the message takes more in the columns than one may: 1 MB, a quarter of --memory"), "{told}");
+        read(&mut *decoder, &small).expect("row");
+    }
+}
+
+#[test]
 fn what_a_message_lacks_is_null_or_a_default_value_as_syntax_and_option_say() {
     let proto3 = ["0", "NULL", "0", "0.0", "0.0", "false", "", "NEW", "NULL", "[]", "[]", "{}", "0", "0"];
     assert_eq!(read(&mut *decoder("proto3", &[]), &[]).expect("row"), proto3);

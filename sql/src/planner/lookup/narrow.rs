@@ -162,14 +162,14 @@ fn of_input(plan: &LogicalPlan, number: usize, input: &LogicalPlan, wanted: &[bo
 
 /// Marks the columns of `schema` that are in an expression; false if one of them is not there.
 fn mark(expression: &Expr, schema: &DFSchema, used: &mut [bool]) -> bool {
-    let mut place = |column: &Column| match schema.maybe_index_of_column(column).and_then(|place| used.get_mut(place)) {
+    let place = |column: &Column| match schema.maybe_index_of_column(column).and_then(|place| used.get_mut(place)) {
         Some(used) => {
             *used = true;
             true
         }
         None => false,
     };
-    expression.column_refs().into_iter().fold(true, |known, column| place(column) && known)
+    expression.column_refs().into_iter().all(place)
 }
 
 /// The plan over the narrowed tables.

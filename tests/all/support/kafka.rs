@@ -121,7 +121,8 @@ impl Topic {
     /// Produces messages in order, waits until all are acknowledged, and gives (partition, offset) of each. They are compressed: one may have many
     /// megabytes that the broker does not see.
     pub(crate) async fn produce(&self, rows: impl IntoIterator<Item = Row>) -> Vec<(i32, i64)> {
-        let producer = client(&self.bootstrap).set("linger.ms", "5").set("compression.type", "lz4").set("message.max.bytes", "100000000").create().unwrap();
+        let producer =
+            client(&self.bootstrap).set("linger.ms", "5").set("compression.type", "lz4").set("message.max.bytes", "100000000").create().unwrap();
         self.send_all(&producer, rows).await
     }
 

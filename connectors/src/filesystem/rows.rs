@@ -84,10 +84,10 @@ impl Reading {
         }
     }
 
-    /// Those columns of a file of lines that are decoded: what is wanted, and one in any case, which the rows are counted by.
+    /// Those columns of a file of lines that are wanted.
     fn decoded(&self, in_file: &SchemaRef) -> SchemaRef {
         let wanted: Vec<usize> = (0..in_file.fields().len()).filter(|column| self.wanted.index_of(in_file.field(*column).name()).is_ok()).collect();
-        columns_of(in_file, if wanted.is_empty() { &[0] } else { &wanted })
+        columns_of(in_file, &wanted)
     }
 
     async fn parquet(&self, place: &Place, file: &DataFile) -> Result<Rows, ConnectorError> {

@@ -182,7 +182,6 @@ async fn columns_that_nobody_wants_are_not_decoded_and_may_hold_anything() {
         told(&whole).await;
         assert_eq!(rows(&whole.narrowed(columns, &[])).await, expected, "{format} {columns:?}");
     }
-    write(folder.path(), "csv/dt=2026-01-01/a", "1,one\n2,two\n");
     assert_eq!(rows(&table("csv").narrowed(&[1], &[])).await, ["2026-01-01", "2026-01-01"], "of the folder alone");
 }
 

@@ -38,8 +38,8 @@ pub(in crate::format) fn failed(fault: Fault, rows: usize, context: &Context, op
         Reach::Waits => Decoded::Waits,
         // Alone in a batch it would not fit either: then it is the message.
         Reach::Batch if rows > 0 => Decoded::Full,
-        Reach::Message | Reach::Field if context.tolerant => Decoded::Skipped(fault.into_bad_message(option)),
-        Reach::Message | Reach::Field | Reach::Batch => Decoded::Failed(fault.into_bad_message(option)),
+        Reach::Message | Reach::Field | Reach::Size if context.tolerant => Decoded::Skipped(fault.into_bad_message(option)),
+        Reach::Message | Reach::Field | Reach::Size | Reach::Batch => Decoded::Failed(fault.into_bad_message(option)),
     }
 }
 
@@ -63,7 +63,7 @@ impl<R: ReadRow> RowDecoder<R> {
 
     #[cold]
     fn bad(&mut self, fault: Fault, rows: usize, field_errors: u64) -> Decoded {
-        self.rows.truncate(rows);
+        self.rows.take_back(rows, &fault);
         self.context.field_errors = field_errors;
         failed(fault, rows, &self.context, self.option.as_deref())
     }

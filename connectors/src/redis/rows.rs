@@ -77,8 +77,7 @@ impl RowMaker {
             Content::Format(format) => {
                 let first = shape.key_columns();
                 let behind: Vec<usize> = wanted.iter().copied().filter(|column| *column >= first).collect();
-                // A decoder counts rows by its columns.
-                let decoded = columns_of(&schema, if behind.is_empty() { std::slice::from_ref(&first) } else { &behind });
+                let decoded = columns_of(&schema, &behind);
                 Some(Decoders { format: Arc::clone(format), file_systems: file_systems.clone(), schema: decoded, free: Mutex::default() })
             }
             Content::Column | Content::Row => None,
@@ -219,7 +218,7 @@ impl RowMaker {
 struct Decoders {
     format: Arc<dyn Format>,
     file_systems: FileSystems,
-    /// The columns behind the key that are wanted, or one of them.
+    /// The columns behind the key that are wanted.
     schema: SchemaRef,
     free: Mutex<Vec<Box<dyn Decoder>>>,
 }

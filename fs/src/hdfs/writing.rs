@@ -131,11 +131,17 @@ impl OpenFile {
         let mut asked = 1;
         for pause in cluster.following().pauses() {
             tracing::info!(path = self.temporary.path, asked, "the NameNode has no further block yet, asking again");
+            let mut refused = None;
             let reopening = async {
                 tokio::time::sleep(pause).await;
-                self.reopen(bytes).await
+                self.reopen(bytes, &mut refused).await
             };
-            let Ok(rest) = tokio::time::timeout(patience.saturating_sub(begun.elapsed()), reopening).await else { break };
+            let Ok(rest) = tokio::time::timeout(patience.saturating_sub(begun.elapsed()), reopening).await else {
+                match refused {
+                    Some(refused) => return Err(refused),
+                    None => break,
+                }
+            };
             asked += 1;
             match self.append(rest?).await {
                 Err(again) if again.is_early() => early = again,
@@ -145,13 +151,16 @@ impl OpenFile {
         Err(Failure::NoBlock { cause: Box::new(early), asked, waited: begun.elapsed() })
     }
 
-    /// Opens the file behind its end, and gives what it lacks of `bytes`.
-    async fn reopen(&mut self, bytes: &Bytes) -> std::result::Result<Bytes, Failure> {
+    /// Opens the file behind its end, and gives what it lacks of `bytes`; meanwhile `refused` is why it could not be opened last.
+    async fn reopen(&mut self, bytes: &Bytes, refused: &mut Option<Failure>) -> std::result::Result<Bytes, Failure> {
         let (end, writer) = loop {
             match self.open_behind_end().await {
                 Ok(Some(opened)) => break opened,
-                Ok(None) => {}
-                Err(failure) if failure.may_pass() => tracing::debug!(path = self.temporary.path, %failure, "a file cannot be gone on with yet"),
+                Ok(None) => *refused = None,
+                Err(failure) if failure.may_pass() => {
+                    tracing::debug!(path = self.temporary.path, %failure, "a file cannot be gone on with yet");
+                    *refused = Some(failure);
+                }
                 Err(failure) => return Err(failure),
             }
             tokio::time::sleep(CLOSING).await;

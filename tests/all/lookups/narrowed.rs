@@ -96,6 +96,28 @@ async fn files_are_joined_as_they_are_in_part_and_what_nobody_reads_may_be_wrong
 }
 
 #[tokio::test]
+async fn a_key_alone_is_joined_whatever_its_value_holds() {
+    let redis = Servers::shared().redis();
+    let (mut keys, prefix) = (connection(&redis), prefix());
+    for (id, value) in [("1", "{\"score\":3}"), ("2", "{\"score\":\"many\"}")] {
+        command(&mut keys, &["SET", &format!("{prefix}{id}"), value]);
+    }
+    let mut lake = Lake::new(MEMORY).await;
+    let with = format!("{}, 'command' = 'get', 'key.prefix' = '{prefix}', 'format' = 'json'", options(&redis));
+    lake.run(&format!("CREATE TEMPORARY TABLE d (id BIGINT, score INT, name STRING) WITH ({with})")).await;
+    for (column, expected) in [("d.id", Ok("1,1\n2,2\n8,1")), ("d.name", Ok("1,NULL\n2,NULL\n8,NULL")), ("d.score", Err("key '2': column 'score'"))] {
+        let asked = query(&(column, "JOIN $d ON v.k = d.id"), |name| format!("d FOR SYSTEM_TIME AS OF PROCTIME() AS {name}"));
+        match expected {
+            Ok(expected) => assert_eq!(lake.ask(&asked).await, expected, "{asked}"),
+            Err(expected) => {
+                let told = lake.batches(&asked).await.unwrap_err();
+                assert!(told.contains(expected), "{told}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn hashes_of_redis_are_joined_in_part_with_every_cache() {
     let redis = Servers::shared().redis();
     let (mut keys, prefix) = (connection(&redis), prefix());

@@ -280,12 +280,13 @@ impl List {
 
 impl Map {
     fn read_avro(&mut self, value: &Read, input: &mut Input<'_>, context: &mut Context) -> Result<(), Fault> {
-        let (first, start) = (self.ends.last(), *input);
+        let (first, start, room) = (self.ends.last(), *input, context.room.get());
         self.read_entries_avro(value, input, context, &[])?;
         let superseded = self.superseded();
         if superseded.contains(&true) {
             // Rare: read again, without the entries whose key comes once more.
             *input = start;
+            context.room.set(room);
             self.keys.truncate(first);
             self.values.truncate(first);
             self.read_entries_avro(value, input, context, &superseded)?;

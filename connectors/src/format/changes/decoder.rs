@@ -146,7 +146,7 @@ impl<R: ReadRow> ChangeDecoder<R> {
 
     #[cold]
     fn bad(&mut self, fault: Fault, before: (usize, usize, u64)) -> Decoded {
-        self.rows.truncate(before.0);
+        self.rows.take_back(before.0, &fault);
         self.picks.truncate(before.1);
         self.origins.truncate(before.1);
         self.context.field_errors = before.2;

@@ -11,6 +11,8 @@ pub(in crate::format) enum Reach {
     Message,
     /// The message is one of the format, but a value is not what the column wants: the field may become NULL.
     Field,
+    /// The message takes more than one may: all of it is lost.
+    Size,
     /// The batch cannot grow: nothing is wrong with the message.
     Batch,
     /// It is not known yet how the message was written: nothing is wrong with it.
@@ -64,7 +66,7 @@ impl Fault {
     pub(in crate::format) fn too_large(most: Most) -> Self {
         let of = most.of.map(|of| format!(", {of}")).unwrap_or_default();
         let reason = format!("the message takes more in the columns than one may: {} MB{of}", (most.bytes >> 20).max(1));
-        Self::new(Reach::Batch, reason, false)
+        Self::new(Reach::Size, reason, true)
     }
 
     /// It is not known yet how the message was written.

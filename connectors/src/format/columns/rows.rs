@@ -14,6 +14,7 @@ use arrow_buffer::NullBuffer;
 use arrow_schema::{ArrowError, DataType, Fields, SchemaRef};
 
 use super::column::Column;
+use super::fault::{Fault, Reach};
 use super::nested::width;
 
 /// The rows of a column, or of the whole table.
@@ -71,6 +72,19 @@ impl Rows {
         }
         self.owed = self.owed.min(len.saturating_sub(settled));
         self.len = self.len.min(len);
+    }
+
+    /// Leaves `len` rows after a message with `fault`; the room that one took which was too large is given back.
+    #[cold]
+    pub(in crate::format) fn take_back(&mut self, len: usize, fault: &Fault) {
+        self.truncate(len);
+        if fault.reach() == Reach::Size {
+            self.shrink();
+        }
+    }
+
+    pub(in crate::format) fn shrink(&mut self) {
+        self.columns.iter_mut().for_each(|column| column.values.shrink());
     }
 
     pub(in crate::format) fn bytes(&self) -> usize {

@@ -92,6 +92,11 @@ impl Bytes {
         }
     }
 
+    fn shrink(&mut self) {
+        self.values.shrink_to_fit();
+        self.offsets.shrink_to_fit();
+    }
+
     fn blank(&mut self, count: usize) {
         let end = self.offsets.last().copied().unwrap_or(0);
         self.offsets.resize(self.offsets.len() + count, end);
@@ -233,6 +238,18 @@ impl Values {
             Self::Map(map) => map.truncate(len),
             Self::Row(object) => object.truncate(len),
             Self::Unreadable => {}
+        );
+    }
+
+    /// Gives back the room for more values than there are.
+    pub(in crate::format) fn shrink(&mut self) {
+        fixed_width!(self, values => values.shrink_to_fit(),
+            Self::Boolean(_) | Self::Unreadable => {},
+            Self::Utf8(bytes) | Self::Binary(bytes) => bytes.shrink(),
+            Self::FixedBinary { values, .. } => values.shrink_to_fit(),
+            Self::List(list) => list.elements.values.shrink(),
+            Self::Map(map) => [&mut map.keys, &mut map.values].into_iter().for_each(|column| column.values.shrink()),
+            Self::Row(object) => object.shrink(),
         );
     }
 

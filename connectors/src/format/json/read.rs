@@ -164,13 +164,14 @@ impl Map {
         if cursor.peek() != b'{' {
             return Err(cursor.mismatch("an object"));
         }
-        let (start, errors) = (cursor.pos(), context.field_errors);
+        let (start, errors, room) = (cursor.pos(), context.field_errors, context.room.get());
         self.read_entries(cursor, context, &[])?;
         let superseded = self.superseded();
         if superseded.contains(&true) {
             // Rare: read again, without the entries whose key comes once more.
             cursor.rewind(start);
             context.field_errors = errors;
+            context.room.set(room);
             let first = self.ends.last();
             self.keys.truncate(first);
             self.values.truncate(first);

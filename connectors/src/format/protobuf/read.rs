@@ -34,6 +34,7 @@ impl Rows {
         let row = self.len;
         let mut input = Input::new(message);
         let (mut expected, mut filled, mut cleared) = (0, 0, false);
+        let mut again = Vec::new();
         while !input.at_end() {
             if let Some(behind) = self.read_protobuf_quickly(plan.0.get(expected), row, input) {
                 (input, expected, filled) = (behind, expected + 1, filled + 1);
@@ -49,15 +50,34 @@ impl Rows {
             };
             // A repeated field comes again.
             expected = place + usize::from(plan.0.get(place).is_some_and(|field| matches!(field.kind, Kind::One(_))));
-            if let Some(field) = plan.0.get(place)
-                && let Some(column) = self.columns.get(field.column)
-            {
-                let before = column.len();
-                cleared |= field.oneof.is_some();
-                self.read_protobuf_field(plan, field, (row, wire), &mut at, (message, context))?;
-                filled += self.columns.get(field.column).map_or(0, Column::len) - before;
+            if let Some(field) = plan.0.get(place) {
+                if field.oneof.is_some() {
+                    cleared = true;
+                    again.retain(|again| *again == place || plan.0.get(*again).is_some_and(|other| other.oneof != field.oneof));
+                    self.clear_others(plan, field, row);
+                }
+                if let Some(column) = self.columns.get_mut(field.column) {
+                    let before = column.len();
+                    if before > row && matches!(field.kind, Kind::One(Value::Message(_))) {
+                        // Messages that come again are merged, all at once.
+                        sized(wire, &mut at).map_err(|fault| fault.within(column.name()))?;
+                        again.push(place);
+                    } else {
+                        column.read_protobuf(field, (row, wire), &mut at, context).map_err(|fault| fault.within(column.name()))?;
+                        filled += column.len() - before;
+                    }
+                }
             }
             input = at;
+        }
+        again.sort_unstable();
+        again.dedup();
+        for field in again.into_iter().filter_map(|place| plan.0.get(place)) {
+            if let (Kind::One(Value::Message(plan)), Some(column)) = (&field.kind, self.columns.get_mut(field.column)) {
+                column.truncate(row);
+                let merged = occurrences(message, field.number)?.concat();
+                column.read_row(plan, &merged, context).map_err(|fault| fault.within(column.name()))?;
+            }
         }
         // Most messages have all fields that are wanted.
         if filled < plan.0.len() || cleared {
@@ -74,7 +94,7 @@ impl Rows {
     /// Reads the field that is expected, if it comes and is a single value of one of the usual types; says what is behind it.
     #[inline(always)]
     fn read_protobuf_quickly<'a>(&mut self, field: Option<&Field>, row: usize, at: Input<'a>) -> Option<Input<'a>> {
-        let Field { number, column, kind: Kind::One(Value::Scalar(scalar)), oneof: None, .. } = field? else { return None };
+        let Field { number: number @ 1.., column, kind: Kind::One(Value::Scalar(scalar)), oneof: None, .. } = field? else { return None };
         let (tag, at) = at.quick_varint()?;
         let column = self.columns.get_mut(*column)?;
         if tag >> 3 != u64::from(*number) || column.len() != row {
@@ -107,21 +127,6 @@ impl Rows {
         Some(behind)
     }
 
-    fn read_protobuf_field(
-        &mut self,
-        plan: &Plan,
-        field: &Field,
-        at: (usize, Wire),
-        input: &mut Input<'_>,
-        (message, context): (&[u8], &Context),
-    ) -> Result<(), Fault> {
-        if field.oneof.is_some() {
-            self.clear_others(plan, field, at.0);
-        }
-        let Some(column) = self.columns.get_mut(field.column) else { return Ok(()) };
-        column.read_protobuf(field, at, input, message, context).map_err(|fault| fault.within(column.name()))
-    }
-
     /// Takes back what another field of the same oneof has given: the last one counts.
     fn clear_others(&mut self, plan: &Plan, field: &Field, row: usize) {
         for other in plan.0.iter().filter(|other| other.oneof == field.oneof && other.number != field.number) {
@@ -134,31 +139,16 @@ impl Rows {
 
 impl Column {
     /// Reads a value of `field`: the value of its slot, or one more element of it.
-    fn read_protobuf(
-        &mut self,
-        field: &Field,
-        (row, wire): (usize, Wire),
-        input: &mut Input<'_>,
-        message: &[u8],
-        context: &Context,
-    ) -> Result<(), Fault> {
+    fn read_protobuf(&mut self, field: &Field, (row, wire): (usize, Wire), input: &mut Input<'_>, context: &Context) -> Result<(), Fault> {
         match (&field.kind, &mut self.values) {
             (Kind::List(value), Values::List(list)) => list.read_elements(value, wire, input, context),
             (Kind::Map(key, value), Values::Map(map)) => map.read_entry(key, value, sized(wire, input)?, context),
             (Kind::One(value), _) => {
-                if self.len() <= row {
-                    return self.read_value(value, wire, input, context);
+                // It comes again: the last value counts.
+                if self.len() > row {
+                    self.truncate(row);
                 }
-                // It comes again: messages are merged, of other values the last counts.
-                self.truncate(row);
-                match value {
-                    Value::Scalar(_) => self.read_value(value, wire, input, context),
-                    Value::Message(plan) => {
-                        sized(wire, input)?;
-                        let merged = occurrences(message, field.number)?.concat();
-                        self.read_row(plan, &merged, context)
-                    }
-                }
+                self.read_value(value, wire, input, context)
             }
             _ => Err(Fault::field("the column was not made for the message")),
         }
@@ -257,6 +247,7 @@ impl Map {
         if self.values.len() == slot {
             match value {
                 Value::Scalar(Scalar::Enum(names)) if let Some((_, name)) = names.first() => {
+                    context.spend(name.len())?;
                     self.values.values.read_text(name.as_bytes(), context)?;
                     self.values.filled();
                 }

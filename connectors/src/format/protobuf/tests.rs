@@ -284,6 +284,9 @@ fn fields_that_come_again_are_merged_packed_or_replaced() {
     bytes.extend([0xa3, 0x06, 0x08, 0x01, 0xa4, 0x06]); // a group of field 100, which nobody knows
     let row = read(&mut *decoder("proto3", &[]), &bytes).expect("row");
     assert_eq!([&row[0], &row[8], &row[10], &row[11]], ["2", "{delta: 5, sku: b}", "[1, 2, 3, 4]", "{k: 2}"]);
+    // However often: if each were merged with those before it, this would take for ever.
+    let often = [&[0x4a, 2, 0x10, 3][..], &[0x4a, 0].repeat(300_000)].concat();
+    assert_eq!(read(&mut *decoder("proto3", &[]), &often).expect("row")[8], "{delta: -2, sku: }");
 }
 
 #[test]

@@ -63,8 +63,8 @@ impl WasmDecoder {
     /// Appends the rows of `message`; a message is only bad if the module says so, or a new instance fails it too.
     fn read(&mut self, message: &[u8]) -> Result<usize, Fault> {
         let (rows, field_errors) = (self.rows.len(), self.context.field_errors);
-        self.context.begin(message.len())?;
         loop {
+            self.context.begin(message.len())?;
             let compiled = self.parts.compiled.as_ref().map_err(|why| Fault::syntax(why.as_str()))?;
             let mut instance = match self.instance.take() {
                 Some(instance) => instance,
@@ -97,7 +97,7 @@ impl WasmDecoder {
 
     #[cold]
     fn bad(&mut self, fault: Fault, rows: usize, field_errors: u64) -> Decoded {
-        self.rows.truncate(rows);
+        self.rows.take_back(rows, &fault);
         self.context.field_errors = field_errors;
         failed(fault, rows, &self.context, Some(&self.parts.option))
     }

@@ -141,8 +141,11 @@ impl Planning<'_> {
         if let Some((_, table)) = self.lookups.iter().find(|(known, table)| *known == key && table.asking == asking) {
             return Ok((Arc::clone(table), indexes));
         }
-        let same_name = self.lookups.iter().filter(|(_, table)| table.path.table == path.table).count();
-        let id = if same_name == 0 { path.table.clone() } else { format!("{}#{}", path.table, same_name + 1) };
+        let (mut id, mut number) = (path.table.clone(), 1);
+        while self.lookups.iter().any(|(_, table)| table.id == id) {
+            number += 1;
+            id = format!("{}#{number}", path.table);
+        }
         let table = Arc::new(LookupTable { id, path: path.clone(), lookup, options, asking, taken: Taken::default() });
         self.lookups.push((key, Arc::clone(&table)));
         Ok((table, indexes))

@@ -51,6 +51,14 @@ async fn a_message_of_protobuf_says_which_type_of_the_file_it_is() {
     let rows = ["7 NULL NULL", "8 a {cents: 5}", "9 NULL NULL", "10  NULL"];
     assert_eq!(shown(&decoder.take().expect("batch")), rows);
 
+    // What a type does not have is NULL, whatever stands under a number that is none.
+    let more: SchemaRef = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true), Field::new("number", DataType::Int64, true)]));
+    let mut decoder = open(protobuf(), &more, &[("url", &server.url)]).expect("format").decoder(&more);
+    assert_eq!(push(&mut *decoder, &framed(1, b"\x00\x08\x07")).await.expect("answered"), Decoded::Row);
+    let bad = reason(&mut *decoder, &framed(1, b"\x00\x00\x05")).await.reason;
+    assert!(bad.contains("a field has a number that is none"), "{bad}");
+    assert_eq!(shown(&decoder.take().expect("batch")), ["7 NULL"]);
+
     // A type that has nothing of the table: whatever its numbers hold, it is not for here.
     let columns: SchemaRef = Arc::new(Schema::new(vec![Field::new("number", DataType::Int64, true), Field::new("paid", DataType::Int64, true)]));
     for wanted in [&[0, 1][..], &[0]] {

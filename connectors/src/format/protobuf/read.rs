@@ -34,7 +34,7 @@ impl Rows {
         let row = self.len;
         let mut input = Input::new(message);
         let (mut expected, mut filled, mut cleared) = (0, 0, false);
-        let mut again = Vec::new();
+        let mut again: Vec<usize> = Vec::new();
         while !input.at_end() {
             if let Some(behind) = self.read_protobuf_quickly(plan.0.get(expected), row, input) {
                 (input, expected, filled) = (behind, expected + 1, filled + 1);

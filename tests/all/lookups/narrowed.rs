@@ -105,7 +105,9 @@ async fn a_key_alone_is_joined_whatever_its_value_holds() {
     let mut lake = Lake::new(MEMORY).await;
     let with = format!("{}, 'command' = 'get', 'key.prefix' = '{prefix}', 'format' = 'json'", options(&redis));
     lake.run(&format!("CREATE TEMPORARY TABLE d (id BIGINT, score INT, name STRING) WITH ({with})")).await;
-    for (column, expected) in [("d.id", Ok("1,1\n2,2\n8,1")), ("d.name", Ok("1,NULL\n2,NULL\n8,NULL")), ("d.score", Err(":2': column 'score': 'many' is not a number"))] {
+    for (column, expected) in
+        [("d.id", Ok("1,1\n2,2\n8,1")), ("d.name", Ok("1,NULL\n2,NULL\n8,NULL")), ("d.score", Err(":2': column 'score': 'many' is not a number"))]
+    {
         let asked = query(&(column, "JOIN $d ON v.k = d.id"), |name| format!("d FOR SYSTEM_TIME AS OF PROCTIME() AS {name}"));
         match expected {
             Ok(expected) => assert_eq!(lake.ask(&asked).await, expected, "{asked}"),
